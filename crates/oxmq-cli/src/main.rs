@@ -1,0 +1,2 @@
+//! The command line of oxmq.
+fn main() {}
