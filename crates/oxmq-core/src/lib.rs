@@ -1,1 +1,28 @@
-//! oxmq-core
+//! The model, the [`Store`] trait and the worker engine of oxmq. It knows no backend.
+//!
+//! Users take the crate `oxmq`, which re-exports all of this. Whoever writes a store starts at [`store`].
+
+pub mod store;
+
+mod address;
+mod clock;
+mod error;
+mod events;
+mod job;
+mod json;
+mod options;
+mod outcome;
+mod retry;
+mod state;
+
+pub use address::{DEFAULT_PREFIX, JobId, NAME_BYTES_MAX, QueueAddress, Token};
+pub use clock::{Clock, ClockHand, Timestamp, millis};
+pub use error::{Error, ErrorKind, Result};
+pub use events::{Event, EventCursor, EventId, EventKind, StoredEvent};
+pub use job::{Job, JobView, Lease, LeasedJob, NewJob};
+pub use json::JsonText;
+pub use options::{Backoff, Curve, DATA_BYTES_MAX_DEFAULT, JobOptions, PRIORITY_MAX, Retention};
+pub use outcome::{Ending, Failure};
+pub use retry::{BACKOFF_MAX, backoff_delay};
+pub use state::{JobState, Move, TRANSITIONS, is_legal};
+pub use store::{JobCounts, Order, Store, WorkerInfo};

@@ -1,0 +1,161 @@
+//! Requests and answers of the section "look".
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::address::{JobId, QueueAddress};
+use crate::clock::Timestamp;
+use crate::job::JobView;
+use crate::state::JobState;
+
+/// In which direction a page runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Order {
+    /// First the one that runs, ran or finished first.
+    #[default]
+    Ascending,
+    /// First the last one.
+    Descending,
+}
+
+/// Which page of jobs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JobsRequest {
+    /// These states, one after the other.
+    pub states: Vec<JobState>,
+    /// How many to pass over.
+    pub offset: u64,
+    /// The most to give; at most [`GROUP_JOBS_MAX`](super::GROUP_JOBS_MAX).
+    pub limit: usize,
+    /// The direction, within each state.
+    pub order: Order,
+}
+
+/// A page of jobs.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct JobsPage {
+    /// The jobs.
+    pub jobs: Vec<JobView>,
+}
+
+/// How many jobs are in each state, and whether the queue is held.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct JobCounts {
+    /// Waiting, also when the queue is paused.
+    pub waiting: u64,
+    /// Waiting with a priority above 0.
+    pub prioritized: u64,
+    /// Delayed.
+    pub delayed: u64,
+    /// Active.
+    pub active: u64,
+    /// Completed and kept.
+    pub completed: u64,
+    /// Failed and kept.
+    pub failed: u64,
+    /// Waiting for children.
+    pub waiting_children: u64,
+    /// Whether the queue is paused.
+    pub paused: bool,
+    /// Until when nothing is given, if the queue is limited at the time of the call.
+    pub limited_until: Option<Timestamp>,
+}
+
+impl JobCounts {
+    /// The number of jobs in a state.
+    pub fn of(&self, state: JobState) -> u64 {
+        match state {
+            JobState::Waiting => self.waiting,
+            JobState::Prioritized => self.prioritized,
+            JobState::Delayed => self.delayed,
+            JobState::Active => self.active,
+            JobState::Completed => self.completed,
+            JobState::Failed => self.failed,
+            JobState::WaitingChildren => self.waiting_children,
+        }
+    }
+
+    /// The place for the number of jobs in a state; for stores.
+    pub fn of_mut(&mut self, state: JobState) -> &mut u64 {
+        match state {
+            JobState::Waiting => &mut self.waiting,
+            JobState::Prioritized => &mut self.prioritized,
+            JobState::Delayed => &mut self.delayed,
+            JobState::Active => &mut self.active,
+            JobState::Completed => &mut self.completed,
+            JobState::Failed => &mut self.failed,
+            JobState::WaitingChildren => &mut self.waiting_children,
+        }
+    }
+
+    /// All jobs, in whatever state.
+    pub fn total(&self) -> u64 {
+        JobState::ALL.into_iter().map(|state| self.of(state)).sum()
+    }
+
+    /// The jobs that have not ended: all but the completed and the failed ones.
+    pub fn unfinished(&self) -> u64 {
+        self.total() - self.completed - self.failed
+    }
+}
+
+/// Which page of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogsRequest {
+    /// Which job.
+    pub job: JobId,
+    /// How many lines to pass over.
+    pub offset: u64,
+    /// The most lines to give; at most [`GROUP_JOBS_MAX`](super::GROUP_JOBS_MAX).
+    pub limit: usize,
+    /// Ascending is oldest first.
+    pub order: Order,
+}
+
+/// A page of a job's log.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LogsPage {
+    /// The lines.
+    pub lines: Vec<String>,
+    /// How many lines there are in all.
+    pub total: u64,
+}
+
+/// A queue that the store knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueInfo {
+    /// Its address.
+    pub queue: QueueAddress,
+    /// Whether it is paused.
+    pub paused: bool,
+}
+
+/// What a worker tells about itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WorkerInfo {
+    /// Unique for each start of a worker.
+    pub id: String,
+    /// Its name, if it was given one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The machine it runs on.
+    pub host: String,
+    /// Its process.
+    pub pid: u32,
+    /// The version of this library.
+    pub version: String,
+    /// How many jobs it runs at once.
+    pub concurrency: u32,
+    /// How many it runs now.
+    pub active: u32,
+    /// When it started, in ms since 1970.
+    pub started_at: i64,
+    /// When it last got a job, in ms since 1970.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_take_at: Option<i64>,
+}
+
+/// How long an announcement of a worker holds unless it is renewed.
+pub const ANNOUNCE_FOR: Duration = Duration::from_secs(30);

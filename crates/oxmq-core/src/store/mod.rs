@@ -1,0 +1,318 @@
+//! The boundary: everything that a backend must be able to do, as about thirty intents in named sections.
+//!
+//! Above it are the faces ([`Queue`](crate::Queue)) and the worker engine, which know no backend. Below it are the stores, which
+//! know nothing of them. What should happen to a job is decided above; a store makes it so, in one atomic step.
+//!
+//! Rules that hold for every intent:
+//!
+//! - **Atomic.** Each unit (a group of an add, one ending of a finish, one job of a bulk) happens as a whole or
+//!   not at all, and so does everything that belongs to it: the move, the counters, the events.
+//! - **Time enters as `now`.** A store looks at no clock to decide anything about a job. Only the waits of
+//!   [`Store::wait`], [`Store::cancellations`] and [`Store::events`] are real time.
+//! - **Bounded.** A call answers within the store's call deadline (10 s unless the store was built otherwise), or
+//!   with [`ErrorKind::Unavailable`](crate::ErrorKind::Unavailable) (not applied) or [`ErrorKind::Ambiguous`](crate::ErrorKind::Ambiguous) (may have been applied).
+//!   Bulk intents do a bounded step and say whether there is more.
+//! - **Cancel-safe.** A caller may drop a call at any time; what was sent may still be applied.
+//! - **A queue exists by being named.** Reading one that was never written to is not an error: it is empty.
+
+mod listen;
+mod look;
+mod produce;
+mod steer;
+mod work;
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+
+pub use self::listen::{EventsPage, EventsRequest};
+pub use self::look::{
+    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, WorkerInfo,
+};
+pub use self::produce::{AddGroup, AddRequest, Added, Fate};
+pub use self::steer::{
+    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
+    PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
+};
+pub use self::work::{
+    AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
+    Finished, Idle, Note, NoteRequest, RateLimit, RecoverRequest, TakeRequest, Taken, WaitRequest, Woken,
+};
+
+use crate::address::{JobId, QueueAddress};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::events::{Event, EventId};
+use crate::job::JobView;
+
+/// What an intent returns: a future that owns or borrows all it needs.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
+
+/// The most jobs in one group of an add, and the most that one bulk step moves.
+pub const GROUP_JOBS_MAX: usize = 1_000;
+
+/// The most delayed jobs that one take promotes.
+pub const PROMOTE_PER_TAKE_MAX: usize = 1_000;
+
+/// A place where jobs are kept. Object-safe; shared as `Arc<dyn Store>`.
+pub trait Store: Send + Sync + fmt::Debug + 'static {
+    // ---------------------------------------------------------------- produce
+
+    /// Adds jobs, many in one call.
+    ///
+    /// # Behavior
+    /// - Each group is created whole or not at all, and answered by itself, in the order given: a group that is
+    ///   refused leaves the others alone. Groups take effect in order, and so do the jobs in a group.
+    /// - Each job spends one number of the queue's id counter, also when it has an id of its own, and when it
+    ///   turns out to be there already. The number is the id of a job that brings none.
+    /// - A job whose own id is there already is not added: the answer is [`Fate::Existing`] with the state it is in, its
+    ///   data and place stay as they are, and the event `duplicated` is written.
+    /// - The job goes to `delayed` if its delay is more than 0 (due at its timestamp + delay), else to
+    ///   `prioritized` if its priority is more than 0 (behind its equals), else to the back of `waiting`, or to the front if it is lifo.
+    /// - A paused queue takes jobs as always; they wait.
+    /// - Events: `added`, then `waiting` or `delayed`. Whoever [waits](Store::wait) for work is woken.
+    /// - Requests were validated above: at most [`GROUP_JOBS_MAX`] jobs in a group.
+    ///
+    /// # Errors
+    /// For the whole call: nothing was added ([`Unavailable`](crate::ErrorKind::Unavailable), [`Full`](crate::ErrorKind::Full), ..), or nobody knows ([`Ambiguous`](crate::ErrorKind::Ambiguous)).
+    fn add<'a>(&'a self, queue: &'a QueueAddress, request: AddRequest)
+    -> Answer<'a, Vec<Result<Vec<Added>>>>;
+
+    // ---------------------------------------------------------------- work
+
+    /// Gives up to `request.limit` jobs that are due, in order: `waiting` from the front, then `prioritized` by
+    /// priority and first in, first out.
+    ///
+    /// # Behavior
+    /// - No job is given to two callers. Each comes with a lease until `now + lease_for`, under `request.token`;
+    ///   with [`Token::none`](crate::Token::none) there is no lease, and no protection either.
+    /// - First, up to [`PROMOTE_PER_TAKE_MAX`] delayed jobs that are due at `now` are promoted, earliest first: to the back of
+    ///   `waiting`, or to their place in `prioritized`; their delay becomes 0; event `waiting` with prev `delayed`. Also on a paused queue.
+    /// - A paused or rate-limited queue gives none and says why, and until when if that is known.
+    /// - A job that is given counts one more start (`attempts_started`), gets `processed_on` and the worker's name, and the event
+    ///   `active` with prev `waiting`.
+    /// - A job with a deferred failure is given like any other; the caller must fail it with that reason.
+    /// - When fewer than `limit` are given, `idle` says why: [`Idle::Empty`] carries when the next delayed job is due.
+    ///
+    /// # Errors
+    /// After [`Ambiguous`](crate::ErrorKind::Ambiguous) jobs may be leased to `request.token`; they are found by [`Store::jobs`] among the active ones.
+    fn take<'a>(&'a self, queue: &'a QueueAddress, request: TakeRequest) -> Answer<'a, Taken>;
+
+    /// Writes the endings of jobs, answers for each, and may take the next ones in the same call.
+    ///
+    /// # Behavior
+    /// - Each ending is checked, then written whole: [`Ending`](crate::Ending) says what happens. One that is refused changes
+    ///   nothing and leaves the others alone. Answers are in the order given.
+    /// - A lease is good if the job is active and held by the lease's token. A lease that ran out is still good
+    ///   as long as nobody recovered the job.
+    /// - If somebody [asked to cancel](Store::cancel) the job and `heeds_cancel` is not set, the answer is
+    ///   [`CancelRequested`](crate::ErrorKind::CancelRequested) with their reason, and nothing changes: the caller decides anew. Every ending that is written
+    ///   ends the request.
+    /// - Completed, Failed: `attempts_made` grows by one; the result or reason is stored; the retention is
+    ///   applied to the finished jobs of that kind: first those that are too old, at most its `limit`, then all but the newest `count`. With count 0 the
+    ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
+    /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed.
+    /// - Postponed, Returned: no attempt is spent.
+    /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
+    ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
+    ///   (With a take, `drained` comes only if it found neither a job, nor a later one, nor a pause or limit.)
+    /// - `take` is [`Store::take`], after the endings.
+    ///
+    /// # Errors
+    /// For one ending: [`NotFound`](crate::ErrorKind::NotFound) (the job is gone), [`NotLocked`](crate::ErrorKind::NotLocked) (nobody holds it: recovered, or finished by somebody else),
+    /// [`LockedByAnother`](crate::ErrorKind::LockedByAnother), [`WrongState`](crate::ErrorKind::WrongState) (a token of none, and the job is not active), [`CancelRequested`](crate::ErrorKind::CancelRequested).
+    fn finish<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Finished>;
+
+    /// Keeps leases: each lasts until `now + lease_for` from then on. Answers for each, in the order given.
+    ///
+    /// # Behavior
+    /// - A job that is not active, or held by another token, is [`Extended::Lost`]; nothing changes for it.
+    /// - A lease that ran out, but was not yet recovered, is kept.
+    /// - If somebody asked to cancel the job, the lease is kept and the answer is [`Extended::CancelRequested`], every
+    ///   time until the job ends.
+    fn extend<'a>(&'a self, queue: &'a QueueAddress, request: ExtendRequest) -> Answer<'a, Vec<Extended>>;
+
+    /// Brings back the jobs of dead workers: active jobs whose lease has run out at `now`.
+    ///
+    /// # Behavior
+    /// - The job goes to the front of `waiting`, also if it has a priority; `stalled_count` grows by one; events
+    ///   `waiting` with prev `active`, then `stalled`.
+    /// - If `stalled_count` is now more than `max_stalled`, the job gets the deferred failure
+    ///   `job stalled more than allowable limit`: the next worker that takes it fails it with that reason.
+    /// - A job taken without a lease is recovered when it was taken more than `interval` ago.
+    /// - At most [`GROUP_JOBS_MAX`] per call. Returns the ids of those that were brought back.
+    fn recover<'a>(&'a self, queue: &'a QueueAddress, request: RecoverRequest) -> Answer<'a, Vec<JobId>>;
+
+    /// Waits until there may be something to take. Real time; a hint, never a promise.
+    ///
+    /// # Behavior
+    /// - Returns [`Woken::Look`] soon after a job came to wait, from whatever process, and after `resume` and the end of a limit that was
+    ///   lifted; [`Woken::TimedOut`] after `request.timeout`.
+    /// - No wake-up is lost between an empty [`Store::take`] and this call.
+    /// - One of several that wait may be woken, or all; so look, and be ready to find nothing.
+    /// - Dropping the call loses nothing.
+    fn wait<'a>(&'a self, queue: &'a QueueAddress, request: WaitRequest) -> Answer<'a, Woken>;
+
+    /// Waits until somebody asks to cancel a running job of this worker. Real time; a hint: [`Store::extend`]
+    /// tells it too.
+    ///
+    /// # Behavior
+    /// - Returns the requests for jobs that are held by a token of the worker (its id, `:`, and anything), as soon as
+    ///   there are any that are not in `request.known`; empty after `request.timeout`.
+    fn cancellations<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: CancellationsRequest,
+    ) -> Answer<'a, Vec<Cancellation>>;
+
+    /// Writes down something about a job: its progress, a log line, new data.
+    ///
+    /// # Behavior
+    /// - In any state, and without a lease. [`Note::Progress`] writes the event `progress`; the others write none.
+    /// - Returns how many log lines the job has after the call, or 0 if the note was not about the log.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    fn note<'a>(&'a self, queue: &'a QueueAddress, request: NoteRequest) -> Answer<'a, u64>;
+
+    /// Tells that a worker is there, until `now + ttl`; with a `ttl` of zero, that it is gone.
+    fn announce<'a>(&'a self, queue: &'a QueueAddress, request: AnnounceRequest) -> Answer<'a, ()>;
+
+    // ---------------------------------------------------------------- steer
+
+    /// Asks for a job to be cancelled.
+    ///
+    /// # Behavior
+    /// - Waiting, prioritized, delayed, waiting for children: it fails at once, for good, with the reason
+    ///   `cancelled: ` + reason; event `failed` with prev the state it was in; no attempt is spent.
+    /// - Active, and held by a worker that has [announced](Store::announce) itself: the request is kept with the lease, the holder is
+    ///   [woken](Store::cancellations), and the answer is [`CancelAnswer::Requested`]. The request dies with the attempt.
+    /// - Active, and held by anybody else: [`CancelAnswer::Unreachable`], with the holder's name as far as it is known.
+    /// - Finished already: [`CancelAnswer::Finished`]; nothing changes.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound).
+    fn cancel<'a>(&'a self, queue: &'a QueueAddress, request: CancelRequest) -> Answer<'a, CancelAnswer>;
+
+    /// Lets delayed jobs run now: one, or a step of all.
+    ///
+    /// # Behavior
+    /// - The job goes to the back of `waiting`, or to its place in `prioritized`; its delay becomes 0; event `waiting` with prev `delayed`.
+    /// - All: earliest first, at most `limit` (1 to [`GROUP_JOBS_MAX`]) per call.
+    ///
+    /// # Errors
+    /// One: [`NotFound`](crate::ErrorKind::NotFound), [`WrongState`](crate::ErrorKind::WrongState).
+    fn promote<'a>(&'a self, queue: &'a QueueAddress, request: PromoteRequest) -> Answer<'a, Step>;
+
+    /// Runs finished jobs again: one, or a step of many.
+    ///
+    /// # Behavior
+    /// - The job goes to `waiting` (at the back, or the front if it is lifo) or to its place in `prioritized`. Its
+    ///   finish and start times and its result or reason are forgotten, and its counters as asked for; stacks, progress and log stay. Event `waiting` with prev
+    ///   the state it was in.
+    /// - Many: those that finished at or before `finished_until`, oldest first, at most `limit` per call.
+    ///
+    /// # Errors
+    /// One: [`NotFound`](crate::ErrorKind::NotFound), [`WrongState`](crate::ErrorKind::WrongState) (not in `state`).
+    fn retry<'a>(&'a self, queue: &'a QueueAddress, request: RetryRequest) -> Answer<'a, Step>;
+
+    /// Changes when a delayed job is due, or the priority of a job.
+    ///
+    /// # Behavior
+    /// - [`Change::Delay`]: the job must be delayed; it is due at `now + delay`; event `delayed`.
+    /// - [`Change::Priority`]: if the job waits, it is placed anew, behind its equals, or before them with `lifo`; in other states only the
+    ///   priority is stored, and counts when it waits the next time. No event.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound); delay: [`WrongState`](crate::ErrorKind::WrongState).
+    fn reschedule<'a>(&'a self, queue: &'a QueueAddress, request: RescheduleRequest) -> Answer<'a, ()>;
+
+    /// Removes a job and all that belongs to it, in any state but one: a job under a lease stays
+    /// ([`RemoveAnswer::Locked`]). Event `removed` with prev the state it was in (`wait` for waiting, as BullMQ writes it).
+    fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer>;
+
+    /// Pauses the queue: nothing is taken until it is resumed. Running jobs go on. Event `paused`, each time.
+    fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()>;
+
+    /// Ends the pause. Event `resumed`, each time.
+    fn resume<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()>;
+
+    /// Limits what the queue gives: nothing until `until`; or lifts that limit.
+    fn limit<'a>(&'a self, queue: &'a QueueAddress, request: LimitRequest) -> Answer<'a, ()>;
+
+    /// Removes a step of the jobs that wait: waiting and prioritized ones, and the delayed ones if asked.
+    ///
+    /// # Behavior
+    /// - At most `limit` (1 to [`GROUP_JOBS_MAX`]) per call. No events.
+    fn drain<'a>(&'a self, queue: &'a QueueAddress, request: DrainRequest) -> Answer<'a, Step>;
+
+    /// Removes a step of the jobs in one state that are old.
+    ///
+    /// # Behavior
+    /// - Old: finished (completed, failed), else last taken, else created, at or before `older_than`; delayed
+    ///   jobs by that too, whenever they are due. Waiting and prioritized jobs count by their creation only.
+    /// - Finished ones oldest first; delayed and prioritized in the order in which they would run; active ones only without
+    ///   a lease.
+    /// - At most `limit` (1 to [`GROUP_JOBS_MAX`]) per call. Event `cleaned` with the count, each call.
+    fn clean<'a>(&'a self, queue: &'a QueueAddress, request: CleanRequest) -> Answer<'a, Step>;
+
+    /// Removes a step of everything of the queue; in the end the queue itself, its events and its id counter.
+    ///
+    /// # Behavior
+    /// - Pauses the queue first. At most `limit` jobs per call; call until there is no more.
+    /// - Afterwards the queue is as if it had never been named.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused): jobs are active, and it is not forced; nothing was removed, but the queue stays paused.
+    fn obliterate<'a>(&'a self, queue: &'a QueueAddress, request: ObliterateRequest) -> Answer<'a, Step>;
+
+    /// Removes a step of the finished jobs that were kept for an age which is over at `now`. No events.
+    fn sweep<'a>(&'a self, queue: &'a QueueAddress, request: SweepRequest) -> Answer<'a, Step>;
+
+    // ---------------------------------------------------------------- look
+
+    /// One job and where it is; `None` if there is none.
+    fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>>;
+
+    /// A page of the jobs in some states.
+    ///
+    /// # Behavior
+    /// - State by state in the order asked for, as one sequence; `offset` and `limit` cut the page out of it.
+    /// - [`Order::Ascending`]: waiting and prioritized as they would be taken, delayed by due time, active by when they were taken, finished by
+    ///   when they finished. [`Order::Descending`] is the reverse of each state.
+    fn jobs<'a>(&'a self, queue: &'a QueueAddress, request: JobsRequest) -> Answer<'a, JobsPage>;
+
+    /// How many jobs are in each state, and whether the queue is held.
+    fn counts<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, JobCounts>;
+
+    /// A page of a job's log lines; empty if there is no such job.
+    fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage>;
+
+    /// The workers that have announced themselves for this queue and are not gone at `now`.
+    fn workers<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, Vec<WorkerInfo>>;
+
+    /// The queues under a prefix, by name; of every prefix if `None`.
+    fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>>;
+
+    // ---------------------------------------------------------------- listen
+
+    /// Events of the queue after a cursor, oldest first; waits for some if there are none. Real time.
+    ///
+    /// # Behavior
+    /// - With [`EventCursor::Now`](crate::EventCursor::Now) the answer is immediate and empty, and its cursor is the end of the stream: what
+    ///   is written after that is read from it.
+    /// - Otherwise up to `limit` events; if there are none, waits until there are, at most `timeout`.
+    /// - `trimmed` is true if events between the cursor and the first one given are gone.
+    fn events<'a>(&'a self, queue: &'a QueueAddress, request: EventsRequest) -> Answer<'a, EventsPage>;
+
+    /// Writes an event of the users' own into the queue's stream.
+    fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId>;
+
+    // ---------------------------------------------------------------- the store itself
+
+    /// What this store is, without secrets: `sqlite:/var/lib/app/jobs.db`.
+    fn describe(&self) -> String;
+
+    /// Writes what is still to be written, and closes. Later calls answer [`Closed`](crate::ErrorKind::Closed).
+    fn close(&self) -> Answer<'_, ()>;
+}

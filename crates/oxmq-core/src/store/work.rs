@@ -1,0 +1,221 @@
+//! Requests and answers of the section "work".
+
+use std::time::Duration;
+
+use crate::address::{JobId, Token};
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::job::{Lease, LeasedJob};
+use crate::json::JsonText;
+use crate::outcome::Ending;
+use crate::state::JobState;
+use crate::store::WorkerInfo;
+
+/// A demand for jobs.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TakeRequest {
+    /// The most jobs to give; 0 gives none (but promotes what is due).
+    pub limit: usize,
+    /// Whose they will be. A worker that wants to be reached by [`Store::cancel`](crate::Store::cancel) uses its id, `:`, and anything.
+    pub token: Token,
+    /// How long the lease lasts without being extended.
+    pub lease_for: Duration,
+    /// The name of the worker, stored with the job.
+    pub worker: Option<String>,
+    /// A rate limit of the worker's: at most so many takes in a window, counted for the whole queue.
+    pub rate_limit: Option<RateLimit>,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// At most `max` takes in each window of `window`. Fixed windows, which begin with the first take after the last one's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RateLimit {
+    /// How many.
+    pub max: u32,
+    /// In how long.
+    pub window: Duration,
+}
+
+/// Jobs that were given.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Taken {
+    /// The jobs, in order.
+    pub jobs: Vec<LeasedJob>,
+    /// Why there are fewer than asked for; `None` if there are not.
+    pub idle: Option<Idle>,
+}
+
+/// Why a take gave fewer jobs than asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Idle {
+    /// Nothing else is due.
+    Empty {
+        /// When the next delayed job is due, if there is one.
+        next_due: Option<Timestamp>,
+    },
+    /// The queue is paused.
+    Paused,
+    /// The queue is rate-limited.
+    RateLimited {
+        /// Until then.
+        until: Timestamp,
+    },
+    /// As many jobs are active as the queue allows in all.
+    Full,
+}
+
+/// Endings to be written, and perhaps a demand for more.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FinishRequest {
+    /// The endings.
+    pub finished: Vec<Finish>,
+    /// What to take after them.
+    pub take: Option<TakeRequest>,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// The ending of one job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Finish {
+    /// Which job, and by what right.
+    pub lease: Lease,
+    /// How it ends.
+    pub ending: Ending,
+    /// Whether the ending was decided with a request to cancel in mind, and is to be written in spite of one.
+    pub heeds_cancel: bool,
+}
+
+/// What became of the endings, and the next jobs.
+#[derive(Debug, Clone, Default)]
+pub struct Finished {
+    /// For each ending, in order: the state the job is in now, `None` if it was removed.
+    pub answers: Vec<Result<Option<JobState>>>,
+    /// What was taken; `None` if nothing was asked for.
+    pub taken: Option<Taken>,
+}
+
+/// Leases to be kept.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ExtendRequest {
+    /// The leases.
+    pub leases: Vec<Lease>,
+    /// How long each lasts from now on.
+    pub lease_for: Duration,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// What became of a lease.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extended {
+    /// It is kept.
+    Kept,
+    /// The job is not ours any more: recovered, finished, removed.
+    Lost,
+    /// It is kept, and somebody asked for the job to be cancelled.
+    CancelRequested {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A check for the jobs of dead workers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecoverRequest {
+    /// How often a job's worker may die before the job fails.
+    pub max_stalled: u32,
+    /// How often this check is made by the caller. A store may skip a check that comes sooner after another
+    /// caller's than this.
+    pub interval: Duration,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// A wait for work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WaitRequest {
+    /// The worker's name, if it has one.
+    pub worker: Option<String>,
+    /// The longest to wait, in real time.
+    pub timeout: Duration,
+}
+
+/// Why a wait ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Woken {
+    /// There may be something to take.
+    Look,
+    /// Nothing can be taken before this time, as far as is known.
+    Due(Timestamp),
+    /// The time was up.
+    TimedOut,
+}
+
+/// A wait for requests to cancel.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CancellationsRequest {
+    /// The id of the worker: the part of its tokens before the last `:`.
+    pub worker_id: String,
+    /// Leases whose requests the worker knows already.
+    pub known: Vec<Lease>,
+    /// The longest to wait, in real time.
+    pub timeout: Duration,
+}
+
+/// A request to cancel a running job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cancellation {
+    /// The attempt that is meant.
+    pub lease: Lease,
+    /// Why.
+    pub reason: String,
+}
+
+/// Something to be written down about a job.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NoteRequest {
+    /// Which job.
+    pub job: JobId,
+    /// What.
+    pub note: Note,
+    /// The time of the call.
+    pub now: Timestamp,
+}
+
+/// What is written down about a job.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Note {
+    /// Its progress.
+    Progress(JsonText),
+    /// A line for its log.
+    Log {
+        /// The line.
+        line: String,
+        /// How many lines are kept, the newest; all if `None`.
+        keep: Option<u32>,
+    },
+    /// Removes its log lines, but for the newest.
+    ClearLogs {
+        /// How many are kept; none if `None`.
+        keep: Option<u32>,
+    },
+    /// New data in place of the old.
+    Data(JsonText),
+}
+
+/// A sign of life of a worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AnnounceRequest {
+    /// Who it is.
+    pub worker: WorkerInfo,
+    /// How long this holds; zero to say good-bye.
+    pub ttl: Duration,
+    /// The time of the call.
+    pub now: Timestamp,
+}
