@@ -5,6 +5,7 @@
 pub mod store;
 
 mod address;
+mod args;
 mod clock;
 mod error;
 mod events;
@@ -16,6 +17,7 @@ mod retry;
 mod state;
 
 pub use address::{DEFAULT_PREFIX, JobId, NAME_BYTES_MAX, QueueAddress, Token};
+pub use args::JobArgs;
 pub use clock::{Clock, ClockHand, Timestamp, millis};
 pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventCursor, EventId, EventKind, StoredEvent};
