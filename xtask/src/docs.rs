@@ -26,7 +26,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 fn render(root: &Path) -> Result<(std::path::PathBuf, String, String)> {
     let path = root.join("ARCHITECTURE.md");
     let old = std::fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
-    let (before, rest) = old.split_once(BEGIN).context("ARCHITECTURE.md lacks the mark of the state table")?;
+    let (before, rest) =
+        old.split_once(BEGIN).context("ARCHITECTURE.md lacks the mark of the state table")?;
     let (_, after) = rest.split_once(END).context("ARCHITECTURE.md lacks the end of the state table")?;
     let fresh = format!("{before}{BEGIN}\n{}{END}{after}", table()?);
     Ok((path, old, fresh))

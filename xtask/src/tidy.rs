@@ -36,7 +36,8 @@ pub(crate) fn check(root: &Path) -> Result<()> {
             }
         }
         // Nothing is too late or too early in a test that waits for what it expects.
-        let is_test = path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "conformance");
+        let is_test =
+            path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "conformance");
         if is_test && text.contains("thread::sleep(") {
             faults.push(format!("{shown}: a bare sleep in a test"));
         }
