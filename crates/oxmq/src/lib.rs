@@ -27,7 +27,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?)),
+        "sqlite" => Ok(store::Gate::before(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?))),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(Error::new(
             ErrorKind::Unsupported,
