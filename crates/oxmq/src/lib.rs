@@ -10,6 +10,8 @@
 //!
 //! No feature is on by default.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::sync::Arc;
 
 #[doc(inline)]
@@ -42,3 +44,9 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
         _ => Err(Error::invalid("connect", "url", url, "use `sqlite:PATH` or `sqlite::memory:`")),
     }
 }
+
+/// The code in the README compiles.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;
