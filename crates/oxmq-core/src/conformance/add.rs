@@ -16,8 +16,12 @@ pub async fn a_job_comes_back_as_it_was_added(bench: &Harness) {
     let q = bench.queue();
     let id = q.add(draft().name("send mail").data(r#"{"to":"a@example.org"}"#)).await;
     let view = q.job(&id).await;
-    let mut expected =
-        Job::new(id, "send mail".into(), JsonText::stored(r#"{"to":"a@example.org"}"#), view.job.opts.clone());
+    let mut expected = Job::new(
+        id,
+        "send mail".into(),
+        JsonText::stored(r#"{"to":"a@example.org"}"#),
+        view.job.opts.clone(),
+    );
     expected.timestamp = q.now();
     assert_eq!(view.job, expected, "all but these is unset");
     assert_eq!((view.state, view.due, view.token), (JobState::Waiting, None, None));
@@ -201,7 +205,10 @@ pub async fn a_delayed_job_is_due_at_its_timestamp_and_its_delay(bench: &Harness
     let q = bench.queue();
     let id = q.add(draft().delay(ms(1_500))).await;
     let view = q.job(&id).await;
-    assert_eq!((view.state, view.due, view.job.delay_ms), (JobState::Delayed, Some(q.now() + ms(1_500)), 1_500));
+    assert_eq!(
+        (view.state, view.due, view.job.delay_ms),
+        (JobState::Delayed, Some(q.now() + ms(1_500)), 1_500)
+    );
     let made = q.now().minus(ms(1_000));
     let id = q.add(draft().timestamp(made).delay(ms(1_500))).await;
     let view = q.job(&id).await;

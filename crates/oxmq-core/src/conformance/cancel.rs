@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use super::harness::{
-    Harness, MOMENT, On, PATIENCE, completed, draft, failed, ms, refused, worker,
-};
+use super::harness::{Harness, MOMENT, On, PATIENCE, completed, draft, failed, ms, refused, worker};
 use crate::address::Token;
 use crate::error::ErrorKind;
 use crate::job::Lease;
@@ -83,7 +81,9 @@ pub async fn a_worker_that_is_not_known_cannot_be_reached(bench: &Harness) {
         assert_eq!(q.cancel(&id.into(), "x").await.unwrap(), CancelAnswer::Unreachable { worker: None });
         assert_eq!(q.state(id).await, JobState::Active);
     }
-    q.finish_by(vec![super::harness::finish(&held("1", "w:1"), completed())], None).await.answers[0].clone().unwrap();
+    q.finish_by(vec![super::harness::finish(&held("1", "w:1"), completed())], None).await.answers[0]
+        .clone()
+        .unwrap();
 }
 
 fn held(id: &str, token: &str) -> crate::LeasedJob {

@@ -352,20 +352,37 @@ macro_rules! conformance_tests {
     };
 }
 
+/// Every case as `"verb::case"`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_names {
+    ([] $($verb:ident { $($case:ident)* })*) => {
+        [$($(concat!(stringify!($verb), "::", stringify!($case))),*),*]
+    };
+}
+
 #[cfg(test)]
 mod tests {
-    macro_rules! names {
-        ([] $($verb:ident { $($case:ident)* })*) => {
-            &[$((stringify!($verb), include_str!(concat!(stringify!($verb), ".rs")), &[$(stringify!($case)),*])),*]
-        };
-    }
-
-    macro_rules! all {
-        ($args:tt) => {
-            crate::conformance_cases! { conformance_names $args }
-        };
-    }
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
 
     #[test]
-    fn no_case_is_forgotten() {}
+    fn no_case_is_forgotten() {
+        let listed = conformance_cases! { conformance_names [] };
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance");
+        let mut written = BTreeSet::new();
+        for file in fs::read_dir(directory).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let verb = path.file_stem().unwrap().to_string_lossy().into_owned();
+                for line in fs::read_to_string(&path).unwrap().lines() {
+                    let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split_once("(bench"));
+                    written.extend(name.map(|(name, _)| format!("{verb}::{name}")));
+                }
+            }
+        }
+        assert_eq!(listed.map(String::from).into_iter().collect::<BTreeSet<_>>(), written);
+        assert_eq!(listed.len(), written.len(), "a case is listed twice");
+    }
 }

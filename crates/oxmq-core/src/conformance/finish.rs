@@ -280,7 +280,8 @@ pub async fn a_refused_ending_leaves_the_others_alone(bench: &Harness) {
     let q = bench.queue();
     q.add_many(3).await;
     let taken = q.take(3).await.jobs;
-    let stranger = |job: &LeasedJob| Finish { lease: On::lease(&job.job.id, "x:1"), ..finish(job, completed()) };
+    let stranger =
+        |job: &LeasedJob| Finish { lease: On::lease(&job.job.id, "x:1"), ..finish(job, completed()) };
     let here = q.here().await;
     let finished = vec![finish(&taken[0], completed()), stranger(&taken[1]), finish(&taken[2], failed("x"))];
     let mut answers = q.finish_by(finished, None).await.answers;

@@ -19,8 +19,8 @@ use crate::state::JobState;
 use crate::store::{
     AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change, CleanRequest,
     EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step,
-    Store, TakeRequest, Taken, WorkerInfo,
+    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest,
+    Step, Store, TakeRequest, Taken, WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -283,11 +283,9 @@ impl On<'_> {
         self.add_groups([drafts.into_iter().collect()]).await.remove(0).unwrap()
     }
 
-    pub async fn add_groups(
-        &self,
-        groups: impl IntoIterator<Item = Vec<Draft>>,
-    ) -> Vec<Result<Vec<Added>>> {
-        let groups = groups.into_iter().map(|group| AddGroup { jobs: group.into_iter().map(|d| d.0).collect() });
+    pub async fn add_groups(&self, groups: impl IntoIterator<Item = Vec<Draft>>) -> Vec<Result<Vec<Added>>> {
+        let groups =
+            groups.into_iter().map(|group| AddGroup { jobs: group.into_iter().map(|d| d.0).collect() });
         let request = AddRequest { groups: groups.collect(), now: self.now() };
         self.store().add(&self.address, request).await.unwrap()
     }

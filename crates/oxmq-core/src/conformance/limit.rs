@@ -1,6 +1,6 @@
 //! Cases of `Store::limit`, and of the rate limit of a take.
 
-use super::harness::{Harness, On, draft, finish, completed, ids, ms};
+use super::harness::{Harness, On, completed, draft, finish, ids, ms};
 use crate::store::{Idle, RateLimit, TakeRequest, Taken};
 
 pub async fn a_limited_queue_gives_nothing_until_then(bench: &Harness) {

@@ -170,8 +170,7 @@ impl Queue {
 
     /// Puts a job that is in no list to those that wait, by its priority.
     fn enter_waiting(&mut self, id: &JobId, end: End) {
-        let state =
-            if self.jobs[id].job.priority > 0 { JobState::Prioritized } else { JobState::Waiting };
+        let state = if self.jobs[id].job.priority > 0 { JobState::Prioritized } else { JobState::Waiting };
         self.enter(id, state, end);
     }
 

@@ -75,7 +75,10 @@ pub async fn log_lines_are_counted_and_kept_in_order(bench: &Harness) {
         assert_eq!(q.log(&id, line, None).await, count as u64 + 1);
     }
     let page = logs(&q, &id, 0, 10, Order::Ascending).await;
-    assert_eq!((page.lines, page.total), (vec!["one".into(), "two".into(), String::new(), "vier\nü".into()], 4));
+    assert_eq!(
+        (page.lines, page.total),
+        (vec!["one".into(), "two".into(), String::new(), "vier\nü".into()], 4)
+    );
     q.expect_events(&here, &[]).await;
 }
 

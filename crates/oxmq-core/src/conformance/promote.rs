@@ -56,10 +56,10 @@ pub async fn all_are_promoted_step_by_step_earliest_first(bench: &Harness) {
     assert_eq!((step.count, step.more), (2, true));
     q.expect_events(&here, &["waiting 2 prev=delayed", "waiting 4 prev=delayed"]).await;
     assert_eq!(q.list(JobState::Waiting).await, "2 4");
-    assert_eq!((promote_all(&q, 2).await.count, promote_all(&q, 2).await), (2, Step {
-        count: 1,
-        ..Step::default()
-    }));
+    assert_eq!(
+        (promote_all(&q, 2).await.count, promote_all(&q, 2).await),
+        (2, Step { count: 1, ..Step::default() })
+    );
     assert_eq!(q.take_rest().await, "2 4 3 5 1");
     assert_eq!(promote_all(&q, 2).await, Step::default());
 }

@@ -1,8 +1,6 @@
 //! Cases of `Store::recover`.
 
-use super::harness::{
-    Harness, INTERVAL, LEASE, completed, draft, failed, failed_keeping, ids, ms, worker,
-};
+use super::harness::{Harness, INTERVAL, LEASE, completed, draft, failed, failed_keeping, ids, ms, worker};
 use crate::address::Token;
 use crate::options::Retention;
 use crate::outcome::Ending;

@@ -4,8 +4,8 @@ use super::harness::{Harness, On, completed, draft, failed, ms, refused};
 use crate::clock::Timestamp;
 use crate::error::ErrorKind;
 use crate::json::JsonText;
-use crate::outcome::{Ending, Failure};
 use crate::options::Retention;
+use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
 use crate::store::{Note, RetryRequest, Step};
 
@@ -102,11 +102,8 @@ pub async fn many_are_retried_step_by_step_oldest_first(bench: &Harness) {
     let here = q.here().await;
     let step = retry_many(&q, JobState::Failed, until, 3).await;
     assert_eq!((step.count, step.more), (3, true));
-    q.expect_events(
-        &here,
-        &["waiting 1 prev=failed", "waiting 2 prev=failed", "waiting 3 prev=failed"],
-    )
-    .await;
+    q.expect_events(&here, &["waiting 1 prev=failed", "waiting 2 prev=failed", "waiting 3 prev=failed"])
+        .await;
     let step = retry_many(&q, JobState::Failed, until, 3).await;
     assert_eq!((step.count, step.more), (1, false));
     assert_eq!(q.list(JobState::Waiting).await, "1 2 3 4");

@@ -157,7 +157,8 @@ pub async fn a_take_tells_promoted_and_then_active(bench: &Harness) {
     q.advance(ms(10)).await;
     let here = q.here().await;
     q.take(2).await;
-    q.expect_events(&here, &["waiting 1 prev=delayed", "active 1 prev=waiting", "active 2 prev=waiting"]).await;
+    q.expect_events(&here, &["waiting 1 prev=delayed", "active 1 prev=waiting", "active 2 prev=waiting"])
+        .await;
 }
 
 pub async fn an_empty_take_tells_nothing(bench: &Harness) {

@@ -1,8 +1,6 @@
 //! The table of moves: every state by every move for which there is an intent, legal or not.
 
-use super::harness::{
-    Harness, INTERVAL, LEASE, On, again, completed, draft, failed, finish, ms,
-};
+use super::harness::{Harness, INTERVAL, LEASE, On, again, completed, draft, failed, finish, ms};
 use crate::address::{JobId, Token};
 use crate::job::{Job, LeasedJob};
 use crate::json::JsonText;

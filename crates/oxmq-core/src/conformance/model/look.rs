@@ -73,8 +73,13 @@ impl Model {
         };
         let first_kept = queue.last_event + 1 - queue.events.len() as u64;
         let passed = number.unwrap_or(0).saturating_sub(first_kept - 1);
-        let events: Vec<_> =
-            queue.events.iter().skip(usize::try_from(passed).unwrap_or(usize::MAX)).take(limit).cloned().collect();
+        let events: Vec<_> = queue
+            .events
+            .iter()
+            .skip(usize::try_from(passed).unwrap_or(usize::MAX))
+            .take(limit)
+            .cloned()
+            .collect();
         let cursor = events.last().map_or(after.clone(), |event| EventCursor::After(event.id.clone()));
         let trimmed = number.is_some_and(|number| number + 1 < first_kept);
         EventsPage { events, cursor, trimmed }
@@ -90,6 +95,20 @@ impl Model {
         self.queue(queue).is_some_and(|queue| !queue.nothing_waits() && !queue.paused)
     }
 
+    /// The active jobs whose lease has run out.
+    pub(in crate::conformance) fn ran_out(&self, queue: &QueueAddress, now: Timestamp) -> Vec<JobId> {
+        let Some(queue) = self.queue(queue) else { return Vec::new() };
+        let is_over = |id: &&JobId| queue.jobs[*id].lease.as_ref().is_some_and(|lease| lease.until <= now);
+        queue.list(JobState::Active).filter(is_over).cloned().collect()
+    }
+
+    /// Puts the first waiting jobs into this order; they are the same ones.
+    pub(in crate::conformance) fn arrange_front(&mut self, queue: &QueueAddress, front: Vec<JobId>) {
+        let waiting = self.queue_mut(queue).lists.entry(JobState::Waiting).or_default();
+        waiting.drain(..front.len());
+        front.into_iter().rev().for_each(|id| waiting.push_front(id));
+    }
+
     /// When the next delayed job is due.
     pub(in crate::conformance) fn first_due(&self, queue: &QueueAddress) -> Option<Timestamp> {
         self.queue(queue)?.first_due()
@@ -98,7 +117,10 @@ impl Model {
 
 impl Queue {
     fn was_written(&self) -> bool {
-        self.last_number > 0 || self.last_event > 0 || self.limited_until.is_some() || !self.workers.is_empty()
+        self.last_number > 0
+            || self.last_event > 0
+            || self.limited_until.is_some()
+            || !self.workers.is_empty()
     }
 }
 
