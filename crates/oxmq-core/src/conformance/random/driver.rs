@@ -202,13 +202,13 @@ impl<'a> Driver<'a> {
                 let request = PromoteRequest::One { job: self.job(index, pick), now };
                 let answer = kinds(store.promote(q, request.clone()).await);
                 let expected = kinds(self.model.promote(q, request));
-                self.same_steps(answer, expected, 1, Ids::Untold);
+                self.same_steps(&answer, &expected, 1, Ids::Untold);
             }
             Op::PromoteAll(limit) => {
                 let request = PromoteRequest::All { limit, now };
                 let answer = kinds(store.promote(q, request.clone()).await);
                 let expected = kinds(self.model.promote(q, request));
-                self.same_steps(answer, expected, limit, Ids::Untold);
+                self.same_steps(&answer, &expected, limit, Ids::Untold);
             }
             Op::Retry { job, completed, made, started } => {
                 let request = RetryRequest::One {
@@ -220,7 +220,7 @@ impl<'a> Driver<'a> {
                 };
                 let answer = kinds(store.retry(q, request.clone()).await);
                 let expected = kinds(self.model.retry(q, request));
-                self.same_steps(answer, expected, 1, Ids::Untold);
+                self.same_steps(&answer, &expected, 1, Ids::Untold);
             }
             Op::RetryMany { completed, ago, limit } => {
                 let state = if completed { JobState::Completed } else { JobState::Failed };
@@ -228,7 +228,7 @@ impl<'a> Driver<'a> {
                 let request = RetryRequest::Many { state, finished_until, limit, now };
                 let answer = kinds(store.retry(q, request.clone()).await);
                 let expected = kinds(self.model.retry(q, request));
-                self.same_steps(answer, expected, limit, Ids::Untold);
+                self.same_steps(&answer, &expected, limit, Ids::Untold);
             }
             Op::Delay(pick, delay) => {
                 let change = Change::Delay(ms(delay));
@@ -275,7 +275,7 @@ impl<'a> Driver<'a> {
                 let request = DrainRequest { delayed, limit: ALL, now };
                 let answer = kinds(store.drain(q, request).await);
                 let expected = Ok(self.model.drain(q, request));
-                self.same_steps(answer, expected, ALL, Ids::Untold);
+                self.same_steps(&answer, &expected, ALL, Ids::Untold);
             }
             Op::Clean { state, ago, limit } => {
                 if state == JobState::Active && !self.model.ran_out(q, now).is_empty() {
@@ -288,7 +288,7 @@ impl<'a> Driver<'a> {
                 let answer = kinds(store.clean(q, request).await);
                 let expected = Ok(self.model.clean(q, request));
                 let told = if is_ordered { Ids::InOrder } else { Ids::Told };
-                self.same_steps(answer, expected, limit, told);
+                self.same_steps(&answer, &expected, limit, told);
             }
             Op::Obliterate { force } => {
                 let counts = self.model.counts(q, now);
@@ -312,7 +312,7 @@ impl<'a> Driver<'a> {
                 let request = SweepRequest { limit: ALL, now };
                 let answer = kinds(store.sweep(q, request).await);
                 let expected = Ok(self.model.sweep(q, request));
-                self.same_steps(answer, expected, ALL, Ids::Untold);
+                self.same_steps(&answer, &expected, ALL, Ids::Untold);
             }
             Op::Publish => {
                 let fields = vec![("field".into(), now.to_string())];
@@ -376,13 +376,13 @@ impl<'a> Driver<'a> {
     #[track_caller]
     fn same_steps(
         &self,
-        answer: Result<Step, ErrorKind>,
-        expected: Result<Step, ErrorKind>,
+        answer: &Result<Step, ErrorKind>,
+        expected: &Result<Step, ErrorKind>,
         limit: usize,
         told: Ids,
     ) {
         let (Ok(mut answer), Ok(mut expected)) = (answer.clone(), expected.clone()) else {
-            self.same("the answer", &answer, &expected);
+            self.same("the answer", answer, expected);
             return;
         };
         match told {
