@@ -106,7 +106,7 @@ impl<'a> Driver<'a> {
             }
             Op::Take { worker, limit, locked, rated } => {
                 // A queue is limited by hand or by rate, because what both mean together is left open.
-                let rate_limit = (rated && index == 1).then_some(RateLimit { max: 3, window: ms(10_001) });
+                let rate_limit = (rated && index == 1).then_some(RateLimit { max: 2, window: ms(4_001) });
                 let token = if locked { self.token(worker) } else { Token::none() };
                 let request = TakeRequest { rate_limit, ..demand(limit, token, worker, now) };
                 let answer = store.take(q, request.clone()).await.unwrap();
@@ -187,13 +187,16 @@ impl<'a> Driver<'a> {
             }
             Op::Announce { worker: number, stays } => {
                 let worker = worker(&id_of(number), name_of(number).as_deref());
-                let ttl = if stays { ms(60_001) } else { Duration::ZERO };
+                let ttl = if stays { ms(600_001) } else { Duration::ZERO };
                 let request = AnnounceRequest { worker, ttl, now };
                 store.announce(q, request.clone()).await.unwrap();
                 self.model.announce(q, request);
             }
             Op::Cancel(pick) => {
-                let request = CancelRequest { job: self.job(index, pick), reason: "why".into(), now };
+                // Every other one is likely to run.
+                let leased = self.lease(index, pick / 2).filter(|_| pick % 2 == 0).map(|lease| lease.job);
+                let job = leased.unwrap_or_else(|| self.job(index, pick / 2));
+                let request = CancelRequest { job, reason: "why".into(), now };
                 let answer = kinds(store.cancel(q, request.clone()).await);
                 let expected = kinds(self.model.cancel(q, request));
                 self.same("the answer", &answer, &expected);
