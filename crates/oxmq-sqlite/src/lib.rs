@@ -1,5 +1,4 @@
 //! The embedded store of oxmq: one SQLite file, several processes.
-#![allow(dead_code)]
 
 mod connection;
 mod engine;
@@ -8,8 +7,12 @@ mod fault;
 mod inbox;
 mod lock;
 mod migrate;
+mod open;
+mod ops;
 mod readers;
 mod real_time;
+mod row;
+mod store;
 mod sync;
 mod tx;
 mod wake;
@@ -17,3 +20,5 @@ mod watch;
 mod writer;
 
 pub use connection::Durability;
+pub use open::{CALL_DEADLINE_DEFAULT, SqliteStoreBuilder};
+pub use store::SqliteStore;

@@ -58,7 +58,9 @@ impl Upkeep {
 
     /// Empties the log if it has become too large; called by the writer between two transactions.
     pub(crate) fn relieve(&self, connection: &Connection) {
-        if self.wal.is_none() || !self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY_COMMITS) {
+        if self.wal.is_none()
+            || !self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY_COMMITS)
+        {
             return;
         }
         if self.wal_bytes() > WAL_BYTES_MAX
@@ -124,8 +126,7 @@ impl Upkeep {
 }
 
 fn checkpoint(connection: &Connection, mode: &str) -> Sql<()> {
-    let busy: bool =
-        connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
+    let busy: bool = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
     tracing::trace!(mode, busy, "checkpoint");
     Ok(())
 }

@@ -67,8 +67,7 @@ pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Pat
 
 /// Reads the marks of all known queues if something may have changed; whether it did.
 fn look(bells: &Bells, connection: &Connection, heard: Heard, version: &mut i64) -> Sql<bool> {
-    let newest: i64 =
-        connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    let newest: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
     if std::mem::replace(version, newest) == newest && heard != Heard::Nudge {
         return Ok(false);
     }

@@ -79,7 +79,8 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Sql<T> + Send> WriteOp for Op<T, F> {
         self.value = None;
         let work = &mut self.work;
         // A panic must not end the thread. Nothing of it survives: the transaction is rolled back, its cache dropped.
-        let value = catch_unwind(AssertUnwindSafe(|| work(tx))).map_err(|panic| describe_panic(&*panic))??;
+        let value =
+            catch_unwind(AssertUnwindSafe(|| work(tx))).map_err(|panic| describe_panic(&*panic))??;
         self.value = Some(value);
         Ok(())
     }
