@@ -161,6 +161,7 @@ impl WriterThread {
             // Another process may wait for the lock.
             std::thread::yield_now();
         }
+        self.upkeep.close();
     }
 
     fn commit(&mut self, mut ops: Vec<Box<dyn WriteOp>>) {
