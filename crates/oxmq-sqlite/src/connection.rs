@@ -132,12 +132,17 @@ fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool
     }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
-        return Err(SqlFault::Io(format!("the file system does not support write-ahead logging (mode {mode})")));
+        return Err(SqlFault::Io(format!(
+            "the file system does not support write-ahead logging (mode {mode})"
+        )));
     }
-    pragma("synchronous", match options.durability {
-        Durability::Process => &"NORMAL",
-        Durability::Power => &"FULL",
-    })?;
+    pragma(
+        "synchronous",
+        match options.durability {
+            Durability::Process => &"NORMAL",
+            Durability::Power => &"FULL",
+        },
+    )?;
     // Checkpoints are made by upkeep, outside of anybody's commit; see sync.rs.
     pragma("wal_autocheckpoint", &0)?;
     Ok(())

@@ -99,7 +99,9 @@ mod tests {
 
     #[test]
     fn a_damaged_body_is_an_error_and_not_a_panic() {
-        for body in ["", "[", "{}", "[1]", "[[]]", "[[\"a\"]]", "[[\"a\",null,\"x\"]]", "[[\"a\",null,0,\"k\"]]"] {
+        for body in
+            ["", "[", "{}", "[1]", "[[]]", "[[\"a\"]]", "[[\"a\",null,\"x\"]]", "[[\"a\",null,0,\"k\"]]"]
+        {
             assert!(matches!(read(body, 0), Err(SqlFault::Corrupt(_))), "{body}");
         }
     }

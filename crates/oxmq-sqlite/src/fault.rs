@@ -47,12 +47,14 @@ impl From<rusqlite::Error> for SqlFault {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::DiskFull(text),
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly(text),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-                Self::Locked { waited: Duration::ZERO }
-            }
+            Some(
+                ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Locked { waited: Duration::ZERO },
             Some(ErrorCode::DatabaseCorrupt) => Self::Corrupt(text),
             Some(ErrorCode::NotADatabase) => Self::NotADatabase(text),
-            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory) => Self::Io(text),
+            Some(ErrorCode::SystemIoFailure | ErrorCode::CannotOpen | ErrorCode::OutOfMemory) => {
+                Self::Io(text)
+            }
             Some(ErrorCode::TooBig) => Self::TooBig(text),
             _ => Self::Other(text),
         }
@@ -77,7 +79,9 @@ impl SqlFault {
                 ErrorKind::Unavailable,
                 format!("other processes held the write lock of the file for {} ms", waited.as_millis()),
             ),
-            Self::TimedOut => (ErrorKind::Unavailable, "not begun within the deadline of the call".to_owned()),
+            Self::TimedOut => {
+                (ErrorKind::Unavailable, "not begun within the deadline of the call".to_owned())
+            }
             Self::Corrupt(text) => (ErrorKind::Corrupt, format!("the file is damaged: {text}")),
             Self::NotADatabase(text) => {
                 (ErrorKind::Corrupt, format!("the file is not an SQLite database: {text}"))

@@ -111,10 +111,7 @@ pub(crate) fn retry_busy<T>(deadline: Instant, mut work: impl FnMut() -> Sql<T>)
 
 /// Whether another connection's lock is in the way.
 pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed)
-    )
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
 }
 
 fn step(tries: &mut u32, length: Duration, started: Instant, deadline: Instant) -> Sql<()> {

@@ -30,7 +30,9 @@ pub(crate) fn migrate(connection: &Connection, side: Option<&SideFile>, deadline
 /// The version that is there; 0 without any. A newer one than is known here is refused.
 pub(crate) fn check(connection: &Connection) -> Sql<i64> {
     let table: Option<i64> = connection
-        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'oxmq_meta'", [], |row| row.get(0))
+        .query_row("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'oxmq_meta'", [], |row| {
+            row.get(0)
+        })
         .optional()?;
     if table.is_none() {
         return Ok(0);

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 /// Now, for deadlines of calls and periods of threads.
-#[allow(clippy::disallowed_methods, reason = "deadlines of calls are real time also when a test's clock stands")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "deadlines of calls are real time also when a test's clock stands"
+)]
 pub(crate) fn now() -> Instant {
     Instant::now()
 }

@@ -117,7 +117,8 @@ impl QueueRow {
             .query_row([], |row| row.get(0))?;
         db.prepare_cached("INSERT INTO oxmq_queues (no, prefix, name, created_at) VALUES (?1, ?2, ?3, ?4)")?
             .execute(params![no, queue.prefix(), queue.name(), now.as_millis()])?;
-        Self::find(db, queue)?.ok_or_else(|| SqlFault::Other(format!("queue {queue} vanished as it was made")))
+        Self::find(db, queue)?
+            .ok_or_else(|| SqlFault::Other(format!("queue {queue} vanished as it was made")))
     }
 
     fn write(&self, db: &Connection) -> Sql<()> {
@@ -199,7 +200,9 @@ impl<'c> Tx<'c> {
     /// Removes the row of a queue of which nothing else is left.
     pub(crate) fn remove_queue(&mut self, queue: &QueueAddress) -> Sql<()> {
         if let Some(gone) = self.queues.remove(queue) {
-            self.connection.prepare_cached("DELETE FROM oxmq_queues WHERE no = ?1")?.execute([gone.row.no])?;
+            self.connection
+                .prepare_cached("DELETE FROM oxmq_queues WHERE no = ?1")?
+                .execute([gone.row.no])?;
         }
         Ok(())
     }

@@ -100,7 +100,8 @@ impl Bell {
 
     /// Ends the waits for which these marks are news.
     pub(crate) fn ring(&self, marks: Marks) {
-        for (sender, mark) in [(&self.work, marks.work), (&self.cancel, marks.cancel), (&self.events, marks.events)]
+        for (sender, mark) in
+            [(&self.work, marks.work), (&self.cancel, marks.cancel), (&self.events, marks.events)]
         {
             // Only ever upwards: the watcher may have read the row before a commit that was rung before it.
             sender.send_if_modified(|newest| {
@@ -155,7 +156,9 @@ impl Bells {
                 let bell = queues.entry(rung.queue).or_insert_with(|| Arc::new(Bell::new()));
                 bell.note_idle(mark);
                 bell.ring(rung.marks);
-            } else if rung.news && let Some(bell) = queues.get(&rung.queue) {
+            } else if rung.news
+                && let Some(bell) = queues.get(&rung.queue)
+            {
                 bell.ring(rung.marks);
             }
         }

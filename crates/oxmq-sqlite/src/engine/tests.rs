@@ -53,7 +53,9 @@ async fn emit(engine: &Engine, name: &str) -> Sql<u64> {
 
 async fn events(engine: &Engine) -> i64 {
     engine
-        .read(|db| Ok(db.query_row("SELECT coalesce(sum(event_no), 0) FROM oxmq_queues", [], |row| row.get(0))?))
+        .read(|db| {
+            Ok(db.query_row("SELECT coalesce(sum(event_no), 0) FROM oxmq_queues", [], |row| row.get(0))?)
+        })
         .await
         .unwrap()
 }
@@ -130,7 +132,8 @@ async fn dropping_the_store_finishes_what_was_queued() {
 #[tokio::test]
 async fn a_lock_that_is_never_released_is_an_error_that_says_how_long_it_waited() {
     let (_folder, path) = folder();
-    let engine = Engine::open(Options { call_deadline: Duration::from_millis(150), ..options(&path) }).await.unwrap();
+    let engine =
+        Engine::open(Options { call_deadline: Duration::from_millis(150), ..options(&path) }).await.unwrap();
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let fault = emit(&engine, "a").await.unwrap_err();
@@ -169,10 +172,7 @@ async fn a_full_disk_is_told_and_nothing_is_acknowledged() {
     assert!(matches!(fault, SqlFault::DiskFull(_)), "{fault:?}");
     // Small things still fit, and with room again so does the large one.
     emit(&engine, "a").await.unwrap();
-    engine
-        .write(|tx| Ok(tx.settled()?.pragma_update(None, "max_page_count", 1_000_000)?))
-        .await
-        .unwrap();
+    engine.write(|tx| Ok(tx.settled()?.pragma_update(None, "max_page_count", 1_000_000)?)).await.unwrap();
     large().await.unwrap();
 }
 
@@ -307,9 +307,11 @@ async fn event_rows_are_trimmed_to_the_cap() {
     }
     let (kept, newest): (i64, i64) = engine
         .read(|db| {
-            Ok(db.query_row("SELECT sum(last_no - first_no + 1), max(last_no) FROM oxmq_events", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?)
+            Ok(db.query_row(
+                "SELECT sum(last_no - first_no + 1), max(last_no) FROM oxmq_events",
+                [],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )?)
         })
         .await
         .unwrap();
@@ -326,10 +328,10 @@ async fn the_log_is_emptied_when_it_grows_too_large() {
         engine
             .write(move |tx| {
                 let db = tx.settled()?;
-                db.execute("REPLACE INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, 'n', ?2, '{}')", params![
-                    round % 50,
-                    "x".repeat(1_000_000)
-                ])?;
+                db.execute(
+                    "REPLACE INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, 'n', ?2, '{}')",
+                    params![round % 50, "x".repeat(1_000_000)],
+                )?;
                 Ok(())
             })
             .await
@@ -464,8 +466,10 @@ async fn figures_single_writes_beside_a_busy_process() {
             times.push(at.elapsed());
         }
         let theirs = events(&engine).await - before - i64::try_from(times.len()).unwrap();
-        children.iter_mut().for_each(|child| child.kill().unwrap());
-        children.iter_mut().for_each(|child| drop(child.wait()));
+        for child in &mut children {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
         times.sort_unstable();
         println!(
             "{others} busy processes ({theirs} batches of 100 in 5 s): {} writes, p50 {:?} p99 {:?} max {:?}",
@@ -474,5 +478,46 @@ async fn figures_single_writes_beside_a_busy_process() {
             times[times.len() * 99 / 100],
             times[times.len() - 1]
         );
+    }
+}
+
+/// One caller that awaits each write, and a hundred callers.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "prints figures"]
+async fn figures_commits() {
+    for durability in [Durability::Process, Durability::Power] {
+        for callers in [1, 100] {
+            let (_folder, path) = folder();
+            let engine = Arc::new(Engine::open(Options { durability, ..options(&path) }).await.unwrap());
+            emit(&engine, "a").await.unwrap();
+            let start = now();
+            let tasks: Vec<_> = (0..callers)
+                .map(|_| {
+                    let engine = Arc::clone(&engine);
+                    tokio::spawn(async move {
+                        let mut times = Vec::new();
+                        while start.elapsed() < Duration::from_secs(5) {
+                            let at = now();
+                            emit(&engine, "a").await.unwrap();
+                            times.push(at.elapsed());
+                        }
+                        times
+                    })
+                })
+                .collect();
+            let mut times = Vec::new();
+            for task in tasks {
+                times.extend(task.await.unwrap());
+            }
+            times.sort_unstable();
+            println!(
+                "{durability:?}, {callers} callers: {} writes/s, p50 {:?} p99 {:?} p99.9 {:?} max {:?}",
+                times.len() / 5,
+                times[times.len() / 2],
+                times[times.len() * 99 / 100],
+                times[times.len() * 999 / 1000],
+                times[times.len() - 1]
+            );
+        }
     }
 }
