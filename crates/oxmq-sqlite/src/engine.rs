@@ -212,3 +212,6 @@ fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
     let file = options.path().map(FileId::of).transpose()?;
     Ok((connection, side, file))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,9 @@
 //! Upkeep of the write-ahead log, outside of anybody's commit: bringing it to the disk, and back into the file.
+//!
+//! SQLite's default is to copy the log back within the commit that fills a thousand pages. Measured beside that (2
+//! cores, durability `Process`, small commits): p99 of one caller 0.22 ms instead of 0.49, of a hundred callers 2.0 ms
+//! instead of 3.6, p99.9 6 ms instead of 45 to 80. With durability `Power`, where each commit waits for the disk
+//! anyway, no difference stands out of the noise.
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

@@ -19,6 +19,8 @@ use crate::tx::QueueRow;
 use crate::wake::{Bells, Marks};
 
 pub(crate) use self::signal::Signal;
+use self::signal::listen;
+use crate::real_time::nap;
 
 /// How often `data_version` is looked at, as the net under the nudges, and in place of them.
 const NET_PERIOD: Duration = Duration::from_millis(500);
@@ -40,7 +42,7 @@ pub(crate) enum Heard {
 
 /// Runs until the bells are closed.
 pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Path>) {
-    let nudges = bells.signal().listen(side);
+    let nudges = listen(side);
     if nudges.is_none() {
         tracing::info!("cannot watch the side file; looking for other processes' writes every 10 ms");
     }
@@ -50,11 +52,11 @@ pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Pat
     let mut heard = Heard::Nudge;
     while !bells.is_closed() {
         match look(bells, connection, heard, &mut version) {
-            Ok(true) => bells.signal().pause(LOOK_GAP),
+            Ok(true) => nap(LOOK_GAP),
             Ok(false) => {}
             Err(fault) => {
                 tracing::debug!(?fault, "cannot look for other processes' writes");
-                bells.signal().pause(POLL_PERIOD);
+                nap(POLL_PERIOD);
             }
         }
         heard = if bells.is_awaited() {
@@ -102,6 +104,13 @@ mod signal {
     #[derive(Debug)]
     pub(crate) struct Nudges(OwnedFd);
 
+    /// Begins to watch.
+    pub(crate) fn listen(side: Option<&Path>) -> Option<Nudges> {
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        inotify::add_watch(&watch, side?, WatchFlags::MODIFY).ok()?;
+        Some(Nudges(watch))
+    }
+
     impl Signal {
         pub(crate) fn new() -> Self {
             Self { called: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok() }
@@ -113,13 +122,6 @@ mod signal {
                 // Full means that it is called already.
                 let _ = rustix::io::write(called, &1_u64.to_ne_bytes());
             }
-        }
-
-        /// Begins to watch.
-        pub(crate) fn listen(&self, side: Option<&Path>) -> Option<Nudges> {
-            let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
-            inotify::add_watch(&watch, side?, WatchFlags::MODIFY).ok()?;
-            Some(Nudges(watch))
         }
 
         /// Sleeps until called or nudged, at most `period`.
@@ -135,22 +137,17 @@ mod signal {
             let timeout = period.and_then(|period| Timespec::try_from(period).ok());
             // An interrupted sleep is a short one.
             let _ = poll(&mut fds, timeout.as_ref());
-            let nudged = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+            let is_nudged = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
             if !fds[0].revents().is_empty() {
                 let _ = rustix::io::read(called.as_fd(), &mut [0_u8; 8]);
             }
-            if nudged && let Some(Nudges(watch)) = nudges {
+            if is_nudged && let Some(Nudges(watch)) = nudges {
                 let mut buffer = [MaybeUninit::uninit(); 4096];
                 let mut reader = Reader::new(watch, &mut buffer);
                 while reader.next().is_ok() {}
                 return Heard::Nudge;
             }
             if fds[0].revents().is_empty() { Heard::Nothing } else { Heard::Call }
-        }
-
-        /// Sleeps, not to be woken by nudges.
-        pub(crate) fn pause(&self, length: Duration) {
-            crate::real_time::nap(length);
         }
     }
 }
@@ -174,6 +171,11 @@ mod signal {
     #[derive(Debug)]
     pub(crate) enum Nudges {}
 
+    /// There is nothing to watch.
+    pub(crate) fn listen(_side: Option<&Path>) -> Option<Nudges> {
+        None
+    }
+
     impl Signal {
         pub(crate) fn new() -> Self {
             Self::default()
@@ -183,11 +185,6 @@ mod signal {
         pub(crate) fn call(&self) {
             *self.called.lock().unwrap_or_else(PoisonError::into_inner) = true;
             self.changed.notify_all();
-        }
-
-        #[allow(clippy::unused_self, reason = "the same face on every system")]
-        pub(crate) fn listen(&self, _side: Option<&Path>) -> Option<Nudges> {
-            None
         }
 
         /// Sleeps until called, at most `period`.
@@ -202,12 +199,6 @@ mod signal {
                 };
             }
             if std::mem::take(&mut *called) { Heard::Call } else { Heard::Nothing }
-        }
-
-        /// Sleeps.
-        #[allow(clippy::unused_self, reason = "the same face on every system")]
-        pub(crate) fn pause(&self, length: Duration) {
-            crate::real_time::nap(length);
         }
     }
 }

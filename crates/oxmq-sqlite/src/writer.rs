@@ -128,18 +128,16 @@ impl Writer {
             self.inbox.push(Box::new(op), room)?;
             (&mut answered).await.unwrap_or_else(|_| Err(gone_thread()))
         };
-        match tokio::time::timeout(deadline + ANSWER_GRACE, wait).await {
+        if let Ok(outcome) = tokio::time::timeout(deadline + ANSWER_GRACE, wait).await {
+            return outcome;
+        }
+        answered.close();
+        match answered.try_recv() {
             Ok(outcome) => outcome,
-            Err(_) => {
-                answered.close();
-                match answered.try_recv() {
-                    Ok(outcome) => outcome,
-                    Err(_) if started.load(Ordering::SeqCst) => {
-                        Err(SqlFault::MaybeStored("the disk did not answer within the deadline".to_owned()))
-                    }
-                    Err(_) => Err(SqlFault::TimedOut),
-                }
+            Err(_) if started.load(Ordering::SeqCst) => {
+                Err(SqlFault::MaybeStored("the disk did not answer within the deadline".to_owned()))
             }
+            Err(_) => Err(SqlFault::TimedOut),
         }
     }
 
@@ -162,6 +160,7 @@ impl WriterThread {
             // Another process may wait for the lock.
             std::thread::yield_now();
         }
+        self.upkeep.close();
     }
 
     fn commit(&mut self, mut ops: Vec<Box<dyn WriteOp>>) {
@@ -195,9 +194,13 @@ impl WriterThread {
             Err(fault) => {
                 self.roll_back();
                 if ops.len() == 1 {
-                    ops.into_iter().for_each(|op| op.answer(Err(fault.clone())));
+                    for op in ops {
+                        op.answer(Err(fault.clone()));
+                    }
                 } else {
-                    ops.into_iter().for_each(|op| self.commit(vec![op]));
+                    for op in ops {
+                        self.commit(vec![op]);
+                    }
                 }
                 return;
             }
@@ -208,7 +211,9 @@ impl WriterThread {
         }
         // First the bells: what a take noted has to be known before its caller can wait.
         let foreign = outcome.is_ok() && self.bells.ring(rungs);
-        ops.into_iter().for_each(|op| op.answer(outcome.clone()));
+        for op in ops {
+            op.answer(outcome.clone());
+        }
         if outcome.is_ok() && self.connection.total_changes() != before {
             if foreign && let Some(side) = &self.side {
                 side.nudge();
