@@ -18,7 +18,8 @@ use rusqlite::Connection;
 use crate::engine::Engine;
 use crate::fault::{Sql, SqlFault};
 use crate::ops;
-use crate::tx::Tx;
+use crate::tx::{QueueRow, Tx};
+use crate::wake::{Marks, NO_MARK};
 
 /// The embedded store: one SQLite file (or memory), several processes.
 ///
@@ -131,7 +132,20 @@ impl Store for SqliteStore {
             let bell = bells.bell(queue);
             let mut newest = bell.work.subscribe();
             // What came after the last take that found nothing is news, whenever it came.
-            let Some(seen) = bell.idle_at() else { return Ok(Woken::Look) };
+            let seen = match bell.idle_at() {
+                Some(seen) => seen,
+                // No take of this process looked yet.
+                None => {
+                    let address = queue.clone();
+                    let row = self.read("wait", move |db| QueueRow::find(db, &address)).await?;
+                    if row.is_some_and(|row| {
+                        !row.counts.paused && row.counts.waiting + row.counts.prioritized > 0
+                    }) {
+                        return Ok(Woken::Look);
+                    }
+                    row.map_or(NO_MARK, |row| Marks::of(&row).work)
+                }
+            };
             tokio::select! {
                 biased;
                 () = bells.closing() => Err(self.closed("wait")),
@@ -150,23 +164,23 @@ impl Store for SqliteStore {
             let bells = self.engine.bells();
             let _waiting = self.engine.wait();
             let mut news = bells.bell(queue).cancel.subscribe();
-            let look = async {
-                loop {
-                    news.mark_unchanged();
-                    let (address, asked) = (queue.clone(), request.clone());
-                    let found = self
-                        .read("cancellations", move |db| ops::look::cancellations(db, &address, &asked))
-                        .await?;
-                    if !found.is_empty() || news.changed().await.is_err() {
-                        return Ok(found);
-                    }
+            let end = tokio::time::sleep(request.timeout);
+            tokio::pin!(end);
+            loop {
+                news.mark_unchanged();
+                let (address, asked) = (queue.clone(), request.clone());
+                let found = self
+                    .read("cancellations", move |db| ops::look::cancellations(db, &address, &asked))
+                    .await?;
+                if !found.is_empty() {
+                    return Ok(found);
                 }
-            };
-            tokio::select! {
-                biased;
-                () = bells.closing() => Err(self.closed("cancellations")),
-                found = look => found,
-                () = tokio::time::sleep(request.timeout) => Ok(Vec::new()),
+                tokio::select! {
+                    biased;
+                    () = bells.closing() => return Err(self.closed("cancellations")),
+                    _ = news.changed() => {}
+                    () = &mut end => return Ok(found),
+                }
             }
         })
     }

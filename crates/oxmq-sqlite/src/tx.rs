@@ -62,11 +62,6 @@ struct EventRow {
 }
 
 impl QueueRow {
-    /// What [`QueueRow::read`] expects.
-    pub(crate) const COLUMNS: &'static str = "no, last_id, last_ord, event_no, event_cap, paused, limited_until, \
-         rate_until, rate_count, wake_no, cancel_no, waiting, prioritized, delayed, active, completed, failed, \
-         waiting_children";
-
     const COUNTED: [JobState; 7] = [
         JobState::Waiting,
         JobState::Prioritized,
@@ -77,7 +72,7 @@ impl QueueRow {
         JobState::WaitingChildren,
     ];
 
-    /// Reads a row of [`QueueRow::COLUMNS`].
+    /// Reads a row of the columns that `find` asks for.
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         let unsigned = |index: usize| row.get(index).map(i64::cast_unsigned);
         let mut counts = JobCounts::default();

@@ -26,6 +26,7 @@ pub(crate) fn cancel(
     }
     let reason = format!("cancelled: {}", request.reason);
     place::store_failure(queue.db, &mut job, &reason, None)?;
+    place::clear_deferred_failure(queue.db, &job)?;
     let ord = place::timed_ord(queue, stored::FAILED, request.now)?;
     place::into_finished(queue, &job, JobState::Failed, ord, job.atm, None, request.now)?;
     let kind = EventKind::Failed { reason, prev: state.as_str().into() };

@@ -13,13 +13,13 @@ use crate::row::{JobRow, flag, ords_of, stored};
 use crate::tx::{QueueTx, Tx};
 
 /// The most jobs that one finish removes for their age, unless its retention says otherwise.
-const AGED_PER_FINISH: u64 = 1_000;
+const AGED_PER_FINISH: u32 = 1_000;
 
 pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRequest) -> Sql<Finished> {
     let mut answers = Vec::with_capacity(request.finished.len());
     let mut last_is_final = false;
     if let Some(queue) = tx.find_queue(address)? {
-        let mut call = Call { now: request.now, retention: None, next_ord: [None; 2] };
+        let mut call = Call { now: request.now, next_ord: [None; 2] };
         for finish in &request.finished {
             answers.push(match check(queue, address, finish)? {
                 Ok(job) => {
@@ -29,7 +29,6 @@ pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRe
                 Err(error) => Err(error),
             });
         }
-        call.apply_retention(queue)?;
     } else {
         answers.extend(
             request.finished.iter().map(|finish| Err(not_found("finish", address, &finish.lease.job))),
@@ -97,8 +96,6 @@ fn check(queue: &QueueTx<'_>, address: &QueueAddress, finish: &Finish) -> Sql<Re
 /// What the endings of one call share.
 struct Call {
     now: Timestamp,
-    /// Still to be applied, once for a run of endings with the same one: the state, and how many endings.
-    retention: Option<(JobState, Retention, u64)>,
     /// The next place among the jobs completed, and failed, in this millisecond.
     next_ord: [Option<i64>; 2],
 }
@@ -126,10 +123,7 @@ impl Call {
             Ending::Failed { failure, attempts, keep } => {
                 if keep.count != Some(0) {
                     store_failure(queue, &mut job, failure)?;
-                    queue
-                        .db
-                        .prepare_cached("UPDATE oxmq_results SET deferred_failure = NULL WHERE seq = ?1")?
-                        .execute([job.seq])?;
+                    place::clear_deferred_failure(queue.db, &job)?;
                 }
                 let kept = self.leave(queue, &job, JobState::Failed, keep)?;
                 let id = job.id();
@@ -185,13 +179,7 @@ impl Call {
         let ord = self.finished_ord(queue, state)?;
         let expire_at = keep.age.map(|age| (self.now + age).as_millis());
         place::into_finished(queue, job, state, ord, job.atm + 1, expire_at, self.now)?;
-        match &mut self.retention {
-            Some((running, policy, length)) if *running == state && policy == keep => *length += 1,
-            _ => {
-                self.apply_retention(queue)?;
-                self.retention = Some((state, *keep, 1));
-            }
-        }
+        self.apply_retention(queue, state, keep)?;
         // An age of nothing removes the very job that brings it.
         Ok((keep.age != Some(std::time::Duration::ZERO)).then_some(state))
     }
@@ -207,19 +195,18 @@ impl Call {
         Ok(ord)
     }
 
-    fn apply_retention(&mut self, queue: &mut QueueTx<'_>) -> Sql<()> {
-        let Some((state, keep, length)) = self.retention.take() else { return Ok(()) };
+    fn apply_retention(&self, queue: &mut QueueTx<'_>, state: JobState, keep: &Retention) -> Sql<()> {
         let stored = if state == JobState::Completed { stored::COMPLETED } else { stored::FAILED };
         let no = queue.row.no;
         if let Some(age) = keep.age {
-            let limit = keep.limit.map_or(AGED_PER_FINISH, u64::from).saturating_mul(length);
+            let limit = keep.limit.unwrap_or(AGED_PER_FINISH);
             let until = ords_of(self.now.minus(age)).1;
             place::delete_all(
                 queue,
                 place::select_jobs!(
                     "WHERE queue = ?1 AND state = ?2 AND rank = 0 AND ord <= ?3 ORDER BY ord DESC LIMIT ?4"
                 ),
-                params![no, stored, until, i64::try_from(limit).unwrap_or(i64::MAX)],
+                params![no, stored, until, limit],
             )?;
         }
         let there = queue.row.counts.of(state);

@@ -125,6 +125,13 @@ pub(super) fn delete_all(
     Ok(jobs.len() as u64)
 }
 
+/// Forgets what was to happen to a job at its next start: it has failed.
+pub(super) fn clear_deferred_failure(db: &Connection, job: &JobRow) -> Sql<()> {
+    db.prepare_cached("UPDATE oxmq_results SET deferred_failure = NULL WHERE seq = ?1")?
+        .execute([job.seq])?;
+    Ok(())
+}
+
 /// Stores why a job failed, and notes in the row (to be written by the caller) that there is a result.
 pub(super) fn store_failure(
     db: &Connection,
