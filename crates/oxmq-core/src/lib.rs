@@ -15,6 +15,7 @@ mod options;
 mod outcome;
 mod retry;
 mod state;
+mod worker;
 
 pub use address::{DEFAULT_PREFIX, JobId, NAME_BYTES_MAX, QueueAddress, Token};
 pub use args::JobArgs;
@@ -28,3 +29,8 @@ pub use outcome::{Ending, Failure};
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
+pub use worker::{
+    BackoffAnswer, BackoffAsk, CONCURRENCY_MAX, CancelCause, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
+    HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT,
+    TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle, WorkerStats,
+};
