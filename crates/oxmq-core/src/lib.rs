@@ -2,6 +2,8 @@
 //!
 //! Users take the crate `oxmq`, which re-exports all of this. Whoever writes a store starts at [`store`].
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod store;
 
 mod address;
