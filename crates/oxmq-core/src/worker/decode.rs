@@ -33,7 +33,7 @@ fn short(name: &str) -> &str {
     if name.contains('<') { name } else { name.rsplit("::").next().unwrap_or(name) }
 }
 
-/// Where serde_json's line and column (both from 1; 0 means unknown) are in the text.
+/// Where the parser's line and column (both from 1; 0 means unknown) are in the text.
 fn offset_of(text: &str, line: usize, column: usize) -> Option<usize> {
     let before: usize = text.split_inclusive('\n').take(line.checked_sub(1)?).map(str::len).sum();
     Some(before + column)

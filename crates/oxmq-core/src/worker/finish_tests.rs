@@ -14,9 +14,7 @@ fn job(made: u32) -> Job {
 }
 
 fn options(attempts: u32) -> JobOptions {
-    let mut options = JobOptions::default();
-    options.attempts = Some(attempts);
-    options
+    JobOptions { attempts: Some(attempts), ..JobOptions::default() }
 }
 
 fn decide(job: &Job, options: &JobOptions, outcome: Outcome) -> Decision {
@@ -194,9 +192,8 @@ fn retention_is_the_jobs_then_the_workers() {
 
 #[test]
 fn a_job_that_is_too_late_or_condemned_is_not_run() {
-    let mut options = JobOptions::default();
-    options.ttl = Some(Duration::from_millis(500));
-    options.delay = Some(Duration::from_secs(2));
+    let (ttl, delay) = (Some(Duration::from_millis(500)), Some(Duration::from_secs(2)));
+    let options = JobOptions { delay, ttl, ..JobOptions::default() };
     let due = NOW + Duration::from_secs(2);
     let mut first = job(0);
     assert_eq!(refusal_before_start(&first, &options, due + Duration::from_millis(500)), None);

@@ -133,7 +133,7 @@ impl fmt::Debug for Routes {
         f.debug_struct("Routes")
             .field("named", &self.named.keys().collect::<Vec<_>>())
             .field("any", &self.any.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 

@@ -2,9 +2,10 @@
 //!
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
-//! work; then `run.rs` (the life of one job), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
+//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
 //! on a thread of their own) and `shutdown.rs`.
 
+mod answers;
 mod builder;
 mod context;
 mod decode;
@@ -13,6 +14,7 @@ mod errors;
 mod events;
 mod exchange;
 mod finish;
+mod gate;
 mod handler;
 mod leases;
 mod resolve;

@@ -24,6 +24,9 @@ pub(super) struct Call {
     pub(super) looks: u64,
 }
 
+/// An answer for each ending, and what was taken.
+type Answers = (Vec<Result<Option<JobState>>>, Option<Taken>);
+
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct CallDone {
@@ -31,7 +34,7 @@ pub(super) struct CallDone {
     pub(super) took: bool,
     pub(super) reserve: usize,
     pub(super) looks: u64,
-    pub(super) result: Result<(Vec<Result<Option<JobState>>>, Option<Taken>)>,
+    pub(super) result: Result<Answers>,
     /// Jobs that were taken although the answer got lost.
     pub(super) adopted: Vec<LeasedJob>,
 }
@@ -58,11 +61,7 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     CallDone { endings, took: token.is_some(), reserve, looks, result, adopted }
 }
 
-async fn exchange(
-    shared: &Shared,
-    endings: &[Pending],
-    take: Option<TakeRequest>,
-) -> Result<(Vec<Result<Option<JobState>>>, Option<Taken>)> {
+async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest>) -> Result<Answers> {
     if endings.is_empty() {
         let Some(take) = take else { return Ok((Vec::new(), None)) };
         return shared.store.take(&shared.queue, take).await.map(|taken| (Vec::new(), Some(taken)));
@@ -115,11 +114,10 @@ fn was_written(job: &Job, ending: &Ending, view: Option<&JobView>) -> bool {
                 && (view.job.failed_reason.as_ref() == Some(&failure.reason)
                     || view.state == JobState::Completed)
         }
-        // Finished jobs may be removed at once, and by anybody.
-        (Ending::Completed { .. } | Ending::Failed { .. }, None) => true,
         (Ending::Retry { .. }, None) => false,
-        // It was to be given back, and it is not held any more.
-        (Ending::Postponed { .. } | Ending::Returned, _) => true,
+        // Finished jobs may be removed at once, and by anybody; or it was to be given back, and is not held any more.
+        (Ending::Completed { .. } | Ending::Failed { .. }, None)
+        | (Ending::Postponed { .. } | Ending::Returned, _) => true,
     }
 }
 

@@ -52,7 +52,7 @@ impl Exchange {
     /// Moves on to the phase that is due. Returns whether all has ended.
     pub(super) fn advance_phase(&mut self, stage: Stage) -> bool {
         let now = self.shared.clock.now();
-        if self.stage_changed(stage) {
+        if stage != Stage::Working && matches!(self.phase, Phase::Working) {
             tracing::info!(queue = %self.shared.queue, worker = %self.shared.id, "closing");
             self.shared.listeners.tell(|| WorkerEvent::Closing);
             self.phase = Phase::Draining { deadline: now + self.shared.settings.shutdown_timeout };
