@@ -2,6 +2,8 @@
 //!
 //! Time is a manual clock, moved by the tests; nothing sleeps. [`rig`] has the set-up, [`faulty`] the store.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "engine/faulty.rs"]
 mod faulty;
 #[path = "engine/rig.rs"]

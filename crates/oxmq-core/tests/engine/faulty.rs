@@ -35,7 +35,6 @@ pub struct FaultyStore {
     made: Mutex<Vec<Made>>,
     under_way: AtomicUsize,
     pub under_way_max: AtomicUsize,
-    changes: watch::Sender<usize>,
 }
 
 impl FaultyStore {
@@ -48,7 +47,6 @@ impl FaultyStore {
             made: Mutex::default(),
             under_way: AtomicUsize::new(0),
             under_way_max: AtomicUsize::new(0),
-            changes: watch::Sender::new(0),
         })
     }
 
@@ -90,17 +88,8 @@ impl FaultyStore {
         self.made.lock().unwrap().clear();
     }
 
-    /// Waits until so many calls of the verb were made; without help of the runtime that the worker is on.
-    pub async fn until_count(&self, verb: &str, count: usize) {
-        let mut changes = self.changes.subscribe();
-        while self.count(verb) < count {
-            changes.changed().await.unwrap();
-        }
-    }
-
     async fn call<T>(&self, made: Made, work: Answer<'_, T>) -> Result<T> {
         self.made.lock().unwrap().push(made);
-        self.changes.send_modify(|count| *count += 1);
         let exchange = ["take", "finish"].contains(&made.verb);
         if exchange {
             let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;

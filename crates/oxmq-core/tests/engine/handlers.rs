@@ -147,11 +147,9 @@ async fn rate_limited_gives_the_job_back_and_holds_the_queue() {
     let starts = Arc::new(AtomicUsize::new(0));
     let builder = rig.worker().handle_any({
         let starts = starts.clone();
-        move |_: Value, job: JobContext| {
-            starts.fetch_add(1, Ordering::SeqCst);
-            async move {
-                if job.start_number() == 1 { Err(HandlerError::rate_limited(ms(30_000))) } else { Ok(()) }
-            }
+        move |_: Value| {
+            let first = starts.fetch_add(1, Ordering::SeqCst) == 0;
+            async move { if first { Err(HandlerError::rate_limited(ms(30_000))) } else { Ok(()) } }
         }
     });
     let id = rig.add_one(draft()).await;

@@ -97,15 +97,15 @@ async fn a_worker_shows_itself_for_as_long_as_it_is_there() {
         .unwrap();
     let workers = async || rig.store.model.workers(&rig.queue, rig.clock.now()).await.unwrap();
     rig.until(async || workers().await.len() == 1).await;
-    for step in 2..=10 {
-        rig.hand.advance(ms(10_000));
-        rig.until(async || rig.store.count("announce") >= step).await;
-    }
+    // Longer than an announcement holds.
+    let before = rig.clock.now();
+    rig.until_moving(ms(250), async || rig.clock.now() - before > ms(60_000)).await;
+    rig.until(async || workers().await.len() == 1).await;
     let shown = workers().await.remove(0);
     assert_eq!((shown.id.as_str(), shown.name.as_deref()), (worker.handle().id(), Some("w1")));
     assert_eq!((shown.concurrency, shown.active, shown.pid), (7, 0, std::process::id()));
     assert!(!shown.host.is_empty() && shown.last_take_at.is_none());
-    assert!(rig.store.count("sweep") >= 2, "and it sweeps meanwhile");
+    assert!(rig.store.count("sweep") >= 1, "and it sweeps meanwhile");
     soon(worker.close()).await.unwrap();
     assert!(workers().await.is_empty());
 }
