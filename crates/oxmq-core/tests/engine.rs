@@ -3,6 +3,7 @@
 //! Time is a manual clock, moved by the tests; nothing sleeps. [`rig`] has the set-up, [`faulty`] the store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(unreachable_pub, reason = "the parts of a test program have no outside")]
 
 #[path = "engine/faulty.rs"]
 mod faulty;
