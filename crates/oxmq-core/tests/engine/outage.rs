@@ -101,14 +101,17 @@ async fn jobs_of_a_take_without_an_answer_are_adopted_and_run_once() {
         let barrier = Barrier::default();
         barrier.open();
         let (builder, runs) = counting(&rig, &barrier);
-        rig.add((0..3).map(|_| draft())).await;
+        let ids = rig.add((0..3).map(|_| draft())).await;
         rig.store.fail_next("take", fault);
         // Looking for them fails, too, at first.
         rig.store.fail_next("jobs", Fault::Before(ErrorKind::Unavailable));
         let worker = builder.start().unwrap();
         rig.until_moving(ms(20), async || rig.told("Completed") == 3).await;
         assert_eq!(runs.load(Ordering::SeqCst), 3, "{fault:?}");
-        assert_eq!(rig.counts().await.completed, 3);
+        for id in &ids {
+            let job = rig.until_state(id, "completed").await.job;
+            assert_eq!((job.attempts_started, job.stalled_count), (1, 0), "{fault:?}: not by recovery");
+        }
         soon(worker.close()).await.unwrap();
     }
 }
@@ -125,6 +128,7 @@ async fn both_halves_of_a_call_without_an_answer_are_settled() {
     rig.add((0..20).map(|_| draft())).await;
     let worker = builder.start().unwrap();
     rig.until_moving(ms(20), async || rig.told("Completed") == 20).await;
+    assert_eq!(rig.told("Stalled"), 0);
     assert_eq!(runs.load(Ordering::SeqCst), 20);
     assert_eq!((rig.counts().await.completed, rig.counts().await.active), (20, 0));
     assert_eq!(worker.handle().stats().late_results_refused, 0);
