@@ -57,7 +57,7 @@ impl Exchange {
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                // Only a store that panics brings this about. What the call carried is not known any more.
+                // The runtime is shutting down: panics of the store were caught.
                 tracing::error!(%error, "a call to the store broke");
                 self.reserved = 0;
                 return;
