@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 /// The payload of one kind of job.
 ///
-/// A producer adds it with `Queue::add`; a worker's handler takes it as its first argument.
+/// A producer adds it with [`Queue::add`](crate::Queue::add); a worker's handler takes it as its first argument.
 /// Both have the name and the shape from the type, so they cannot drift apart.
 ///
 /// ```

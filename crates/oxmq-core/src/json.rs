@@ -73,7 +73,7 @@ impl fmt::Display for JsonText {
 }
 
 impl Serialize for JsonText {
-    /// As the JSON it is, if the serializer is serde_json's; text that is not JSON is an error.
+    /// As the JSON it is, if the serializer is the one of `serde_json`; text that is not JSON is an error.
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let raw: &RawValue = serde_json::from_str(&self.0).map_err(serde::ser::Error::custom)?;
         raw.serialize(serializer)

@@ -531,7 +531,7 @@ mod tests {
             (r#"{"backoff":{"type":"fixed","jitter":2}}"#, "backoff"),
             (r#"{"jobId":"17"}"#, "job_id"),
             (r#"{"oxmq":{"timeout":"x"}}"#, "oxmq"),
-            (r#"[1]"#, "opts"),
+            ("[1]", "opts"),
         ] {
             let error = JobOptions::parse(json).unwrap_err();
             assert!(error.to_string().contains(field), "{json}: {error}");

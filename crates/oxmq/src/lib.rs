@@ -1,1 +1,44 @@
-//! oxmq
+//! oxmq: background jobs. Your app adds a job, a separate worker process does it.
+//!
+//! This is the only crate that users name. It re-exports [`oxmq_core`] and adds [`connect`], which opens a store by
+//! its URL:
+//!
+//! | URL | store | feature |
+//! | --- | --- | --- |
+//! | `sqlite:jobs.db` | one SQLite file, several processes | `sqlite` |
+//! | `sqlite::memory:` | the same in memory, for tests | `sqlite` |
+//!
+//! No feature is on by default.
+
+use std::sync::Arc;
+
+#[doc(inline)]
+pub use oxmq_core::*;
+/// The embedded store, with its builder.
+#[cfg(feature = "sqlite")]
+pub use oxmq_sqlite as sqlite;
+
+/// Opens the store at `url`.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`]: the URL is not understood, or has an option that is unknown; [`ErrorKind::Unsupported`]: this build
+/// lacks the store; those of opening it.
+pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "sqlite")]
+        "sqlite" => Ok(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?)),
+        #[cfg(not(feature = "sqlite"))]
+        "sqlite" => Err(Error::new(
+            ErrorKind::Unsupported,
+            "connect",
+            "this build has no SQLite store; turn on the feature `sqlite` of the crate `oxmq`",
+        )),
+        "redis" | "rediss" | "valkey" | "valkeys" => Err(Error::new(
+            ErrorKind::Unsupported,
+            "connect",
+            "this version has no Redis store yet; use `sqlite:PATH`",
+        )),
+        _ => Err(Error::invalid("connect", "url", url, "use `sqlite:PATH` or `sqlite::memory:`")),
+    }
+}

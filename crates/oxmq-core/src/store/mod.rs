@@ -1,6 +1,6 @@
 //! The boundary: everything that a backend must be able to do, as about thirty intents in named sections.
 //!
-//! Above it are the faces (`Queue`) and the worker engine, which know no backend. Below it are the stores, which
+//! Above it are the faces ([`Queue`](crate::Queue)) and the worker engine, which know no backend. Below it are the stores, which
 //! know nothing of them. What should happen to a job is decided above; a store makes it so, in one atomic step.
 //!
 //! Rules that hold for every intent:

@@ -1,0 +1,300 @@
+//! Steering a queue and its jobs. What may be large runs in bounded steps, so that others are served in between.
+
+use std::future::Future;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::Queue;
+use crate::address::JobId;
+use crate::error::{Error, ErrorKind, Result};
+use crate::events::{Event, EventId, EventKind};
+use crate::json::JsonText;
+use crate::options::PRIORITY_MAX;
+use crate::state::JobState;
+use crate::store::{
+    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
+    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
+    RetryRequest, Step,
+};
+
+/// Jobs per step of a bulk operation, unless fewer are asked for.
+const STEP_JOBS: usize = GROUP_JOBS_MAX;
+
+impl Queue {
+    /// Pauses the queue for all workers: nothing is taken until [`resume`](Self::resume). Running jobs go on, and jobs
+    /// can be added.
+    ///
+    /// # Errors
+    /// Those of the store; so for all of these.
+    pub async fn pause(&self) -> Result<()> {
+        self.inner.store.pause(&self.inner.address, self.inner.clock.now()).await
+    }
+
+    /// Ends the pause.
+    pub async fn resume(&self) -> Result<()> {
+        self.inner.store.resume(&self.inner.address, self.inner.clock.now()).await
+    }
+
+    /// Nothing is taken for so long; a limit that is there is replaced.
+    pub async fn rate_limit(&self, duration: Duration) -> Result<()> {
+        let now = self.inner.clock.now();
+        self.inner.store.limit(&self.inner.address, LimitRequest { until: Some(now + duration), now }).await
+    }
+
+    /// Lifts the rate limit.
+    pub async fn remove_rate_limit(&self) -> Result<()> {
+        let now = self.inner.clock.now();
+        self.inner.store.limit(&self.inner.address, LimitRequest { until: None, now }).await
+    }
+
+    /// Cancels a job. One that has not started fails at once with the reason `cancelled: ..`; one that runs is
+    /// told to stop, and ends so whatever its handler returns.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn cancel(&self, id: impl Into<JobId>, reason: impl Into<String>) -> Result<CancelAnswer> {
+        let request = CancelRequest { job: id.into(), reason: reason.into(), now: self.inner.clock.now() };
+        self.inner.store.cancel(&self.inner.address, request).await
+    }
+
+    /// Lets a delayed job run now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongState`].
+    pub async fn promote(&self, id: impl Into<JobId>) -> Result<()> {
+        let request = PromoteRequest::One { job: id.into(), now: self.inner.clock.now() };
+        self.inner.store.promote(&self.inner.address, request).await.map(|_| ())
+    }
+
+    /// Lets all delayed jobs run now; `each` hears how many it were so far.
+    pub async fn promote_all(&self, each: impl FnMut(u64)) -> Result<u64> {
+        steps(each, |_| {
+            let request = PromoteRequest::All { limit: STEP_JOBS, now: self.inner.clock.now() };
+            self.inner.store.promote(&self.inner.address, request)
+        })
+        .await
+        .map(|done| done.count)
+    }
+
+    /// Runs a finished job again; its counters go on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongState`] (it is not in `state`).
+    pub async fn retry(&self, id: impl Into<JobId>, state: JobState) -> Result<()> {
+        self.retry_with(id, state, false, false).await
+    }
+
+    /// Runs a finished job again, and counts its tries or its starts anew if asked.
+    ///
+    /// # Errors
+    /// As [`retry`](Self::retry).
+    pub async fn retry_with(
+        &self,
+        id: impl Into<JobId>,
+        state: JobState,
+        reset_attempts_made: bool,
+        reset_attempts_started: bool,
+    ) -> Result<()> {
+        check_final("retry", state)?;
+        let request = RetryRequest::One {
+            job: id.into(),
+            state,
+            reset_attempts_made,
+            reset_attempts_started,
+            now: self.inner.clock.now(),
+        };
+        self.inner.store.retry(&self.inner.address, request).await.map(|_| ())
+    }
+
+    /// Runs all jobs again that are now in `state` (completed or failed); `each` hears how many it were so far.
+    pub async fn retry_all(&self, state: JobState, each: impl FnMut(u64)) -> Result<u64> {
+        check_final("retry", state)?;
+        let finished_until = self.inner.clock.now();
+        steps(each, |_| {
+            let now = self.inner.clock.now();
+            let request = RetryRequest::Many { state, finished_until, limit: STEP_JOBS, now };
+            self.inner.store.retry(&self.inner.address, request)
+        })
+        .await
+        .map(|done| done.count)
+    }
+
+    /// A delayed job runs so long from now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`], [`ErrorKind::WrongState`].
+    pub async fn change_delay(&self, id: impl Into<JobId>, delay: Duration) -> Result<()> {
+        self.reschedule(id.into(), Change::Delay(delay)).await
+    }
+
+    /// Another priority, and a place among the jobs that wait: behind its equals, or before them with `lifo`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Invalid`] above 2,097,151.
+    pub async fn change_priority(&self, id: impl Into<JobId>, priority: u32, lifo: bool) -> Result<()> {
+        if priority > PRIORITY_MAX {
+            let remedy = format!("use 0 (first) to {PRIORITY_MAX} (last)");
+            return Err(Error::invalid("change_priority", "priority", priority, remedy));
+        }
+        self.reschedule(id.into(), Change::Priority { priority, lifo }).await
+    }
+
+    async fn reschedule(&self, job: JobId, change: Change) -> Result<()> {
+        let request = RescheduleRequest { job, change, now: self.inner.clock.now() };
+        self.inner.store.reschedule(&self.inner.address, request).await
+    }
+
+    /// New data in place of the old, in any state.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`]; [`ErrorKind::Invalid`]: no JSON form, or more than the queue's limit.
+    pub async fn update_data(&self, id: impl Into<JobId>, data: &(impl Serialize + ?Sized)) -> Result<()> {
+        let data = json("update_data", "data", data)?;
+        let (size, limit) = (data.as_str().len(), self.inner.data_limit);
+        if size > limit {
+            let remedy = format!("the limit is {limit} bytes; raise `data_limit` of the queue");
+            return Err(Error::invalid("update_data", "data", format!("{size} bytes"), remedy));
+        }
+        self.note(id.into(), Note::Data(data)).await.map(|_| ())
+    }
+
+    /// Tells how far a job is: any JSON.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn update_progress(
+        &self,
+        id: impl Into<JobId>,
+        progress: &(impl Serialize + ?Sized),
+    ) -> Result<()> {
+        let progress = json("update_progress", "progress", progress)?;
+        self.note(id.into(), Note::Progress(progress)).await.map(|_| ())
+    }
+
+    /// Adds a line to a job's log, of which the newest `keep` are kept; returns how many there are.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn add_log(
+        &self,
+        id: impl Into<JobId>,
+        line: impl Into<String>,
+        keep: Option<u32>,
+    ) -> Result<u64> {
+        self.note(id.into(), Note::Log { line: line.into(), keep }).await
+    }
+
+    /// Removes a job's log lines, but for the newest `keep`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`].
+    pub async fn clear_logs(&self, id: impl Into<JobId>, keep: Option<u32>) -> Result<()> {
+        self.note(id.into(), Note::ClearLogs { keep }).await.map(|_| ())
+    }
+
+    async fn note(&self, job: JobId, note: Note) -> Result<u64> {
+        let request = NoteRequest { job, note, now: self.inner.clock.now() };
+        self.inner.store.note(&self.inner.address, request).await
+    }
+
+    /// Removes a job, its children and all that belongs to it. One that somebody works on stays.
+    pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
+        let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
+        self.inner.store.remove(&self.inner.address, request).await
+    }
+
+    /// Removes all jobs that wait, and the delayed ones if asked; `each` hears how many it were so far.
+    pub async fn drain(&self, delayed: bool, each: impl FnMut(u64)) -> Result<u64> {
+        steps(each, |_| {
+            let request = DrainRequest { delayed, limit: STEP_JOBS, now: self.inner.clock.now() };
+            self.inner.store.drain(&self.inner.address, request)
+        })
+        .await
+        .map(|done| done.count)
+    }
+
+    /// Removes the jobs in `state` that are older than `grace`, at most `limit` of them (0 is all); `each` hears how
+    /// many it were so far. Returns their ids.
+    pub async fn clean(
+        &self,
+        state: JobState,
+        grace: Duration,
+        limit: u64,
+        each: impl FnMut(u64),
+    ) -> Result<Vec<JobId>> {
+        let older_than = self.inner.clock.now().minus(grace);
+        let limit = if limit == 0 { u64::MAX } else { limit };
+        let done = steps(each, |done| {
+            let left = usize::try_from(limit - done).unwrap_or(usize::MAX);
+            let now = self.inner.clock.now();
+            let request = CleanRequest { state, older_than, limit: left.min(STEP_JOBS), now };
+            let clean = self.inner.store.clean(&self.inner.address, request);
+            async move {
+                let mut step = clean.await?;
+                step.more &= done + step.count < limit;
+                Ok(step)
+            }
+        })
+        .await?;
+        Ok(done.ids)
+    }
+
+    /// Removes the queue with everything in it; `each` hears how many jobs it were so far. Pauses it first.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: jobs are active, and it is not forced. The queue stays paused then.
+    pub async fn obliterate(&self, force: bool, each: impl FnMut(u64)) -> Result<u64> {
+        steps(each, |_| {
+            let request = ObliterateRequest { force, limit: STEP_JOBS, now: self.inner.clock.now() };
+            self.inner.store.obliterate(&self.inner.address, request)
+        })
+        .await
+        .map(|done| done.count)
+    }
+
+    /// Writes an event of your own into the queue's stream.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`]: the name is empty.
+    pub async fn publish(&self, name: &str, fields: &[(&str, &str)]) -> Result<EventId> {
+        if name.is_empty() {
+            return Err(Error::invalid("publish", "name", "empty", "give the event a name"));
+        }
+        let fields = fields.iter().map(|(field, value)| ((*field).to_owned(), (*value).to_owned())).collect();
+        let event = Event::queue(EventKind::Custom { name: name.into(), fields });
+        self.inner.store.publish(&self.inner.address, event, self.inner.clock.now()).await
+    }
+}
+
+/// Makes steps until there is no more to do. Yields in between, so that one long operation holds up nobody here.
+async fn steps<F>(mut each: impl FnMut(u64), mut step: impl FnMut(u64) -> F) -> Result<Step>
+where
+    F: Future<Output = Result<Step>>,
+{
+    let mut done = Step::default();
+    loop {
+        let next = step(done.count).await?;
+        done.count += next.count;
+        done.ids.extend(next.ids);
+        each(done.count);
+        if !next.more {
+            return Ok(done);
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+fn check_final(operation: &'static str, state: JobState) -> Result<()> {
+    if state.is_final() {
+        return Ok(());
+    }
+    Err(Error::invalid(operation, "state", state, "only completed and failed jobs can be run again"))
+}
+
+fn json(operation: &'static str, field: &'static str, value: &(impl Serialize + ?Sized)) -> Result<JsonText> {
+    JsonText::of(value).map_err(|error| {
+        Error::new(ErrorKind::Invalid, operation, format!("`{field}` has no JSON form: {error}"))
+            .caused_by(error)
+    })
+}
