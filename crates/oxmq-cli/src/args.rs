@@ -211,8 +211,8 @@ pub(crate) struct WorkArgs {
     #[arg(long, value_name = "COMMAND")]
     pub(crate) exec: String,
     /// How many jobs run at once
-    #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
-    pub(crate) concurrency: u32,
+    #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = concurrency)]
+    pub(crate) concurrency: usize,
     /// How long one run may take; a job's own limit counts as well
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) timeout: Option<Duration>,
@@ -371,7 +371,13 @@ pub(crate) struct WatchArgs {
 #[derive(Debug, Args)]
 pub(crate) struct BenchArgs {
     /// Which workload, with commas between them, or all
-    #[arg(long, short, value_delimiter = ',', default_value = "all", value_name = "W1|W2c|W2b|W3c1|W3c10|W3c100|W4|all")]
+    #[arg(
+        long,
+        short,
+        value_delimiter = ',',
+        default_value = "all",
+        value_name = "W1|W2c|W2b|W3c1|W3c10|W3c100|W4|all"
+    )]
     pub(crate) workload: Vec<String>,
     /// How many jobs, instead of the workload's own number
     #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..))]
@@ -423,4 +429,9 @@ pub(crate) struct CrashProducerArgs {
 
 fn state(text: &str) -> Result<JobState, String> {
     text.parse().map_err(|error: oxmq::Error| error.message().to_owned())
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "use 1 to 10000".into())
 }

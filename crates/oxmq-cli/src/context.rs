@@ -31,7 +31,8 @@ pub(crate) enum Missing {
 
 impl Context {
     pub(crate) fn new(common: Common) -> Self {
-        let from = |name: &'static str| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (url, name));
+        let from =
+            |name: &'static str| env::var(name).ok().filter(|url| !url.is_empty()).map(|url| (url, name));
         let (url, url_from) = common
             .store
             .map(|url| (url, "--store"))
@@ -71,7 +72,9 @@ impl Context {
         }
         let store = oxmq::connect(&self.url).await?;
         match &file {
-            Some(file) => note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" }),
+            Some(file) => {
+                note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" })
+            }
             None => note!(self.out, "store: {}", store.describe()),
         }
         Ok(store)

@@ -29,11 +29,7 @@ pub(crate) fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::CancelRequested => 4,
         ErrorKind::Unavailable | ErrorKind::Ambiguous | ErrorKind::Closed => 5,
         ErrorKind::Invalid => 6,
-        ErrorKind::Corrupt
-        | ErrorKind::Full
-        | ErrorKind::ReadOnly
-        | ErrorKind::Gone
-        | ErrorKind::Newer => 7,
+        ErrorKind::Corrupt | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Gone | ErrorKind::Newer => 7,
         ErrorKind::Unsupported => 8,
         _ => 1,
     }

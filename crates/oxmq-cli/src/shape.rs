@@ -75,11 +75,9 @@ impl Serialize for JobShape<'_> {
                 map.serialize_entry(name, text)?;
             }
         }
-        for (name, json) in [
-            ("stacktrace", &job.stacktrace),
-            ("returnvalue", &job.return_value),
-            ("progress", &job.progress),
-        ] {
+        for (name, json) in
+            [("stacktrace", &job.stacktrace), ("returnvalue", &job.return_value), ("progress", &job.progress)]
+        {
             if let Some(json) = json {
                 map.serialize_entry(name, &Stored(json))?;
             }

@@ -178,7 +178,9 @@ mod tests {
 
     #[test]
     fn durations_are_read_with_their_unit() {
-        for (text, ms) in [("0", 0), ("250", 250), ("250ms", 250), ("1.5s", 1_500), ("2m", 120_000), ("1d", 86_400_000)] {
+        for (text, ms) in
+            [("0", 0), ("250", 250), ("250ms", 250), ("1.5s", 1_500), ("2m", 120_000), ("1d", 86_400_000)]
+        {
             assert_eq!(duration(text), Ok(Duration::from_millis(ms)), "{text}");
         }
         for text in ["", "s", "-1s", "1 s", "1w", "1.2.3s", "1e9s"] {
@@ -198,7 +200,16 @@ mod tests {
         ] {
             assert_eq!(timestamp(text), Ok(Timestamp::from_millis(ms)), "{text}");
         }
-        for text in ["tomorrow", "2023-11-14", "2023-02-29T00:00:00Z", "2023-11-14T22:13:20", "2023-13-01T00:00:00Z", "2023-11-14T22:13:20.Z", "2023-11-14T22:13:20+1:00x", "äääää"] {
+        for text in [
+            "tomorrow",
+            "2023-11-14",
+            "2023-02-29T00:00:00Z",
+            "2023-11-14T22:13:20",
+            "2023-13-01T00:00:00Z",
+            "2023-11-14T22:13:20.Z",
+            "2023-11-14T22:13:20+1:00x",
+            "äääää",
+        ] {
             assert!(timestamp(text).is_err(), "{text}");
         }
     }

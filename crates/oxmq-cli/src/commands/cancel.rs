@@ -12,12 +12,15 @@ pub(crate) async fn run(args: CancelArgs, context: &Context) -> Result<()> {
     let queue = context.existing(&args.job.queue).await?;
     let id = args.job.id.as_str();
     let refuse = |message: String| -> Result<()> {
-        Err(Error::new(ErrorKind::Refused, "cancel", message).with("queue", queue.address()).with("job", id).into())
+        Err(Error::new(ErrorKind::Refused, "cancel", message)
+            .with("queue", queue.address())
+            .with("job", id)
+            .into())
     };
     match queue.cancel(id, args.reason).await? {
-        CancelAnswer::Cancelled => {
-            context.out.answer(&json!({ "id": id, "answer": "cancelled" }), format_args!("job {id} is cancelled"))
-        }
+        CancelAnswer::Cancelled => context
+            .out
+            .answer(&json!({ "id": id, "answer": "cancelled" }), format_args!("job {id} is cancelled")),
         CancelAnswer::Requested { worker } => context.out.answer(
             &json!({ "id": id, "answer": "requested", "worker": worker }),
             format_args!("job {id} runs on {worker}, which is told to stop it"),

@@ -13,7 +13,8 @@ pub(crate) async fn run(args: OneQueue, context: &Context) -> Result<()> {
     if context.out.json {
         context.out.object(&CountsShape(counts))?;
     } else {
-        let rows = STATES.iter().map(|state| vec![state.to_string(), counts.of(*state).to_string()]).collect();
+        let rows =
+            STATES.iter().map(|state| vec![state.to_string(), counts.of(*state).to_string()]).collect();
         context.out.table(&["state", "jobs"], rows)?;
         if counts.paused {
             context.out.line("the queue is paused: `oxmq resume` lets it run")?;

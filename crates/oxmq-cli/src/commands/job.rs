@@ -53,7 +53,8 @@ fn text(view: &JobView) -> String {
     optional("result", job.return_value.as_ref().map(JsonText::to_string));
     optional("will fail", job.deferred_failure.clone());
     optional("failed", job.failed_reason.clone());
-    let stacks: Vec<String> = job.stacktrace.as_ref().and_then(|stacks| stacks.read().ok()).unwrap_or_default();
+    let stacks: Vec<String> =
+        job.stacktrace.as_ref().and_then(|stacks| stacks.read().ok()).unwrap_or_default();
     for stack in stacks {
         optional("stack", Some(stack));
     }

@@ -1,13 +1,13 @@
 //! One file per verb.
 
 mod add;
-
+mod bench;
 mod cancel;
 mod clean;
 mod completions;
 mod counts;
 mod crash_producer;
-
+mod demo;
 mod drain;
 mod job;
 mod jobs;
@@ -20,12 +20,14 @@ mod remove;
 mod resume;
 mod retry;
 mod watch;
-
+mod work;
 mod workers;
 
+use std::env;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use oxmq::{Error, ErrorKind, Queue};
 
 use crate::args::Verb;
@@ -73,6 +75,8 @@ fn no_such_job(operation: &'static str, queue: &Queue, id: &str) -> Error {
 fn jobs_text(count: u64) -> String {
     format!("{count} {}", if count == 1 { "job" } else { "jobs" })
 }
-mod bench { use super::*; use crate::args::*; pub(crate) async fn run(_: BenchArgs, _: &Context) -> Result<()> {Ok(())} pub(crate) async fn run_one(_: BenchRunArgs, _: &Context) -> Result<()> {Ok(())} }
-mod work { use super::*; use crate::args::*; pub(crate) async fn run(_: WorkArgs, _: &Context) -> Result<()> {Ok(())} }
-mod demo { use super::*; use crate::args::*; pub(crate) async fn run(_: DemoArgs, _: &Context) -> Result<ExitCode> {Ok(ExitCode::SUCCESS)}  pub(crate) async fn work(_: DemoWorkerArgs, _: &Context) -> Result<()> {Ok(())}}
+
+/// The path of this program, to run it again.
+fn this_program() -> Result<PathBuf> {
+    env::current_exe().context("where is this program?")
+}

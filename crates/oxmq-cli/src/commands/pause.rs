@@ -8,5 +8,7 @@ use crate::context::Context;
 
 pub(crate) async fn run(args: OneQueue, context: &Context) -> Result<()> {
     context.existing(&args.queue).await?.pause().await?;
-    context.out.answer(&json!({ "queue": args.queue, "paused": true }), format_args!("{} is paused", args.queue))
+    context
+        .out
+        .answer(&json!({ "queue": args.queue, "paused": true }), format_args!("{} is paused", args.queue))
 }

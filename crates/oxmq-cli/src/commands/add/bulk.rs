@@ -76,7 +76,8 @@ async fn store(queue: &Queue, group: &mut Vec<(usize, NewJob)>, done: &mut Done)
     let (numbers, jobs): (Vec<usize>, Vec<NewJob>) = group.drain(..).unzip();
     let count = jobs.len() as u64;
     let added = queue.add_bulk(jobs).await.map_err(|error| {
-        let index = error.context().find(|(key, _)| *key == "job_index").and_then(|(_, index)| index.parse().ok());
+        let index =
+            error.context().find(|(key, _)| *key == "job_index").and_then(|(_, index)| index.parse().ok());
         let line = index.and_then(|index: usize| numbers.get(index)).or(numbers.first()).copied();
         located(error, line.unwrap_or_default(), done, numbers.len())
     })?;
@@ -89,6 +90,7 @@ async fn store(queue: &Queue, group: &mut Vec<(usize, NewJob)>, done: &mut Done)
 
 /// Where it went wrong, and what that means for the rest: what was stored stays, this group is not stored.
 fn located(error: Error, line: usize, done: &Done, group: usize) -> anyhow::Error {
-    let stored = format!("line {line}; {} stored before, none of the {group} read since", jobs_text(done.lines));
+    let stored =
+        format!("line {line}; {} stored before, none of the {group} read since", jobs_text(done.lines));
     anyhow::Error::new(error).context(stored)
 }

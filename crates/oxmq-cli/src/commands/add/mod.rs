@@ -29,7 +29,9 @@ pub(crate) async fn run(args: AddArgs, context: &Context) -> Result<()> {
     let added = job.await?;
     let existing = added.fate == Fate::Existing;
     if context.out.json {
-        context.out.object(&json!({ "id": added.id.as_str(), "state": added.state.as_str(), "existing": existing }))?;
+        context.out.object(
+            &json!({ "id": added.id.as_str(), "state": added.state.as_str(), "existing": existing }),
+        )?;
     } else if existing {
         say!(context.out, "job {} was there already, and is {}", added.id, added.state)?;
     } else {

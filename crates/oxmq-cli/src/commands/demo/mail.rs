@@ -48,7 +48,8 @@ pub(super) async fn send(mail: &Mail, id: &str, port: u16, dir: Option<&Path>) -
     let message = match (&mail.picture, dir) {
         (Some(picture), Some(dir)) => {
             let bytes = tokio::fs::read(dir.join(picture)).await?;
-            let image = Attachment::new_inline("picture".into()).body(bytes, ContentType::parse("image/jpeg")?);
+            let image =
+                Attachment::new_inline("picture".into()).body(bytes, ContentType::parse("image/jpeg")?);
             let html = format!("<p>{}</p><img src=\"cid:picture\">", escaped(&mail.text));
             let page = MultiPart::related().singlepart(SinglePart::html(html)).singlepart(image);
             let plain = SinglePart::plain(mail.text.clone());

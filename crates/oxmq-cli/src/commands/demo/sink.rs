@@ -139,7 +139,9 @@ async fn read_mail(reader: &mut (impl AsyncBufReadExt + Unpin)) -> Result<Vec<u8
 fn message_id(mail: &[u8]) -> String {
     let text = String::from_utf8_lossy(mail);
     let header = text.lines().take_while(|line| !line.is_empty());
-    let id = header.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("message-id"));
+    let id = header
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("message-id"));
     let id = id.map_or("", |(_, id)| id.trim().trim_matches(['<', '>']));
     let id = id.split('@').next().unwrap_or_default();
     let id: String = id.chars().filter(|sign| sign.is_ascii_alphanumeric() || *sign == '-').collect();
