@@ -23,8 +23,8 @@ pub(crate) struct Cli {
 /// What every verb takes, before or after it.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// The store: sqlite:PATH, with ?durability=power for every commit to reach the disk [default: $OXMQ_URL, else
-    /// $REDIS_URL, else sqlite:oxmq.db]
+    /// The store: `sqlite:PATH`, with `?durability=power` for every commit to reach the disk [default: `$OXMQ_URL`,
+    /// else `$REDIS_URL`, else `sqlite:oxmq.db`]
     #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
     pub(crate) store: Option<String>,
     /// Answer in JSON: one object, or one line per thing; errors too, on stderr

@@ -73,7 +73,7 @@ impl Context {
         let store = oxmq::connect(&self.url).await?;
         match &file {
             Some(file) => {
-                note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" })
+                note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" });
             }
             None => note!(self.out, "store: {}", store.describe()),
         }

@@ -34,6 +34,7 @@ pub(crate) struct Output {
 
 impl Output {
     /// A line of the answer.
+    #[allow(clippy::unused_self, reason = "whoever may speak has one of these")]
     pub(crate) fn line(self, text: impl Display) -> Result<()> {
         let mut stdout = io::stdout().lock();
         writeln!(stdout, "{text}")?;

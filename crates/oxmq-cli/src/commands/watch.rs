@@ -45,7 +45,7 @@ pub(crate) async fn run(args: WatchArgs, context: &Context) -> Result<()> {
 fn text(event: &StoredEvent) -> String {
     let mut line = format!("{} {:>10} {:<18}", show_time(event.at), event.id.as_str(), event.event.name());
     for (name, value) in event.event.fields() {
-        line.push_str(&format!(" {name}={value}"));
+        line.extend([" ", name, "=", &value]);
     }
     line.trim_end().to_owned()
 }

@@ -1,6 +1,7 @@
 //! The end of the demo: every job accounted for, and every claim checked against what is there.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
@@ -22,14 +23,14 @@ struct Claims {
 }
 
 impl Claims {
-    fn hold<T: PartialEq + std::fmt::Display>(&mut self, claim: &str, expected: T, found: T) {
+    fn hold(&mut self, claim: &str, expected: &dyn Display, found: &dyn Display) {
+        let (expected, found) = (expected.to_string(), found.to_string());
         let is_good = expected == found;
-        let verdict = if is_good { "ok" } else { "WRONG" };
-        let row = [claim.to_owned(), expected.to_string(), found.to_string(), verdict.to_owned()];
-        self.rows.push(row.to_vec());
         if !is_good {
             self.broken.push(format!("{claim}: expected {expected}, found {found}"));
         }
+        let verdict = if is_good { "ok" } else { "WRONG" };
+        self.rows.push(vec![claim.to_owned(), expected, found, verdict.to_owned()]);
     }
 }
 
@@ -47,27 +48,37 @@ pub(super) async fn report(
     let pictures_planned = plan.pictures().count();
     let mails_planned = plan.mail_ids().len();
 
-    claims.hold("thumbnail jobs added", pictures_planned, pictures.len());
-    claims.hold("  of them completed", pictures_planned, completed(&pictures));
+    claims.hold("thumbnail jobs added", &pictures_planned, &pictures.len());
+    claims.hold("  of them completed", &pictures_planned, &completed(&pictures));
     let on_disk = plan.pictures().filter(|picture| dir.join(picture.args.result()).is_file()).count();
-    claims.hold("thumbnails on disk", pictures_planned, on_disk);
-    claims.hold("mail jobs added (each once, by its own id)", mails_planned, sent.len());
-    claims.hold("  of them completed", mails_planned, completed(&sent));
+    claims.hold("thumbnails on disk", &pictures_planned, &on_disk);
+    claims.hold("mail jobs added (each once, by its own id)", &mails_planned, &sent.len());
+    claims.hold("  of them completed", &mails_planned, &completed(&sent));
     let delivered = mails.delivered();
     let arrived = plan.mail_ids().iter().filter(|id| delivered.contains_key(*id)).count();
-    claims.hold("different mails in outbox/", mails_planned, arrived);
-    claims.hold("  files there", mails_planned, fs::read_dir(dir.join("outbox"))?.count());
+    claims.hold("different mails in outbox/", &mails_planned, &arrived);
+    claims.hold("  files there", &mails_planned, &fs::read_dir(dir.join("outbox"))?.count());
 
     let urgent = plan.urgent();
     let first: Vec<&str> = story.started.iter().take(urgent.len()).map(String::as_str).collect();
-    claims.hold("the first to start were the urgent ones", urgent.join(" "), sorted(first).join(" "));
+    claims.hold("the first to start were the urgent ones", &urgent.join(" "), &sorted(first).join(" "));
     let panorama = pictures.get(Plan::PANORAMA);
-    claims.hold("starts of the panorama (its worker was killed)", 2, starts(panorama));
-    claims.hold("  other thumbnails left by the dead worker", "all done", others_done(&pictures));
-    claims.hold("starts of the greylisted mail", GREYLISTED_TIMES + 1, starts_without_kill(sent.get(GREY)));
+    claims.hold("starts of the panorama (its worker was killed)", &2, &starts(panorama));
+    claims.hold("  other thumbnails left by the dead worker", &"all done", &others_done(&pictures));
+    claims.hold(
+        "starts of the greylisted mail",
+        &(GREYLISTED_TIMES + 1),
+        &starts_without_kill(sent.get(GREY)),
+    );
     let waited = sent.get(REMINDER).and_then(|view| Some(view.job.processed_on? - view.job.timestamp));
-    let on_time = waited.is_some_and(|waited| waited >= REMINDER_DELAY);
-    claims.hold("the reminder waited for its time", true, on_time);
+    let is_punctual = waited.is_some_and(|waited| waited >= REMINDER_DELAY);
+    claims.hold("the reminder waited for its time", &true, &is_punctual);
+
+    let all = || pictures.values().chain(sent.values()).map(|view| &view.job);
+    claims.hold("starts that nothing explains", &0, &all().filter(|job| unexplained(job) != 0).count());
+    let twice = |id: &String| sent.get(id).is_none_or(|view| view.job.stalled_count == 0);
+    let strange = delivered.iter().filter(|(id, times)| **times > 1 && twice(id)).count();
+    claims.hold("mails delivered twice without a killed worker", &0, &strange);
 
     say!(screen.out, "")?;
     screen.out.table(&["claim", "expected", "found", ""], claims.rows)?;
@@ -86,12 +97,12 @@ pub(super) async fn report(
             say!(screen.out, "  job {} is {} {reason}", view.job.id, view.state)?;
         }
     }
-    let store = format!("--store {}", thumbnails.store().describe());
+    let shown = format!("--store {}", thumbnails.store().describe());
     for command in [
-        format!("oxmq jobs {THUMBNAILS} --state completed {store}"),
-        format!("oxmq job {THUMBNAILS} {} {store}", Plan::PANORAMA),
-        format!("oxmq job {MAILS} {GREY} {store}"),
-        format!("oxmq watch {MAILS} --from start {store}"),
+        format!("oxmq jobs {THUMBNAILS} --state completed {shown}"),
+        format!("oxmq job {THUMBNAILS} {} {shown}", Plan::PANORAMA),
+        format!("oxmq job {MAILS} {GREY} {shown}"),
+        format!("oxmq watch {MAILS} --from start {shown}"),
     ] {
         say!(screen.out, "  {command}")?;
     }
@@ -143,13 +154,16 @@ fn why(job: &Job, story: &Story, delivered: &BTreeMap<String, u32>) -> String {
         reasons
             .push(format!("it failed {} times and was tried again after its backoff", job.attempts_made - 1));
     }
-    let unexplained =
-        i64::from(job.attempts_started) - i64::from(job.stalled_count) - i64::from(job.attempts_made);
-    if unexplained != 0 {
-        reasons.push(format!("{unexplained} starts are NOT explained"));
+    if unexplained(job) != 0 {
+        reasons.push(format!("{} starts are NOT explained", unexplained(job)));
     }
     if let Some(times) = delivered.get(job.id.as_str()).filter(|times| **times > 1) {
         reasons.push(format!("so it was delivered {times} times, with one Message-ID"));
     }
     format!("{} starts: {}", job.attempts_started, reasons.join("; "))
+}
+
+/// The starts of a job that were neither a try that ended nor cut short with their worker.
+fn unexplained(job: &Job) -> i64 {
+    i64::from(job.attempts_started) - i64::from(job.stalled_count) - i64::from(job.attempts_made)
 }

@@ -104,13 +104,13 @@ async fn tell(args: DemoArgs, screen: &Screen) -> Result<ExitCode> {
     }
     screen.say(format_args!("their leases are {LEASE:?} here, for the demo's sake; usual are 10 s"))?;
 
-    let mut story = Story::new(&plan, screen.clone());
+    let mut tale = Story::new(&plan, screen.clone());
     let deadline = screen.start + DEADLINE;
     let mut look = tokio::time::interval(Duration::from_millis(500));
     loop {
         let turn = tokio::select! {
-            notice = events.0.next() => story.thumbnail(&notice?, &thumbnails).await?,
-            notice = events.1.next() => story.mail(&notice?, &letters).await?,
+            notice = events.0.next() => tale.thumbnail(&notice?, &thumbnails).await?,
+            notice = events.1.next() => tale.mail(&notice?, &letters).await?,
             _ = look.tick() => Turn::GoOn,
             () = screen.clock.sleep_until(deadline) => {
                 screen.say(format_args!("the time of {DEADLINE:?} is up"))?;
@@ -130,7 +130,7 @@ async fn tell(args: DemoArgs, screen: &Screen) -> Result<ExitCode> {
                 screen.say(format_args!(
                     "    its lease runs out within {LEASE:?}; then another worker gets the job"
                 ))?;
-                story.killed(worker);
+                tale.killed(worker);
             }
         }
         for worker in &mut workers {
@@ -145,7 +145,7 @@ async fn tell(args: DemoArgs, screen: &Screen) -> Result<ExitCode> {
     for worker in workers {
         stop_worker(worker, screen).await?;
     }
-    let is_good = audit::report(&plan, &story, &mails, &dir, (&thumbnails, &letters), screen).await?;
+    let is_good = audit::report(&plan, &tale, &mails, &dir, (&thumbnails, &letters), screen).await?;
     Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -120,7 +120,7 @@ impl Story {
                 self.screen.say(format_args!("    mail {id} is back in the queue: its lease ran out"))?;
             }
             EventKind::Failed { reason, .. } => {
-                self.screen.say(format_args!("mail {id} FAILED: {reason}"))?
+                self.screen.say(format_args!("mail {id} FAILED: {reason}"))?;
             }
             _ => {}
         }

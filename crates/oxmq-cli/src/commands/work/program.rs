@@ -92,7 +92,7 @@ impl Program {
             // A program that was told to stop still has its last words.
             let talk = async {
                 if talking {
-                    talk.await
+                    talk.await;
                 }
             };
             match stopped {
@@ -108,7 +108,7 @@ impl Program {
         };
         group.is_over = true;
         match ended {
-            Ok(status) => self.judge(status, output),
+            Ok(status) => self.judge(status, &output),
             Err(reason) => Err(reason.into()),
         }
     }
@@ -127,11 +127,11 @@ impl Program {
         }
     }
 
-    fn judge(&self, status: ExitStatus, output: Output) -> Result<JsonText, HandlerError> {
+    fn judge(&self, status: ExitStatus, output: &Output) -> Result<JsonText, HandlerError> {
         let colon = if output.last_line.is_empty() { "" } else { ": " };
         let because = |what: String| format!("{what}{colon}{}", output.last_line);
         match (status.code(), status.signal()) {
-            (Some(0), _) => returned(output.stdout),
+            (Some(0), _) => returned(&output.stdout),
             (Some(EXIT_TRY_AGAIN), _) => Err(because("exit 75, to be tried again".into()).into()),
             (Some(code), _) if self.retry_any => Err(because(format!("exit {code}")).into()),
             (Some(code), _) => Err(HandlerError::give_up(because(format!("exit {code}")))),
@@ -141,13 +141,13 @@ impl Program {
 }
 
 /// What was written to stdout, as the job's result.
-fn returned(stdout: Vec<u8>) -> Result<JsonText, HandlerError> {
+fn returned(stdout: &[u8]) -> Result<JsonText, HandlerError> {
     if stdout.len() > RETURN_BYTES_MAX {
         let message =
             format!("stdout has more than {RETURN_BYTES_MAX} bytes, the most that a job can return");
         return Err(HandlerError::give_up(message));
     }
-    let text = String::from_utf8_lossy(&stdout);
+    let text = String::from_utf8_lossy(stdout);
     let text = text.trim_end_matches(['\n', '\r']);
     if text.is_empty() {
         return Ok(JsonText::null());
