@@ -1,2 +1,110 @@
-//! Tasks of the repository.
-fn main() {}
+//! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask docs`.
+
+mod docs;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail};
+
+const HELP: &str = "\
+cargo xtask <task>
+
+  check         formatting, lints and docs with warnings denied, tidy, generated parts of the papers
+  test          installs what the tests need, then runs every test (campaigns in their small form)
+  test --all    the same with the campaigns in their full form (200 kills, 2,000 random histories)
+  docs          writes the generated parts of ARCHITECTURE.md
+  tidy          file names, sizes and marks that must not be committed
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let done = match arguments.as_slice() {
+        ["check"] => check(),
+        ["test"] => test(false),
+        ["test", "--all"] => test(true),
+        ["docs"] => docs::write(&root()),
+        ["tidy"] => tidy::check(&root()),
+        [] | ["help" | "--help" | "-h"] => {
+            say(HELP);
+            return ExitCode::SUCCESS;
+        }
+        other => Err(anyhow::anyhow!("there is no task `{}`\n\n{HELP}", other.join(" "))),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("xtask: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn check() -> Result<()> {
+    run(cargo(&["fmt", "--all", "--check"]))?;
+    run(cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+    let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--all-features", "--document-private-items"]);
+    docs.env("RUSTDOCFLAGS", "-D warnings");
+    run(docs)?;
+    // Each feature alone.
+    run(cargo(&["check", "--quiet", "-p", "oxmq"]))?;
+    run(cargo(&["check", "--quiet", "-p", "oxmq-core"]))?;
+    docs::check(&root())?;
+    tidy::check(&root())
+}
+
+fn test(all: bool) -> Result<()> {
+    install_compiler()?;
+    let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets"]);
+    let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
+    if all {
+        for command in [&mut tests, &mut doc_tests] {
+            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "2000");
+        }
+    }
+    run(tests)?;
+    run(doc_tests)
+}
+
+/// SQLite is compiled from its C source: on a Debian machine without a compiler, installs one.
+fn install_compiler() -> Result<()> {
+    let compiler = std::env::var_os("CC").unwrap_or_else(|| "cc".into());
+    if Command::new(&compiler).arg("--version").output().is_ok_and(|output| output.status.success()) {
+        return Ok(());
+    }
+    say("xtask: there is no C compiler; installing gcc with apt-get");
+    let mut update = Command::new("apt-get");
+    update.args(["update", "--quiet"]);
+    run(update)?;
+    let mut install = Command::new("apt-get");
+    install.args(["install", "--yes", "--no-install-recommends", "gcc", "libc6-dev"]);
+    run(install)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments).current_dir(root());
+    command
+}
+
+fn run(mut command: Command) -> Result<()> {
+    let shown = format!("{command:?}").replace('"', "");
+    say(&format!("xtask: {shown}"));
+    let status = command.status().with_context(|| format!("cannot start {shown}"))?;
+    if !status.success() {
+        bail!("{shown} failed ({status})");
+    }
+    Ok(())
+}
+
+fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}
+
+#[allow(clippy::print_stderr, reason = "this is a command line program")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

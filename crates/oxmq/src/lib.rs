@@ -10,6 +10,8 @@
 //!
 //! No feature is on by default.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
 use std::sync::Arc;
 
 #[doc(inline)]
@@ -27,7 +29,7 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
     let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
     match scheme {
         #[cfg(feature = "sqlite")]
-        "sqlite" => Ok(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?)),
+        "sqlite" => Ok(store::Gate::before(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?))),
         #[cfg(not(feature = "sqlite"))]
         "sqlite" => Err(Error::new(
             ErrorKind::Unsupported,
@@ -42,3 +44,9 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
         _ => Err(Error::invalid("connect", "url", url, "use `sqlite:PATH` or `sqlite::memory:`")),
     }
 }
+
+/// The code in the README compiles.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../README.md")]
+#[derive(Debug)]
+pub struct Readme;

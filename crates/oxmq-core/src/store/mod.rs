@@ -15,6 +15,7 @@
 //! - **Cancel-safe.** A caller may drop a call at any time; what was sent may still be applied.
 //! - **A queue exists by being named.** Reading one that was never written to is not an error: it is empty.
 
+mod gate;
 mod listen;
 mod look;
 mod produce;
@@ -25,6 +26,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest};
 pub use self::look::{
     ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, WorkerInfo,
