@@ -2,6 +2,8 @@
 //!
 //! Users take the crate `oxmq`, which re-exports all of this. Whoever writes a store starts at [`store`].
 
+#[cfg(feature = "conformance")]
+pub mod conformance;
 pub mod store;
 
 mod address;
@@ -16,6 +18,7 @@ mod outcome;
 mod queue;
 mod retry;
 mod state;
+mod worker;
 
 pub use address::{DEFAULT_PREFIX, JobId, NAME_BYTES_MAX, QueueAddress, Token};
 pub use args::JobArgs;
@@ -30,3 +33,8 @@ pub use queue::{AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, Que
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
+pub use worker::{
+    BackoffAnswer, BackoffAsk, CONCURRENCY_MAX, CancelCause, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
+    HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT,
+    TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle, WorkerStats,
+};

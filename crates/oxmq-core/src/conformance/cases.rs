@@ -1,0 +1,388 @@
+//! The list of all cases, and what is made of it. Whoever writes a case adds its name here; a test checks that
+//! none was forgotten.
+
+/// Runs the whole behaviour suite on a store: one test per case, in a module of this name.
+///
+/// The second argument makes a new bench with an empty store; it is run once for each case, and may `.await`. It
+/// sees the names of the place where the macro is called.
+///
+/// ```
+/// # #[cfg(test)] mod tests {
+/// use std::sync::Arc;
+/// use oxmq_core::conformance::ModelStore;
+///
+/// oxmq_core::conformance!(model, Arc::new(ModelStore::new()));
+/// # }
+/// ```
+#[macro_export]
+macro_rules! conformance {
+    ($module:ident, $bench:expr) => {
+        $crate::conformance_cases! { conformance_tests [$module, $bench] }
+    };
+}
+
+/// Gives every case to another macro: `verb { case case .. } ..`, after the arguments in brackets.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_cases {
+    ($then:ident $args:tt) => {
+        $crate::$then! {
+            $args
+            add {
+                a_job_comes_back_as_it_was_added
+                json_is_kept_byte_for_byte
+                large_data_and_odd_texts_survive
+                options_survive_with_members_that_are_not_known
+                ids_are_counted_from_one
+                a_job_with_an_id_of_its_own_spends_a_number
+                a_duplicate_spends_a_number
+                ids_are_not_given_again_after_a_removal
+                an_own_id_can_be_used_again_after_a_removal
+                a_duplicate_changes_nothing_and_says_so
+                a_duplicate_tells_the_state_the_job_is_in
+                a_duplicate_within_one_group_is_found
+                groups_are_answered_each_in_order
+                an_add_of_nothing_is_answered_with_nothing
+                a_group_of_a_thousand_keeps_its_order
+                waiting_jobs_come_first_in_first_out
+                waiting_jobs_come_before_prioritized_ones
+                smaller_priorities_come_first_and_equals_in_the_order_added
+                many_equals_stay_in_the_order_added
+                lifo_jobs_go_to_the_front
+                a_priority_beats_lifo
+                a_delayed_job_is_due_at_its_timestamp_and_its_delay
+                a_delayed_job_whose_time_is_past_waits_for_a_take
+                a_delay_of_zero_is_none
+                a_delay_comes_before_a_priority
+                delayed_jobs_are_in_order_of_their_time
+                a_timestamp_of_its_own_is_kept
+                a_paused_queue_takes_jobs_as_always
+                an_add_tells_added_and_then_where_the_job_is
+                queues_and_prefixes_are_separate
+            }
+            announce {
+                a_worker_is_listed_with_all_it_says
+                a_worker_is_gone_when_its_time_is_over
+                a_worker_may_announce_itself_anew
+                a_worker_may_say_good_bye
+                workers_belong_to_one_queue
+                an_announcement_tells_no_event
+            }
+            cancel {
+                a_job_that_has_not_started_fails_at_once
+                a_job_that_is_not_there_cannot_be_cancelled
+                a_finished_job_is_not_cancelled
+                the_worker_of_a_running_job_is_asked
+                a_worker_that_is_not_known_cannot_be_reached
+                a_worker_waits_for_requests
+                requests_that_came_before_the_wait_are_found
+                requests_for_others_are_not_told
+                a_request_is_not_told_after_the_attempt
+                a_cancelled_job_can_be_retried_by_hand
+            }
+            clean {
+                finished_jobs_that_are_old_are_removed_oldest_first
+                the_finish_counts_and_not_the_creation
+                only_the_state_asked_for_is_cleaned
+                waiting_jobs_count_by_their_creation_only
+                delayed_jobs_count_by_their_age_whenever_they_are_due
+                a_delayed_job_that_ran_counts_by_its_last_start
+                prioritized_jobs_are_cleaned_in_their_order
+                running_jobs_are_cleaned_only_without_a_lease
+                nothing_old_is_nothing_cleaned
+            }
+            close {
+                a_store_says_what_it_is
+                a_closed_store_answers_that_it_is_closed
+            }
+            drain {
+                what_waits_is_removed_and_nothing_else
+                delayed_jobs_go_too_if_asked
+                a_queue_is_drained_step_by_step
+                an_empty_queue_is_drained_at_once
+                ids_go_on_after_a_drain
+            }
+            extend {
+                a_lease_that_is_extended_lasts_longer
+                a_lease_lasts_from_the_time_of_the_call
+                a_lease_that_ran_out_but_was_not_recovered_is_kept
+                each_lease_is_answered_in_order
+                a_lease_is_lost_when_the_job_was_recovered
+                an_extension_tells_of_a_request_to_cancel_each_time
+                an_extension_tells_nothing
+            }
+            finish {
+                a_completed_job_has_its_result
+                a_failed_job_has_its_reason_and_stacks
+                a_failure_without_stacks_leaves_those_that_are_there
+                the_reason_of_an_earlier_try_survives_a_success
+                a_completion_tells_completed_and_drained
+                retries_exhausted_is_told_when_all_tries_are_used_up
+                a_retry_at_once_goes_to_the_back
+                a_retry_of_a_lifo_job_goes_to_the_front
+                a_retry_of_a_job_with_a_priority_goes_behind_its_equals
+                a_retry_later_is_delayed
+                a_postponed_job_spends_no_attempt
+                a_returned_job_runs_next_and_spends_no_attempt
+                a_returned_job_with_a_priority_goes_before_its_equals
+                drained_is_told_when_the_last_job_has_ended
+                drained_is_not_told_while_jobs_wait
+                drained_is_not_told_for_a_job_that_comes_back
+                drained_is_told_with_delayed_jobs_only_when_nothing_is_asked_for
+                drained_is_told_after_a_take_that_found_nothing
+                drained_is_not_told_after_a_take_from_a_held_queue
+                a_finish_takes_the_next_jobs
+                a_finish_may_take_back_the_job_it_ended
+                a_finish_of_nothing_only_takes
+                a_refused_ending_leaves_the_others_alone
+                the_same_ending_twice_in_one_call_is_refused_once
+                endings_of_a_job_that_is_gone_are_refused
+                endings_of_a_job_held_by_another_are_refused
+                endings_of_a_job_that_nobody_holds_are_refused
+                endings_without_locking_of_a_job_that_is_not_active_are_refused
+                endings_without_locking_pass_every_check
+                a_token_cannot_end_a_job_that_was_taken_without_locking
+                a_lease_that_ran_out_is_good_until_somebody_recovers
+                an_old_lease_is_good_again_if_the_same_token_took_the_job_again
+                a_request_to_cancel_stops_an_ending_that_does_not_heed_it
+                a_request_to_cancel_dies_with_the_attempt
+                endings_of_one_call_are_written_in_order
+            }
+            limit {
+                a_limited_queue_gives_nothing_until_then
+                a_limit_can_be_lifted
+                a_limit_can_be_shortened_and_extended
+                a_limit_tells_no_event
+                due_jobs_are_promoted_in_a_limited_queue
+                a_limit_holds_one_queue_only
+                drained_is_not_told_after_a_take_from_a_limited_queue
+                a_rate_limit_gives_so_many_in_a_window
+                a_window_begins_with_its_first_take
+                a_rate_limit_counts_for_the_whole_queue
+                a_take_without_a_rate_limit_is_not_held_by_the_window
+                jobs_that_must_fail_do_not_count
+                the_take_of_a_finish_is_rate_limited_too
+            }
+            listen {
+                an_event_of_the_users_own_is_read_as_it_was_written
+                events_are_read_from_the_oldest_on_page_by_page
+                a_reader_goes_on_after_any_event
+                now_is_the_end_of_the_stream
+                now_in_an_empty_queue_loses_nothing
+                a_read_without_patience_is_answered_at_once
+                a_reader_that_waits_is_woken
+                a_reader_that_waits_in_vain_keeps_its_place
+                several_readers_see_the_same
+                the_newest_ten_thousand_events_are_kept_and_a_gap_is_told
+                events_tell_when_they_were_written
+            }
+            look {
+                an_unknown_queue_is_empty
+                jobs_are_counted_in_each_state
+                each_state_has_its_order_in_both_directions
+                states_are_one_sequence_that_is_cut_into_pages
+                a_long_list_is_read_page_by_page
+                queues_are_listed_by_name_with_their_pause
+                a_drained_queue_is_still_listed
+            }
+            note {
+                progress_is_kept_and_told
+                new_data_takes_the_place_of_the_old_silently
+                notes_are_written_in_any_state
+                notes_about_a_job_that_is_not_there_are_refused
+                log_lines_are_counted_and_kept_in_order
+                logs_are_read_page_by_page_in_both_directions
+                only_the_newest_lines_are_kept_if_asked
+                logs_are_cleared_but_for_the_newest
+                logs_of_jobs_are_separate
+            }
+            obliterate {
+                afterwards_the_queue_was_never_there
+                afterwards_ids_begin_at_one
+                afterwards_the_window_of_a_rate_limit_is_gone
+                it_is_done_step_by_step
+                it_is_refused_while_jobs_are_active
+                by_force_active_jobs_go_too
+                an_empty_queue_can_be_obliterated
+                other_queues_stay
+            }
+            pause {
+                a_paused_queue_gives_nothing_and_says_so
+                an_empty_queue_can_be_paused
+                running_jobs_go_on_in_a_paused_queue
+                due_jobs_are_promoted_in_a_paused_queue
+                each_pause_and_resume_is_told
+                a_pause_holds_one_queue_only
+            }
+            promote {
+                a_promoted_job_runs_now
+                a_promoted_job_with_a_priority_goes_to_its_place
+                a_job_that_is_not_delayed_is_not_promoted
+                all_are_promoted_step_by_step_earliest_first
+                all_keep_their_priorities
+                a_paused_queue_promotes_but_gives_none
+            }
+            recover {
+                a_job_whose_lease_ran_out_waits_again_in_front
+                a_lease_that_holds_is_left_alone
+                jobs_that_are_not_active_are_left_alone
+                a_job_with_a_priority_waits_in_front_too
+                a_job_that_stalled_too_often_gets_a_deferred_failure
+                without_patience_the_first_stall_is_too_often
+                all_jobs_of_a_dead_worker_are_brought_back
+                a_job_taken_without_locking_is_recovered_after_the_interval
+                a_recovered_job_forgets_a_request_to_cancel
+                a_recovered_job_waits_in_a_paused_queue_too
+                other_queues_are_left_alone
+            }
+            remove {
+                a_job_is_removed_from_any_state
+                a_job_under_a_lease_stays
+                a_running_job_without_a_lease_is_removed
+                a_job_that_is_not_there_is_not_found
+                the_log_goes_too
+                its_neighbours_keep_their_places
+            }
+            reschedule {
+                a_delayed_job_is_due_so_long_from_now
+                a_delay_can_be_made_longer
+                a_delay_of_zero_leaves_the_job_delayed_until_the_next_take
+                only_a_delayed_job_has_a_delay_to_change
+                a_new_priority_puts_the_job_behind_its_equals
+                a_new_priority_with_lifo_puts_it_before_its_equals
+                priority_zero_is_waiting
+                the_same_priority_places_the_job_anew
+                in_other_states_the_priority_counts_later
+                a_job_that_is_not_there_has_no_priority
+            }
+            retention {
+                everything_is_kept_if_nothing_is_said
+                the_newest_are_kept_by_count
+                a_count_of_zero_removes_the_job_itself
+                old_ones_are_removed_when_another_finishes
+                a_finish_removes_at_most_its_limit_of_old_ones
+                age_and_count_hold_both
+                completed_and_failed_jobs_are_kept_apart
+                the_log_of_a_job_goes_with_it
+                a_count_holds_for_each_ending_of_one_call
+            }
+            retry {
+                a_failed_job_runs_again_as_if_it_had_not_ended
+                a_completed_job_runs_again
+                counters_are_reset_if_asked
+                a_retried_job_goes_to_its_place
+                a_job_in_another_state_is_not_retried
+                many_are_retried_step_by_step_oldest_first
+                many_keep_their_priorities
+                many_of_one_state_leave_the_other_alone
+            }
+            sweep {
+                jobs_whose_age_is_over_are_removed
+                a_sweep_is_done_step_by_step
+                a_job_that_runs_again_is_not_swept
+            }
+            take {
+                a_taken_job_counts_its_start
+                each_start_is_counted
+                the_name_of_the_last_worker_stays_when_the_next_has_none
+                no_job_is_given_twice
+                no_job_is_given_to_two_who_ask_at_once
+                one_token_may_hold_several_jobs
+                a_take_is_told_when_nothing_is_there
+                a_take_that_got_all_it_asked_for_is_not_idle
+                a_take_that_got_less_is_told_when_the_next_is_due
+                a_delayed_job_is_not_given_before_its_time
+                due_jobs_go_behind_those_that_wait
+                due_jobs_with_a_priority_go_to_their_place
+                due_jobs_that_are_lifo_still_go_behind
+                a_take_of_none_still_promotes_what_is_due
+                a_take_promotes_a_bounded_number
+                a_take_tells_promoted_and_then_active
+                an_empty_take_tells_nothing
+                a_job_taken_without_locking_has_no_lease
+                a_lease_that_ran_out_does_not_free_the_job_by_itself
+            }
+            transitions {
+                every_move_of_every_state_is_as_the_table_says
+                the_same_holds_without_locking
+                nothing_can_be_done_with_a_job_that_is_not_there
+            }
+            wait {
+                a_wait_for_nothing_times_out
+                a_wait_ends_when_a_job_is_added
+                a_job_added_between_an_empty_take_and_the_wait_is_noticed
+                no_wake_up_is_lost_in_a_race
+                all_jobs_are_taken_when_several_wait
+                a_wait_ends_when_the_queue_is_resumed
+                a_wait_ends_when_a_limit_is_lifted
+                a_wait_ends_when_a_job_comes_back
+                a_wait_may_be_dropped
+                a_job_in_another_queue_wakes_nobody_for_long
+            }
+        }
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_tests {
+    ([$module:ident, $bench:expr] $($verb:ident { $($case:ident)* })*) => {
+        mod $module {
+            use super::*;
+            $(
+                mod $verb {
+                    use super::*;
+                    $(
+                        #[test]
+                        fn $case() {
+                            $crate::conformance::block_on(async {
+                                let harness = $crate::conformance::Harness::new($bench);
+                                $crate::conformance::$verb::$case(&harness).await;
+                            });
+                        }
+                    )*
+                }
+            )*
+
+            #[test]
+            fn random_operations_do_the_same_as_the_model() {
+                $crate::conformance::random::check(|| async { $crate::conformance::Harness::new($bench) });
+            }
+        }
+    };
+}
+
+/// Every case as `"verb::case"`.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! conformance_names {
+    ([] $($verb:ident { $($case:ident)* })*) => {
+        [$($(concat!(stringify!($verb), "::", stringify!($case))),*),*]
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+    use std::path::Path;
+
+    #[test]
+    fn no_case_is_forgotten() {
+        let listed = conformance_cases! { conformance_names [] };
+        let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/conformance");
+        let mut written = BTreeSet::new();
+        for file in fs::read_dir(directory).unwrap() {
+            let path = file.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "rs") {
+                let verb = path.file_stem().unwrap().to_string_lossy().into_owned();
+                for line in fs::read_to_string(&path).unwrap().lines() {
+                    let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split_once("(bench"));
+                    written.extend(name.map(|(name, _)| format!("{verb}::{name}")));
+                }
+            }
+        }
+        assert_eq!(listed.map(String::from).into_iter().collect::<BTreeSet<_>>(), written);
+        assert_eq!(listed.len(), written.len(), "a case is listed twice");
+    }
+}

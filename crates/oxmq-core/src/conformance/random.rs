@@ -1,0 +1,253 @@
+//! The model test: random operations, times, workers and crashes, done by the store under test and by the model,
+//! which must answer the same and look the same after each step.
+//!
+//! `OXMQ_MODEL_CASES` says how many sequences are tried (default 24), `OXMQ_MODEL_OPS` how long one may be (default
+//! 80). The seeds of failures are kept in `proptest-regressions/model.txt` of the crate whose store failed.
+//!
+//! What the contract leaves open is not generated (two policies of retention in one call, ..), or not compared (the
+//! order among jobs that are recovered in one call). The clock is made so that no border is hit that the contract
+//! does not speak of: steps are 2 ms apart, all else moves it by whole seconds, and leases and the like are odd.
+
+mod driver;
+
+use std::env;
+
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
+use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunner};
+
+use self::driver::Driver;
+use super::harness::{Harness, block_on};
+use crate::state::JobState;
+
+/// One step. Jobs and leases are picked by a number, from those that are known when the step is made.
+#[derive(Debug, Clone)]
+enum Op {
+    Add(Vec<Spec>),
+    Take {
+        worker: u8,
+        limit: usize,
+        locked: bool,
+        rated: bool,
+    },
+    Finish {
+        endings: Vec<(u8, End)>,
+        take: bool,
+        heeds_cancel: bool,
+    },
+    Extend(Vec<u8>),
+    /// The worker forgets its leases.
+    Crash(u8),
+    Recover {
+        max_stalled: u32,
+    },
+    Note(u8, Text),
+    Announce {
+        worker: u8,
+        stays: bool,
+    },
+    Cancel(u8),
+    Promote(u8),
+    PromoteAll(usize),
+    Retry {
+        job: u8,
+        completed: bool,
+        made: bool,
+        started: bool,
+    },
+    RetryMany {
+        completed: bool,
+        ago: u64,
+        limit: usize,
+    },
+    Delay(u8, u64),
+    Priority {
+        job: u8,
+        priority: u32,
+        lifo: bool,
+    },
+    Remove(u8),
+    Pause,
+    Resume,
+    Limit(Option<u64>),
+    Drain {
+        delayed: bool,
+    },
+    Clean {
+        state: JobState,
+        ago: u64,
+        limit: usize,
+    },
+    Obliterate {
+        force: bool,
+    },
+    Sweep,
+    Publish,
+    Advance(u64),
+}
+
+#[derive(Debug, Clone)]
+struct Spec {
+    own_id: Option<u8>,
+    priority: u32,
+    lifo: bool,
+    delay: u64,
+    data: u8,
+}
+
+#[derive(Debug, Clone)]
+enum End {
+    Completed(Keep),
+    Failed(Keep),
+    Retry(Option<u64>),
+    Postponed(u64),
+    Returned,
+}
+
+#[derive(Debug, Clone)]
+enum Keep {
+    All,
+    None,
+    Count(u64),
+    Seconds(u64),
+    Both(u64, u64),
+}
+
+#[derive(Debug, Clone)]
+enum Text {
+    Progress(u8),
+    Data(u8),
+    Log(u8, Option<u32>),
+    ClearLogs(Option<u32>),
+}
+
+/// Which queue, and what.
+type Step = (bool, Op);
+
+fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
+    vec((proptest::bool::weighted(0.2), op()), 1..=most)
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let job = any::<u8>;
+    let worker = || 0_u8..3;
+    let limit = || prop_oneof![1_usize..4, Just(1_000)];
+    let ago = || prop_oneof![Just(0_u64), 1_u64..90];
+    let log_cap = || proptest::option::of(1_u32..4);
+    prop_oneof![
+        20 => vec(spec(), 1..5).prop_map(Op::Add),
+        20 => (worker(), 1_usize..4, proptest::bool::weighted(0.9), any::<bool>())
+            .prop_map(|(worker, limit, locked, rated)| Op::Take { worker, limit, locked, rated }),
+        26 => (vec((any::<u8>(), end()), 1..4), any::<bool>(), any::<bool>())
+            .prop_map(|(endings, take, heeds_cancel)| Op::Finish { endings, take, heeds_cancel }),
+        4 => vec(any::<u8>(), 1..4).prop_map(Op::Extend),
+        2 => worker().prop_map(Op::Crash),
+        4 => (0_u32..3).prop_map(|max_stalled| Op::Recover { max_stalled }),
+        5 => (job(), prop_oneof![
+                any::<u8>().prop_map(Text::Progress),
+                any::<u8>().prop_map(Text::Data),
+                (any::<u8>(), log_cap()).prop_map(|(line, keep)| Text::Log(line, keep)),
+                log_cap().prop_map(Text::ClearLogs),
+            ]).prop_map(|(job, text)| Op::Note(job, text)),
+        3 => (worker(), proptest::bool::weighted(0.8))
+            .prop_map(|(worker, stays)| Op::Announce { worker, stays }),
+        6 => job().prop_map(Op::Cancel),
+        4 => job().prop_map(Op::Promote),
+        2 => limit().prop_map(Op::PromoteAll),
+        5 => (job(), any::<bool>(), any::<bool>(), any::<bool>())
+            .prop_map(|(job, completed, made, started)| Op::Retry { job, completed, made, started }),
+        2 => (any::<bool>(), ago(), limit())
+            .prop_map(|(completed, ago, limit)| Op::RetryMany { completed, ago, limit }),
+        4 => (job(), delay()).prop_map(|(job, delay)| Op::Delay(job, delay)),
+        5 => (job(), 0_u32..4, any::<bool>())
+            .prop_map(|(job, priority, lifo)| Op::Priority { job, priority, lifo }),
+        4 => job().prop_map(Op::Remove),
+        2 => Just(Op::Pause),
+        4 => Just(Op::Resume),
+        2 => proptest::option::of(1_u64..20).prop_map(Op::Limit),
+        1 => any::<bool>().prop_map(|delayed| Op::Drain { delayed }),
+        3 => (state(), ago(), limit()).prop_map(|(state, ago, limit)| Op::Clean { state, ago, limit }),
+        1 => any::<bool>().prop_map(|force| Op::Obliterate { force }),
+        2 => Just(Op::Sweep),
+        2 => Just(Op::Publish),
+        10 => prop_oneof![1_u64..5, 1_u64..90].prop_map(Op::Advance),
+    ]
+}
+
+fn spec() -> impl Strategy<Value = Spec> {
+    let own_id = proptest::option::weighted(0.2, 0_u8..6);
+    let priority = prop_oneof![2 => Just(0_u32), 1 => 1_u32..4];
+    let delay = prop_oneof![2 => Just(0), 1 => delay()];
+    (own_id, priority, proptest::bool::weighted(0.2), delay, any::<u8>())
+        .prop_map(|(own_id, priority, lifo, delay, data)| Spec { own_id, priority, lifo, delay, data })
+}
+
+/// Milliseconds; even, so that some are met exactly.
+fn delay() -> impl Strategy<Value = u64> {
+    prop_oneof![(1_u64..6).prop_map(|n| n * 2), (1_u64..60).prop_map(|n| n * 1_000)]
+}
+
+fn end() -> impl Strategy<Value = End> {
+    prop_oneof![
+        4 => keep().prop_map(End::Completed),
+        3 => keep().prop_map(End::Failed),
+        2 => proptest::option::of(delay()).prop_map(End::Retry),
+        1 => delay().prop_map(End::Postponed),
+        2 => Just(End::Returned),
+    ]
+}
+
+fn keep() -> impl Strategy<Value = Keep> {
+    prop_oneof![
+        4 => Just(Keep::All),
+        1 => Just(Keep::None),
+        1 => (1_u64..4).prop_map(Keep::Count),
+        1 => (1_u64..60).prop_map(Keep::Seconds),
+        1 => (1_u64..4, 1_u64..60).prop_map(|(count, seconds)| Keep::Both(count, seconds)),
+    ]
+}
+
+fn state() -> impl Strategy<Value = JobState> {
+    use JobState::{Active, Completed, Delayed, Failed, Prioritized, Waiting};
+    prop_oneof![Just(Completed), Just(Failed), Just(Delayed), Just(Waiting), Just(Prioritized), Just(Active)]
+}
+
+fn number_of(variable: &str, default: u32) -> u32 {
+    env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Tries random sequences of operations, each on a bench that `fresh` makes.
+pub fn check<F: Future<Output = Harness>>(fresh: impl Fn() -> F) {
+    let mut runner = TestRunner::new(Config {
+        cases: number_of("OXMQ_MODEL_CASES", 24),
+        max_shrink_iters: 2_000,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/model.txt"))),
+        ..Config::default()
+    });
+    let most = usize::try_from(number_of("OXMQ_MODEL_OPS", 80)).unwrap().min(400);
+    let result = runner.run(&steps(most), |steps| {
+        block_on(async {
+            let harness = fresh().await;
+            let mut driver = Driver::new(&harness);
+            for (number, (other_queue, op)) in steps.into_iter().enumerate() {
+                driver.step(number, other_queue, op).await;
+            }
+        });
+        Ok(())
+    });
+    match result {
+        Ok(()) => {}
+        Err(TestError::Fail(why, steps)) => {
+            let list: Vec<_> = steps
+                .iter()
+                .enumerate()
+                .map(|(n, (other, op))| format!("{n:>3} {other:<5} {op:?}"))
+                .collect();
+            panic!(
+                "the store and the model differ: {why}\nsteps (number, other queue, operation):\n{}",
+                list.join("\n")
+            );
+        }
+        Err(TestError::Abort(why)) => panic!("the model test gave up: {why}"),
+    }
+}

@@ -1,0 +1,122 @@
+//! What a handler fails with: a plain failure, or a wish about what happens next.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::time::Duration;
+
+use crate::clock::Timestamp;
+
+/// Why a handler did not succeed, and what should happen to the job.
+///
+/// Every error type converts into a plain failure, so `?` works in handlers; a plain failure is tried again as
+/// the job's options say. The other kinds are made by the constructors here.
+///
+/// It does not implement [`std::error::Error`], as otherwise it could not be made of every type that does.
+///
+/// ```
+/// use std::time::Duration;
+/// use oxmq_core::HandlerError;
+///
+/// async fn charge(amount: u64) -> Result<(), HandlerError> {
+///     let limit: u64 = "100".parse()?; // any error: a plain failure
+///     if amount > limit {
+///         return Err(HandlerError::give_up("more than the card allows")); // not tried again
+///     }
+///     if amount == 0 {
+///         return Err(HandlerError::again_after(Duration::from_secs(60))); // no attempt spent
+///     }
+///     Ok(())
+/// }
+/// ```
+pub struct HandlerError {
+    pub(crate) wish: Wish,
+    pub(crate) cause: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// What should happen to a job whose handler did not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// Fail this try; try again by the job's options.
+    Fail,
+    /// Fail for good.
+    GiveUp,
+    /// Run again so long from now, without spending an attempt.
+    AgainAfter(Duration),
+    /// Run again then, without spending an attempt.
+    AgainAt(Timestamp),
+    /// Give the job back, and let the queue give nothing for so long.
+    RateLimited(Duration),
+}
+
+impl HandlerError {
+    /// A plain failure: the job is tried again if its options leave it a try. The same as converting the error.
+    pub fn fail(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { wish: Wish::Fail, cause: Some(error.into()) }
+    }
+
+    /// Fails the job for good, whatever tries are left. Takes a message or an error.
+    pub fn give_up(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self { wish: Wish::GiveUp, cause: Some(error.into()) }
+    }
+
+    /// Runs the job again after `delay`. That is not a failure: no attempt is spent.
+    pub fn again_after(delay: Duration) -> Self {
+        Self { wish: Wish::AgainAfter(delay), cause: None }
+    }
+
+    /// Runs the job again at `time`. That is not a failure: no attempt is spent.
+    pub fn again_at(time: Timestamp) -> Self {
+        Self { wish: Wish::AgainAt(time), cause: None }
+    }
+
+    /// Some service said "too many": the job goes back to the front without spending an attempt, and the whole
+    /// queue gives no job to any worker for `pause`.
+    pub fn rate_limited(pause: Duration) -> Self {
+        Self { wish: Wish::RateLimited(pause), cause: None }
+    }
+
+    /// The message: of the error it was made of.
+    pub fn message(&self) -> String {
+        match (&self.cause, self.wish) {
+            (Some(cause), _) => cause.to_string(),
+            (None, Wish::AgainAfter(delay)) => format!("again after {} ms", delay.as_millis()),
+            (None, Wish::AgainAt(time)) => format!("again at {time}"),
+            (None, Wish::RateLimited(pause)) => format!("rate limited for {} ms", pause.as_millis()),
+            (None, Wish::Fail | Wish::GiveUp) => "failed".into(),
+        }
+    }
+
+    /// The message and those of everything that caused it, one per line; at most [`CAUSES_MAX`] of them.
+    pub(crate) fn stack(&self) -> String {
+        let mut stack = self.message();
+        let mut source = self.cause.as_ref().and_then(|cause| cause.source());
+        for _ in 0..CAUSES_MAX {
+            let Some(cause) = source else { break };
+            stack.push_str("\n    caused by: ");
+            stack.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        stack
+    }
+}
+
+/// The most causes that are written down; a chain that is longer is probably a circle.
+const CAUSES_MAX: usize = 32;
+
+impl<E: Into<Box<dyn StdError + Send + Sync>>> From<E> for HandlerError {
+    fn from(error: E) -> Self {
+        Self::fail(error)
+    }
+}
+
+impl fmt::Display for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())
+    }
+}
+
+impl fmt::Debug for HandlerError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HandlerError").field("wish", &self.wish).field("cause", &self.cause).finish()
+    }
+}

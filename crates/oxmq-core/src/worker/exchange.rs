@@ -1,0 +1,263 @@
+//! The one task that talks to the store for work.
+//!
+//! It sends when fewer than [`DEPTH`] calls are under way and something is finished or a slot is free; the call
+//! carries every finish and the whole free demand. There is no timer and no linger: batches grow with the load by
+//! themselves, and at low load a finish leaves at once, and a new job begins after one round trip.
+//!
+//! A slot is one of: free; reserved by a call that may fill it; running a handler; pending, with an ending that is
+//! not acknowledged. So endings are bounded by the concurrency, also when the store is away for hours.
+//!
+//! When the store has nothing to give, the [gate](super::gate) closes.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tokio_util::sync::DropGuard;
+
+use super::duties::Duties;
+use super::events::WorkerEvent;
+use super::finish::Decision;
+use super::gate::Gate;
+use super::resolve::{Call, CallDone, call};
+use super::run::{Ended, LAST_CALL, Running};
+use super::shared::{Control, Shared};
+use super::shutdown::Phase;
+use crate::address::Token;
+use crate::clock::Timestamp;
+use crate::error::Result;
+use crate::store::{TakeRequest, Woken};
+
+/// How many calls are under way at most. With one, all slots march in step; more than two gain little.
+pub const DEPTH: usize = 2;
+/// The most endings in one call.
+pub const ENDINGS_PER_CALL_MAX: usize = 50;
+/// The most jobs that one call asks for.
+pub const TAKES_PER_CALL_MAX: usize = 50;
+
+/// An ending that is not acknowledged.
+#[derive(Debug)]
+pub(super) struct Pending {
+    pub(super) running: Arc<Running>,
+    pub(super) decision: Decision,
+    /// A call that carried it ended without a clear answer: it may be written already.
+    pub(super) doubtful: bool,
+}
+
+pub(crate) struct Exchange {
+    pub(super) shared: Arc<Shared>,
+    control: watch::Receiver<Control>,
+    pub(super) jobs: JoinSet<Ended>,
+    pub(super) calls: JoinSet<CallDone>,
+    pub(super) pending: VecDeque<Pending>,
+    /// Slots that calls under way may fill.
+    pub(super) reserved: usize,
+    takes: u64,
+    pub(super) gate: Gate,
+    /// Calls that failed in a row.
+    pub(super) failures: u32,
+    pub(super) retry_at: Option<Timestamp>,
+    /// Endings go one by one, because the store choked on one of several.
+    pub(super) solo: bool,
+    pub(super) ready: bool,
+    pub(super) drained: bool,
+    pub(super) phase: Phase,
+    _closed: DropGuard,
+}
+
+/// What the exchange waited for.
+enum Step {
+    Job(Result<Ended, JoinError>),
+    Call(Result<CallDone, JoinError>),
+    Woken(Result<Woken>),
+    /// The controls were moved, or some time has come.
+    Look,
+}
+
+impl Exchange {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            control: shared.control.subscribe(),
+            _closed: shared.closed.clone().drop_guard(),
+            gate: Gate::new(shared.clone()),
+            shared,
+            jobs: JoinSet::new(),
+            calls: JoinSet::new(),
+            pending: VecDeque::new(),
+            reserved: 0,
+            takes: 0,
+            failures: 0,
+            retry_at: None,
+            solo: false,
+            ready: false,
+            drained: false,
+            phase: Phase::Working,
+        }
+    }
+
+    /// Works until the worker has ended.
+    pub(super) async fn run(mut self, duties: Duties) {
+        let mut yielded = false;
+        loop {
+            self.reap();
+            let control = *self.control.borrow_and_update();
+            if self.advance_phase(control.stage) {
+                break;
+            }
+            self.open_in_time();
+            if let Some(call) = self.compose(control, yielded) {
+                self.send(call);
+                yielded = false;
+            } else if !yielded && self.has_something_to_send(control) {
+                // Let handlers that are about to end get into this call.
+                tokio::task::yield_now().await;
+                yielded = true;
+            } else {
+                yielded = false;
+                self.pause(control).await;
+            }
+        }
+        self.jobs.abort_all();
+        self.calls.abort_all();
+        let leftover = self.shared.running().len();
+        if leftover > 0 {
+            tracing::warn!(
+                queue = %self.shared.queue, jobs = leftover,
+                "closed with jobs that could not be handed back; they run again when their leases have run out"
+            );
+        }
+        self.shared.stop_with_goodbye();
+        let _ = self.shared.clock.timeout(LAST_CALL * 2, duties).await;
+        self.shared.listeners.tell(|| WorkerEvent::Closed);
+    }
+
+    /// Takes in everything that has ended by now.
+    fn reap(&mut self) {
+        while let Some(ended) = self.jobs.try_join_next() {
+            self.job_ended(ended);
+        }
+        while let Some(done) = self.calls.try_join_next() {
+            self.call_ended(done);
+        }
+    }
+
+    // ---------------------------------------------------------------- sending
+
+    fn works(&self, control: Control) -> bool {
+        matches!(self.phase, Phase::Working) && !control.paused
+    }
+
+    /// How many jobs to ask for in a call that carries so many endings.
+    fn demand(&self, control: Control, endings: usize) -> usize {
+        if !self.works(control) || self.solo {
+            return 0;
+        }
+        let taken = self.jobs.len() + self.pending.len() - endings + self.reserved;
+        control.concurrency.saturating_sub(taken).min(TAKES_PER_CALL_MAX)
+    }
+
+    fn endings(&self) -> usize {
+        self.pending.len().min(if self.solo { 1 } else { ENDINGS_PER_CALL_MAX })
+    }
+
+    fn has_something_to_send(&self, control: Control) -> bool {
+        let open = self.gate.is_open();
+        self.calls.len() < DEPTH
+            && self.retry_at.is_none()
+            && (!self.pending.is_empty() || (open && self.demand(control, 0) > 0))
+    }
+
+    /// The next call, if there is one to be made now.
+    fn compose(&mut self, control: Control, yielded: bool) -> Option<Call> {
+        if !yielded || !self.has_something_to_send(control) {
+            return None;
+        }
+        let endings_count = self.endings();
+        let limit = self.demand(control, endings_count);
+        let mut endings = Vec::with_capacity(endings_count);
+        for pending in self.pending.drain(..endings_count).collect::<Vec<_>>() {
+            if pending.running.is_lost() && !pending.doubtful {
+                self.refused(&pending.running, None);
+            } else {
+                pending.running.mark_sent();
+                endings.push(pending);
+            }
+        }
+        let take = (limit > 0).then(|| {
+            let settings = &self.shared.settings;
+            self.takes += 1;
+            TakeRequest {
+                limit,
+                token: Token::new(format!("{}:{}", self.shared.id, self.takes)),
+                lease_for: settings.lease,
+                worker: settings.name.clone(),
+                rate_limit: settings.rate_limit,
+                now: self.shared.clock.now(),
+            }
+        });
+        let reserve = limit.max(endings.len());
+        (take.is_some() || !endings.is_empty()).then_some(Call {
+            endings,
+            take,
+            reserve,
+            looks: self.gate.looks(),
+        })
+    }
+
+    fn send(&mut self, next: Call) {
+        self.reserved += next.reserve;
+        self.calls.spawn(call(self.shared.clone(), next));
+    }
+
+    // ---------------------------------------------------------------- waiting
+
+    /// Waits until something happens.
+    async fn pause(&mut self, control: Control) {
+        if self.has_something_to_send(control) {
+            // Those that were to be sent had lost their leases; there are others.
+            return;
+        }
+        let busy = self.jobs.len() + self.pending.len() >= control.concurrency;
+        let wants = self.works(control) && !busy && self.retry_at.is_none();
+        if !wants {
+            self.gate.stop_waiting();
+        }
+        let gate_at = if wants { self.gate.opens_at() } else { None };
+        let wake_at = [gate_at, self.retry_at, self.phase.wake_at()].into_iter().flatten().min();
+        let Self { jobs, calls, control, gate, shared, .. } = self;
+        let step = tokio::select! {
+            Some(ended) = jobs.join_next(), if !jobs.is_empty() => Step::Job(ended),
+            Some(done) = calls.join_next(), if !calls.is_empty() => Step::Call(done),
+            _ = control.changed() => Step::Look,
+            woken = gate.woken(), if wants => Step::Woken(woken),
+            () = sleep_until(shared, wake_at) => Step::Look,
+        };
+        match step {
+            Step::Job(ended) => self.job_ended(ended),
+            Step::Call(done) => self.call_ended(done),
+            Step::Woken(woken) => self.gate.heard(woken),
+            Step::Look => {}
+        }
+    }
+
+    fn open_in_time(&mut self) {
+        let now = self.shared.clock.now();
+        self.gate.open_in_time(now);
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+        }
+    }
+
+    /// Whether nothing is left to be done or written.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.calls.is_empty() && self.jobs.is_empty()
+    }
+}
+
+async fn sleep_until(shared: &Shared, time: Option<Timestamp>) {
+    match time {
+        Some(time) => shared.clock.sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

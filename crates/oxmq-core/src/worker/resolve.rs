@@ -1,0 +1,168 @@
+//! One call of the exchange, and what to make of it when the connection broke before the answer came.
+
+use std::sync::Arc;
+
+use super::exchange::Pending;
+use super::shared::Shared;
+use crate::error::{ErrorKind, Result};
+use crate::job::{Job, JobView, Lease, LeasedJob};
+use crate::outcome::Ending;
+use crate::state::JobState;
+use crate::store::{Finish, FinishRequest, Finished, GROUP_JOBS_MAX, JobsRequest, Order, TakeRequest, Taken};
+
+/// The most pages of active jobs that are looked through for jobs of a take without an answer.
+const PAGES_MAX: u64 = 100;
+
+/// What is sent in one call.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) endings: Vec<Pending>,
+    pub(super) take: Option<TakeRequest>,
+    /// Slots that it may fill.
+    pub(super) reserve: usize,
+    /// The exchange's count of looks when it was sent.
+    pub(super) looks: u64,
+}
+
+/// An answer for each ending, and what was taken.
+type Answers = (Vec<Result<Option<JobState>>>, Option<Taken>);
+
+/// What came of it.
+#[derive(Debug)]
+pub(super) struct CallDone {
+    pub(super) endings: Vec<Pending>,
+    pub(super) took: bool,
+    pub(super) reserve: usize,
+    pub(super) looks: u64,
+    pub(super) result: Result<Answers>,
+    /// Jobs that were taken although the answer got lost.
+    pub(super) adopted: Vec<LeasedJob>,
+}
+
+/// Makes the call. Ends only when it is known what it took.
+pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
+    let Call { endings, take, reserve, looks } = call;
+    let token = take.as_ref().map(|take| take.token.clone());
+    let mut result = exchange(&shared, &endings, take).await;
+    let mut adopted = Vec::new();
+    match &mut result {
+        Ok((answers, _)) => {
+            for (pending, answer) in endings.iter().zip(answers) {
+                settle(&shared, pending, answer).await;
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::Ambiguous => {
+            if let Some(token) = &token {
+                adopted = find_taken(&shared, token).await;
+            }
+        }
+        Err(_) => {}
+    }
+    CallDone { endings, took: token.is_some(), reserve, looks, result, adopted }
+}
+
+async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest>) -> Result<Answers> {
+    if endings.is_empty() {
+        let Some(take) = take else { return Ok((Vec::new(), None)) };
+        return shared.store.take(&shared.queue, take).await.map(|taken| (Vec::new(), Some(taken)));
+    }
+    let finished = endings
+        .iter()
+        .map(|pending| Finish {
+            lease: pending.running.lease.clone(),
+            ending: pending.decision.ending.clone(),
+            heeds_cancel: pending.decision.heeds_cancel,
+        })
+        .collect();
+    let request = FinishRequest { finished, take, now: shared.clock.now() };
+    let Finished { answers, taken } = shared.store.finish(&shared.queue, request).await?;
+    Ok((answers, taken))
+}
+
+/// An ending that may have been written before, and is refused now, counts as written if the job looks like it.
+async fn settle(shared: &Shared, pending: &Pending, answer: &mut Result<Option<JobState>>) {
+    let Err(error) = answer else { return };
+    let gone = matches!(
+        error.kind(),
+        ErrorKind::NotFound | ErrorKind::NotLocked | ErrorKind::LockedByAnother | ErrorKind::WrongState
+    );
+    if !pending.doubtful || !gone {
+        return;
+    }
+    let job = &pending.running.job;
+    match shared.store.job(&shared.queue, &job.id).await {
+        Ok(view) if was_written(job, &pending.decision.ending, view.as_ref()) => {
+            *answer = Ok(view.map(|view| view.state));
+        }
+        Ok(_) => {}
+        // Not known yet: it is sent again, and comes by here again.
+        Err(error) => *answer = Err(crate::Error::new(ErrorKind::Ambiguous, "finish", error.to_string())),
+    }
+}
+
+/// Whether a job looks as if this ending had been written.
+fn was_written(job: &Job, ending: &Ending, view: Option<&JobView>) -> bool {
+    match (ending, view) {
+        (Ending::Completed { return_value, .. }, Some(view)) => {
+            view.state == JobState::Completed && view.job.return_value.as_ref() == Some(return_value)
+        }
+        (Ending::Failed { failure, .. }, Some(view)) => {
+            view.state == JobState::Failed && view.job.failed_reason.as_ref() == Some(&failure.reason)
+        }
+        (Ending::Retry { failure, .. }, Some(view)) => {
+            view.job.attempts_made > job.attempts_made
+                && (view.job.failed_reason.as_ref() == Some(&failure.reason)
+                    || view.state == JobState::Completed)
+        }
+        (Ending::Retry { .. }, None) => false,
+        // Finished jobs may be removed at once, and by anybody; or it was to be given back, and is not held any more.
+        (Ending::Completed { .. } | Ending::Failed { .. }, None)
+        | (Ending::Postponed { .. } | Ending::Returned, _) => true,
+    }
+}
+
+/// The jobs that are held by a take's token; tries until the store answers. Each take has a token of its own, so
+/// none of them can be running here.
+async fn find_taken(shared: &Shared, token: &crate::Token) -> Vec<LeasedJob> {
+    let mut failures = 0;
+    loop {
+        match look_for(shared, token).await {
+            Ok(found) => return found,
+            Err(error) => {
+                failures += 1;
+                shared.trouble("look", &error);
+                shared.clock.sleep(shared.retry_delay(failures)).await;
+            }
+        }
+    }
+}
+
+async fn look_for(shared: &Shared, token: &crate::Token) -> Result<Vec<LeasedJob>> {
+    let mut found = Vec::new();
+    for page_index in 0..PAGES_MAX {
+        let request = JobsRequest {
+            states: vec![JobState::Active],
+            offset: page_index * GROUP_JOBS_MAX as u64,
+            limit: GROUP_JOBS_MAX,
+            // The take was the last thing that happened, so its jobs come first.
+            order: Order::Descending,
+        };
+        let page = shared.store.jobs(&shared.queue, request).await?;
+        let last = page.jobs.len() < GROUP_JOBS_MAX;
+        for view in page.jobs {
+            if view.token.as_ref() == Some(token) {
+                let lease = Lease { job: view.job.id.clone(), token: token.clone() };
+                if !found.iter().any(|known: &LeasedJob| known.lease == lease) {
+                    found.push(LeasedJob { job: view.job, lease });
+                }
+            }
+        }
+        if last {
+            break;
+        }
+    }
+    shared.answered("look");
+    // As they were taken: oldest first.
+    found.reverse();
+    Ok(found)
+}

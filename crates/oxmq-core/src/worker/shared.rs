@@ -1,0 +1,278 @@
+//! What all parts of a worker share: its settings, its running jobs, its controls and its counters.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::context::CancelCause;
+use super::events::{Listeners, WorkerEvent};
+use super::finish::Policy;
+use super::handler::Routes;
+use super::run::Running;
+use crate::address::QueueAddress;
+use crate::clock::{Clock, Timestamp};
+use crate::error::{Error, ErrorKind};
+use crate::job::Lease;
+use crate::store::{RateLimit, Store};
+
+/// The first wait after the store failed; it doubles up to the builder's `retry_delay`.
+pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
+
+/// What the builder was told.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) name: Option<String>,
+    pub(crate) lease: Duration,
+    pub(crate) renew_every: Duration,
+    pub(crate) max_stalled: u32,
+    pub(crate) stall_check: Duration,
+    pub(crate) poll: Duration,
+    pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) shutdown_timeout: Duration,
+    pub(crate) cancel_grace: Duration,
+    pub(crate) retry_delay: Duration,
+}
+
+/// How far the worker is on its way to the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stage {
+    /// It works.
+    Working,
+    /// It takes nothing more and waits for what runs.
+    Draining,
+    /// It hands back what runs, now.
+    Ending,
+}
+
+/// What can be changed while it runs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Control {
+    pub(crate) stage: Stage,
+    pub(crate) paused: bool,
+    pub(crate) concurrency: usize,
+}
+
+/// What has happened since the start. Each number only grows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct WorkerStats {
+    /// Handlers called.
+    pub started: u64,
+    /// Jobs completed, and that was stored.
+    pub completed: u64,
+    /// Jobs failed for good, and that was stored.
+    pub failed: u64,
+    /// Tries failed that are followed by another.
+    pub retried: u64,
+    /// Jobs given back without an attempt spent: again later, rate limited, shutdown.
+    pub returned: u64,
+    /// Leases lost while the handler ran.
+    pub leases_lost: u64,
+    /// Endings that the store refused, or that were not sent because the lease was lost.
+    pub late_results_refused: u64,
+    /// Calls to the store that failed as a whole.
+    pub store_errors: u64,
+}
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add_one(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// [`WorkerStats`], counting.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    pub(crate) started: Count,
+    pub(crate) completed: Count,
+    pub(crate) failed: Count,
+    pub(crate) retried: Count,
+    pub(crate) returned: Count,
+    pub(crate) leases_lost: Count,
+    pub(crate) late_results_refused: Count,
+    pub(crate) store_errors: Count,
+}
+
+impl Counters {
+    pub(crate) fn read(&self) -> WorkerStats {
+        WorkerStats {
+            started: self.started.get(),
+            completed: self.completed.get(),
+            failed: self.failed.get(),
+            retried: self.retried.get(),
+            returned: self.returned.get(),
+            leases_lost: self.leases_lost.get(),
+            late_results_refused: self.late_results_refused.get(),
+            store_errors: self.store_errors.get(),
+        }
+    }
+}
+
+/// What all parts of a worker share.
+pub(crate) struct Shared {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) queue: QueueAddress,
+    pub(crate) clock: Clock,
+    pub(crate) id: String,
+    pub(crate) settings: Settings,
+    pub(crate) policy: Policy,
+    pub(crate) routes: Routes,
+    pub(crate) listeners: Listeners,
+    pub(crate) counters: Counters,
+    pub(crate) control: watch::Sender<Control>,
+    pub(crate) started_at: Timestamp,
+    last_take_at: AtomicI64,
+    /// Every job whose ending is not acknowledged yet. Held only for moments, so a std mutex does.
+    running: Mutex<HashMap<Lease, Arc<Running>>>,
+    /// Whether the listener for requests to cancel sleeps because nothing runs.
+    listener_sleeps: AtomicBool,
+    busy: Notify,
+    /// What each duty's last error was, so that an outage is told once.
+    trouble: Mutex<HashMap<&'static str, ErrorKind>>,
+    /// Ends the duties.
+    pub(crate) stop: CancellationToken,
+    /// Whether the end is an orderly one.
+    goodbye: AtomicBool,
+    /// Set when all has ended.
+    pub(crate) closed: CancellationToken,
+}
+
+impl Shared {
+    #[allow(clippy::too_many_arguments, reason = "called once, by the builder")]
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        queue: QueueAddress,
+        clock: Clock,
+        settings: Settings,
+        policy: Policy,
+        routes: Routes,
+        listeners: Listeners,
+        concurrency: usize,
+    ) -> Self {
+        let started_at = clock.now();
+        Self {
+            store,
+            queue,
+            clock,
+            id: uuid::Uuid::new_v4().to_string(),
+            settings,
+            policy,
+            routes,
+            listeners,
+            counters: Counters::default(),
+            control: watch::Sender::new(Control { stage: Stage::Working, paused: false, concurrency }),
+            started_at,
+            last_take_at: AtomicI64::new(0),
+            running: Mutex::default(),
+            listener_sleeps: AtomicBool::new(false),
+            busy: Notify::new(),
+            trouble: Mutex::default(),
+            stop: CancellationToken::new(),
+            goodbye: AtomicBool::new(false),
+            closed: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn running(&self) -> MutexGuard<'_, HashMap<Lease, Arc<Running>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A job was taken.
+    pub(crate) fn begin(&self, running: &Arc<Running>) {
+        self.last_take_at.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        self.running().insert(running.lease.clone(), running.clone());
+        if self.listener_sleeps.swap(false, Ordering::SeqCst) {
+            self.busy.notify_one();
+        }
+    }
+
+    /// Waits until a job runs. For one caller, which is not woken for every job: that would cost each of them a
+    /// switch of threads.
+    pub(crate) async fn until_busy(&self) {
+        loop {
+            self.listener_sleeps.store(true, Ordering::SeqCst);
+            if !self.running().is_empty() {
+                self.listener_sleeps.store(false, Ordering::SeqCst);
+                return;
+            }
+            self.busy.notified().await;
+        }
+    }
+
+    /// A job is not this worker's any more.
+    pub(crate) fn end(&self, lease: &Lease) {
+        self.running().remove(lease);
+    }
+
+    /// Ends the duties in an orderly way.
+    pub(crate) fn stop_with_goodbye(&self) {
+        self.goodbye.store(true, Ordering::Release);
+        self.stop.cancel();
+    }
+
+    pub(crate) fn says_goodbye(&self) -> bool {
+        self.goodbye.load(Ordering::Acquire)
+    }
+
+    /// Tells every handler to stop, for what it has given to tasks of its own: it is about to be dropped.
+    pub(crate) fn stop_all(&self) {
+        let all: Vec<Arc<Running>> = self.running().values().cloned().collect();
+        for running in all {
+            running.stop(CancelCause::Closing);
+        }
+    }
+
+    pub(crate) fn last_take_at(&self) -> Option<i64> {
+        Some(self.last_take_at.load(Ordering::Relaxed)).filter(|at| *at > 0)
+    }
+
+    /// The store failed a call: counted each time, told when it is news for this duty.
+    pub(crate) fn trouble(&self, duty: &'static str, error: &Error) {
+        self.counters.store_errors.add_one();
+        let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = trouble.insert(duty, error.kind());
+        drop(trouble);
+        if before != Some(error.kind()) {
+            tracing::error!(queue = %self.queue, worker = %self.id, duty, %error, "the store failed; trying again");
+            self.listeners.tell(|| WorkerEvent::Error { error: error.clone() });
+        }
+    }
+
+    /// The store answered this duty.
+    pub(crate) fn answered(&self, duty: &'static str) {
+        let before = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).remove(duty);
+        if before.is_some() {
+            tracing::info!(queue = %self.queue, worker = %self.id, duty, "the store answers again");
+        }
+    }
+
+    /// How long to wait after the store failed so often in a row.
+    pub(crate) fn retry_delay(&self, failures: u32) -> Duration {
+        RETRY_FIRST.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(self.settings.retry_delay)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker")
+            .field("id", &self.id)
+            .field("queue", &self.queue)
+            .field("settings", &self.settings)
+            .field("routes", &self.routes)
+            .field("running", &self.running().len())
+            .finish_non_exhaustive()
+    }
+}

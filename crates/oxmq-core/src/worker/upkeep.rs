@@ -1,0 +1,112 @@
+//! What every worker does for its queue besides work: bring back the jobs of dead workers, sweep by age, show itself.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use super::events::WorkerEvent;
+use super::run::LAST_CALL;
+use super::shared::Shared;
+use crate::clock::millis;
+use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, SweepRequest, WorkerInfo};
+
+/// How often finished jobs are swept by age.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+/// The most steps of one sweep; what is left waits for the next.
+const SWEEP_STEPS_MAX: usize = 20;
+/// The most jobs that one step of a sweep removes.
+const SWEEP_JOBS_MAX: usize = 500;
+/// How often a worker shows that it is there.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+
+/// Brings back the jobs of dead workers, first at once, then again and again.
+pub(crate) async fn recover(shared: &Shared) {
+    loop {
+        let request = RecoverRequest {
+            max_stalled: shared.settings.max_stalled,
+            interval: shared.settings.stall_check,
+            now: shared.clock.now(),
+        };
+        match shared.store.recover(&shared.queue, request).await {
+            Ok(ids) => {
+                shared.answered("recover");
+                for id in ids {
+                    tracing::warn!(queue = %shared.queue, job = %id, "the worker of this job died; it runs again");
+                    shared.listeners.tell(|| WorkerEvent::Stalled { id });
+                }
+            }
+            Err(error) => shared.trouble("recover", &error),
+        }
+        shared.clock.sleep(shared.settings.stall_check).await;
+    }
+}
+
+/// Removes finished jobs whose time is over, again and again, a bounded number each time.
+pub(crate) async fn sweep(shared: &Shared) {
+    loop {
+        shared.clock.sleep(SWEEP_EVERY).await;
+        for _ in 0..SWEEP_STEPS_MAX {
+            let request = SweepRequest { limit: SWEEP_JOBS_MAX, now: shared.clock.now() };
+            match shared.store.sweep(&shared.queue, request).await {
+                Ok(step) => {
+                    shared.answered("sweep");
+                    if !step.more {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    shared.trouble("sweep", &error);
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Shows that the worker is there, first at once, then again and again.
+pub(crate) async fn announce(shared: &Shared) {
+    loop {
+        match announce_once(shared, ANNOUNCE_FOR).await {
+            Ok(()) => shared.answered("announce"),
+            Err(error) => shared.trouble("announce", &error),
+        }
+        shared.clock.sleep(ANNOUNCE_EVERY).await;
+    }
+}
+
+/// Shows that the worker is gone, if the store answers soon.
+pub(crate) async fn say_goodbye(shared: &Shared) {
+    if let Some(Err(error)) = shared.clock.timeout(LAST_CALL, announce_once(shared, Duration::ZERO)).await {
+        tracing::debug!(queue = %shared.queue, worker = %shared.id, %error, "could not say good-bye");
+    }
+}
+
+async fn announce_once(shared: &Shared, ttl: Duration) -> crate::Result<()> {
+    let control = *shared.control.borrow();
+    let worker = WorkerInfo {
+        id: shared.id.clone(),
+        name: shared.settings.name.clone(),
+        host: host().to_owned(),
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        concurrency: u32::try_from(control.concurrency).unwrap_or(u32::MAX),
+        active: u32::try_from(shared.running().len()).unwrap_or(u32::MAX),
+        started_at: shared.started_at.as_millis(),
+        last_take_at: shared.last_take_at(),
+    };
+    debug_assert!(millis(ANNOUNCE_EVERY) < millis(ANNOUNCE_FOR), "a worker that is there must not vanish");
+    let request = AnnounceRequest { worker, ttl, now: shared.clock.now() };
+    shared.store.announce(&shared.queue, request).await
+}
+
+/// The name of this machine.
+fn host() -> &'static str {
+    static HOST: OnceLock<String> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let kernels = std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+        let name =
+            kernels.or_else(|| std::env::var("HOSTNAME").ok()).or_else(|| std::env::var("COMPUTERNAME").ok());
+        name.map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .unwrap_or_else(|| "unknown".into())
+    })
+}
