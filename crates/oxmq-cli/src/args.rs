@@ -95,6 +95,9 @@ pub(crate) enum Verb {
     /// A producer that prints each id once it is acknowledged; for the crash campaign
     #[command(hide = true)]
     CrashProducer(CrashProducerArgs),
+    /// A worker that prints the id and the number of each start; for the crash campaign
+    #[command(hide = true)]
+    CrashWorker(CrashWorkerArgs),
 }
 
 const WORK_HELP: &str = "\
@@ -425,6 +428,17 @@ pub(crate) struct CrashProducerArgs {
     pub(crate) n: u64,
     #[arg(long, value_enum, default_value_t = Filling::Single)]
     pub(crate) by: Filling,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrashWorkerArgs {
+    pub(crate) queue: String,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, value_parser = concurrency)]
+    pub(crate) concurrency: usize,
+    #[arg(long, value_parser = duration)]
+    pub(crate) lease: Duration,
 }
 
 fn state(text: &str) -> Result<JobState, String> {

@@ -1,5 +1,7 @@
 //! Every verb, through the real binary, on SQLite files of their own.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/bulk.rs"]

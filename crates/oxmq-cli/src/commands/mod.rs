@@ -7,6 +7,7 @@ mod clean;
 mod completions;
 mod counts;
 mod crash_producer;
+mod crash_worker;
 mod demo;
 mod drain;
 mod job;
@@ -59,6 +60,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Demo(args) => return demo::run(args, context).await,
         Verb::DemoWorker(args) => demo::work(args, context).await,
         Verb::CrashProducer(args) => crash_producer::run(args, context).await,
+        Verb::CrashWorker(args) => crash_worker::run(args, context).await,
         Verb::Completions { shell } => completions::run(shell, context),
     }
     .map(|()| ExitCode::SUCCESS)
