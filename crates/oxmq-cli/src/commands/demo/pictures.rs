@@ -12,7 +12,7 @@ const SKETCH: (u32, u32) = (320, 240);
 /// The size of a photo.
 pub(super) const PHOTO: (u32, u32) = (1_600, 1_200);
 /// The size of the big one, which takes a while.
-pub(super) const PANORAMA: (u32, u32) = (4_000, 3_000);
+pub(super) const PANORAMA: (u32, u32) = (3_200, 2_400);
 /// How often a point may jump before it counts as caught.
 const JUMPS_MAX: u32 = 60;
 

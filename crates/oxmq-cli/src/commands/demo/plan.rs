@@ -22,8 +22,8 @@ pub(super) const REMINDER_DELAY: Duration = Duration::from_secs(5);
 /// How long the greylisted mail waits before it is tried again; then twice that.
 const GREY_BACKOFF: Duration = Duration::from_millis(600);
 /// The own ids of the two mails that are not about a thumbnail.
-pub(super) const REMINDER: &str = "mail-reminder";
-pub(super) const GREY: &str = "mail-greylisted";
+pub(super) const REMINDER: &str = "reminder";
+pub(super) const GREY: &str = "greylisted";
 
 /// A picture, and the job for it.
 #[derive(Debug)]

@@ -112,7 +112,7 @@ impl Story {
                 self.mails_done += 1;
                 let worker = worker_of(queue, id).await?;
                 self.screen.say(format_args!(
-                    "mail {id:<18} {:>2}/{} delivered by {worker}",
+                    "mail {id:<14} {:>2}/{} delivered by {worker}",
                     self.mails_done, self.mails_total
                 ))?;
             }

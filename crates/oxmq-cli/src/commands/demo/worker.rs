@@ -1,5 +1,6 @@
 //! One of the demo's worker processes: it makes thumbnails and sends mails.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,13 +39,16 @@ impl Thumbnail {
     }
 
     fn sized(&self, width: u32) -> String {
-        let stem = Path::new(&self.picture).file_stem().unwrap_or_default().to_string_lossy();
-        format!("thumbnails/{stem}-{width}.jpg")
+        format!("thumbnails/{}-{width}.jpg", self.stem())
+    }
+
+    fn stem(&self) -> Cow<'_, str> {
+        Path::new(&self.picture).file_stem().unwrap_or_default().to_string_lossy()
     }
 
     /// The id of the mail about it. Made of the picture, so that a second run of the job adds no second mail.
     pub(super) fn mail_id(&self) -> String {
-        format!("mail-{}", self.result().trim_start_matches("thumbnails/").trim_end_matches(".jpg"))
+        format!("for-{}", self.stem())
     }
 }
 
