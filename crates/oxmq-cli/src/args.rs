@@ -43,7 +43,7 @@ pub(crate) enum Verb {
     /// Add a job, or many
     Add(Box<AddArgs>),
     /// Run a program for each job of a queue
-    #[command(after_long_help = WORK_HELP)]
+    #[command(after_long_help = crate::commands::WORK_HELP)]
     Work(WorkArgs),
     /// List the jobs in some states
     Jobs(JobsArgs),
@@ -99,27 +99,6 @@ pub(crate) enum Verb {
     #[command(hide = true)]
     CrashWorker(CrashWorkerArgs),
 }
-
-const WORK_HELP: &str = "\
-The program, once per job:
-  It is run by `sh -c` in a process group of its own. It gets the job as JSON on stdin, and in the environment
-  OXMQ_QUEUE, OXMQ_JOB_ID, OXMQ_JOB_NAME, OXMQ_JOB_DATA (JSON; left out above 100 KB, it is on stdin as well),
-  OXMQ_ATTEMPT (1 for the first try), OXMQ_ATTEMPTS (tries in all) and OXMQ_START (grows with every start, so
-  that it can be used to fence off an earlier one).
-  stdout is what the job returns: JSON if it is that, else text; at most 1 MiB.
-  stderr is the log of the job, line by line, as it comes.
-
-How it ends:
-  exit 0         the job completes
-  exit 75        it failed and is tried again, if the job's attempts allow, after its backoff
-  any other      it failed for good (with --retry-any: as 75)
-  by a signal    as 75
-  over its time, or cancelled: SIGTERM to the whole group, then SIGKILL after --grace.
-
-Stopping the worker:
-  SIGTERM or SIGINT once: take no more, let running jobs finish, hand back those that are not done after
-  --shutdown-timeout. Twice: hand them back at once. A worker that is killed loses nothing either: its jobs run
-  again elsewhere when their leases run out. (A program whose worker is killed goes on alone.)";
 
 #[derive(Debug, Args)]
 pub(crate) struct OneQueue {

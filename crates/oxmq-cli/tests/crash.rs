@@ -120,8 +120,8 @@ impl Process {
 
     /// Kills it, and reads what it said last.
     fn kill(&mut self) {
-        self.running.0.kill().unwrap();
-        self.running.0.wait().unwrap();
+        self.running.child.kill().unwrap();
+        self.running.child.wait().unwrap();
         self.join();
     }
 
@@ -190,7 +190,7 @@ impl Campaign {
                 }
             });
         });
-        self.processes.push(Process { role, name, running: Running(child), reader: Some(reader) });
+        self.processes.push(Process { role, name, running: child.into(), reader: Some(reader) });
     }
 
     /// How much has happened: ids acknowledged and jobs started.
@@ -206,7 +206,7 @@ impl Campaign {
         let mut index = 0;
         while index < self.processes.len() {
             let process = &mut self.processes[index];
-            let ended = process.running.0.try_wait().unwrap();
+            let ended = process.running.child.try_wait().unwrap();
             match ended {
                 None => index += 1,
                 Some(status) => {

@@ -31,6 +31,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use oxmq::{Error, ErrorKind, Queue};
 
+pub(crate) use self::work::HELP as WORK_HELP;
 use crate::args::Verb;
 use crate::context::Context;
 

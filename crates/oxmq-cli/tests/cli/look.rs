@@ -85,7 +85,7 @@ fn a_worker_is_listed_while_it_listens() {
         Some(bench.lines(&["workers", "q"])).filter(|workers| !workers.is_empty())
     });
     assert_eq!((&workers[0]["name"], &workers[0]["concurrency"]), (&json!("w1"), &json!(3)));
-    assert_eq!(workers[0]["pid"], worker.0.id());
+    assert_eq!(workers[0]["pid"], worker.child.id());
     assert!(bench.ok(&["workers", "q"]).contains("w1"));
     let ran = bench.run(&["add", "q", "job"]);
     assert!(!ran.stderr.contains("no worker listens"), "{ran:?}");

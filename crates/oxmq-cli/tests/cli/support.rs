@@ -106,7 +106,11 @@ impl Bench {
     pub(crate) fn worker(&self, program: &str, args: &[&str]) -> Running {
         let mut all = vec!["work", "q", "--exec", program, "--lease", "1s"];
         all.extend(args);
-        Running(self.command(&all).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
+        let number = std::fs::read_dir(self.dir.path()).unwrap().count();
+        let stderr = self.path(&format!("worker-{number}.err"));
+        let mut command = self.command(&all);
+        command.stdout(Stdio::null()).stderr(std::fs::File::create(&stderr).unwrap());
+        Running { child: command.spawn().unwrap(), stderr: Some(stderr) }
     }
 
     /// Runs a program for every job of `q` until there is none left.
@@ -120,24 +124,34 @@ impl Bench {
 }
 
 /// A process in the background; killed when it is dropped.
-pub(crate) struct Running(pub(crate) Child);
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    /// Where its stderr goes, if that is a file.
+    stderr: Option<PathBuf>,
+}
+
+impl From<Child> for Running {
+    fn from(child: Child) -> Self {
+        Self { child, stderr: None }
+    }
+}
 
 impl Running {
-    pub(crate) fn signal(&self, name: &str) {
-        let done = Command::new("kill").args(["-s", name, &self.0.id().to_string()]).status().unwrap();
-        assert!(done.success());
+    /// Waits until it has said this on stderr.
+    pub(crate) fn wait_for(&self, words: &str) {
+        let said = || std::fs::read_to_string(self.stderr.as_ref().unwrap()).unwrap();
+        eventually(words, || said().contains(words).then_some(()));
     }
 
-    /// As [`signal`](Self::signal), for one that may have ended by now.
-    pub(crate) fn signal_if_running(&self, name: &str) {
-        let mut kill = Command::new("kill");
-        let _ = kill.args(["-s", name, &self.0.id().to_string()]).stderr(Stdio::null()).status();
+    pub(crate) fn signal(&self, name: &str) {
+        let done = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
+        assert!(done.success());
     }
 
     /// Waits until it has ended, and gives its exit code.
     pub(crate) fn code(&mut self) -> i32 {
         eventually("the process has ended", || {
-            self.0.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
+            self.child.try_wait().unwrap().map(|status| status.code().unwrap_or(-1))
         })
     }
 }
@@ -145,8 +159,8 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         // It may have ended by itself.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -28,10 +28,10 @@ fn events_are_read_from_the_start_and_after_an_id() {
 fn live_events_come_as_they_happen_and_a_reader_that_leaves_is_no_error() {
     let bench = Bench::with_jobs(&["a"]);
     let mut command = bench.command(&["watch", "q", "--json"]);
-    let mut watcher = Running(command.stdout(Stdio::piped()).spawn().unwrap());
-    let mut stderr = BufReader::new(watcher.0.stderr.take().unwrap()).lines();
+    let mut watcher = Running::from(command.stdout(Stdio::piped()).spawn().unwrap());
+    let mut stderr = BufReader::new(watcher.child.stderr.take().unwrap()).lines();
     assert!(stderr.any(|line| line.unwrap().contains("watching q from now")));
-    let mut lines = BufReader::new(watcher.0.stdout.take().unwrap()).lines();
+    let mut lines = BufReader::new(watcher.child.stdout.take().unwrap()).lines();
     bench.ok(&["pause", "q"]);
     let event: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert_eq!(event["event"], "paused");
