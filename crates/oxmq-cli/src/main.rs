@@ -1,2 +1,41 @@
 //! The command line of oxmq.
-fn main() {}
+//!
+//! [`args`] is the whole of it on one page; each verb is a file in [`commands`]. Everything said goes through
+//! [`output`], every exit code comes from [`exit`].
+
+mod args;
+mod commands;
+mod context;
+mod exit;
+mod output;
+mod shape;
+mod values;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::Cli;
+use crate::context::Context;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    // Warnings of the library are worth a line; more on request: RUST_LOG=oxmq_core=debug.
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+
+    let context = Context::new(cli.common);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return context.out.error(&error.into()),
+    };
+    let result = runtime.block_on(commands::run(cli.verb, &context));
+    // Whatever still runs is nobody's business any more.
+    runtime.shutdown_background();
+    match result {
+        Ok(code) => code,
+        Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => context.out.error(&error),
+    }
+}

@@ -1,0 +1,430 @@
+//! The whole command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use oxmq::{Backoff, JobState, Retention, Timestamp};
+
+use crate::values::{Filling, backoff, duration, jitter, retention, timestamp};
+
+/// Background jobs from the shell: add, work, look and steer.
+///
+/// Jobs live in a store: one SQLite file, which is made when the first job is added. Nothing else runs.
+#[derive(Debug, Parser)]
+#[command(name = "oxmq", version, after_help = crate::exit::HELP, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// What every verb takes, before or after it.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// The store: `sqlite:PATH`, with `?durability=power` for every commit to reach the disk [default: `$OXMQ_URL`,
+    /// else `$REDIS_URL`, else `sqlite:oxmq.db`]
+    #[arg(long, global = true, value_name = "URL", help_heading = "Everywhere")]
+    pub(crate) store: Option<String>,
+    /// Answer in JSON: one object, or one line per thing; errors too, on stderr
+    #[arg(long, global = true, help_heading = "Everywhere")]
+    pub(crate) json: bool,
+    /// The prefix that the queues are under
+    #[arg(long, global = true, value_name = "PREFIX", default_value = oxmq::DEFAULT_PREFIX, help_heading = "Everywhere")]
+    pub(crate) prefix: String,
+    /// Say only what was asked for: no notes on stderr, no progress
+    #[arg(long, short, global = true, help_heading = "Everywhere")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Add a job, or many
+    Add(Box<AddArgs>),
+    /// Run a program for each job of a queue
+    #[command(after_long_help = crate::commands::WORK_HELP)]
+    Work(WorkArgs),
+    /// List the jobs in some states
+    Jobs(JobsArgs),
+    /// Show one job
+    Job(OneJob),
+    /// Show the log of a job
+    Logs(LogsArgs),
+    /// Run finished jobs again
+    Retry(RetryArgs),
+    /// Let delayed jobs run now
+    Promote(PromoteArgs),
+    /// Remove jobs, with all that belongs to them
+    Remove(RemoveArgs),
+    /// Cancel a job: one that waits fails at once, one that runs is told to stop
+    Cancel(CancelArgs),
+    /// Give out no more jobs until the queue is resumed; running jobs go on
+    Pause(OneQueue),
+    /// End the pause
+    Resume(OneQueue),
+    /// Remove the jobs that wait
+    Drain(DrainArgs),
+    /// Remove old jobs in one state
+    Clean(CleanArgs),
+    /// Remove a queue and everything in it
+    Obliterate(ObliterateArgs),
+    /// How many jobs are in each state
+    Counts(OneQueue),
+    /// List the queues
+    Queues,
+    /// Follow what happens in a queue
+    Watch(WatchArgs),
+    /// List the workers that listen to a queue
+    Workers(OneQueue),
+    /// Measure the store on this machine
+    Bench(BenchArgs),
+    /// See it all at work: thumbnails, mail, retries, and a worker that is killed
+    Demo(DemoArgs),
+    /// Print the completion script for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// One workload, in a process of its own
+    #[command(hide = true)]
+    BenchRun(BenchRunArgs),
+    /// One of the demo's workers
+    #[command(hide = true)]
+    DemoWorker(DemoWorkerArgs),
+    /// A producer that prints each id once it is acknowledged; for the crash campaign
+    #[command(hide = true)]
+    CrashProducer(CrashProducerArgs),
+    /// A worker that prints the id and the number of each start; for the crash campaign
+    #[command(hide = true)]
+    CrashWorker(CrashWorkerArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneQueue {
+    /// The queue
+    pub(crate) queue: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct OneJob {
+    /// The queue
+    pub(crate) queue: String,
+    /// The id of the job
+    pub(crate) id: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct AddArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The name of the job: what kind of work it is
+    #[arg(required_unless_present = "bulk")]
+    pub(crate) name: Option<String>,
+    /// The payload: JSON, @FILE, or - for stdin [default: {}]
+    #[arg(long, short, value_name = "JSON")]
+    pub(crate) data: Option<String>,
+    /// Add a job for each line of a file (- or nothing for stdin): {"name": .., "data": .., "opts"?: {..}}
+    #[arg(long, value_name = "FILE", num_args = 0..=1, default_missing_value = "-", conflicts_with_all = ["name", "data", "id", "at"])]
+    pub(crate) bulk: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: OptionArgs,
+}
+
+/// A flag for each option of a job.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the job")]
+pub(crate) struct OptionArgs {
+    /// An id of your choosing; a second add with it finds the first
+    #[arg(long)]
+    pub(crate) id: Option<String>,
+    /// How long to wait before it may run: 500ms, 10s, 5m, 2h, 1d; a bare number is milliseconds
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) delay: Option<Duration>,
+    /// When it may run: 2026-01-31T12:00:00Z, or milliseconds since 1970
+    #[arg(long, value_parser = timestamp, value_name = "WHEN", conflicts_with = "delay")]
+    pub(crate) at: Option<Timestamp>,
+    /// 0 runs first, then 1, .. 2097151
+    #[arg(long, short)]
+    pub(crate) priority: Option<u32>,
+    /// Last in, first out: run it next
+    #[arg(long)]
+    pub(crate) lifo: bool,
+    /// How often it is tried in all
+    #[arg(long)]
+    pub(crate) attempts: Option<u32>,
+    /// How long to wait before another try: fixed:1s, exponential:1s, or NAME:1s
+    #[arg(long, value_parser = backoff, value_name = "CURVE:TIME")]
+    pub(crate) backoff: Option<Backoff>,
+    /// How much of the backoff is left to chance, 0 to 1
+    #[arg(long, value_parser = jitter, value_name = "0..1", requires = "backoff")]
+    pub(crate) jitter: Option<f64>,
+    /// What is kept when it completes: all, none, COUNT, age=7d, or COUNT,age=7d
+    #[arg(long, value_parser = retention, value_name = "KEEP")]
+    pub(crate) keep_completed: Option<Retention>,
+    /// What is kept when it fails for good: as --keep-completed
+    #[arg(long, value_parser = retention, value_name = "KEEP")]
+    pub(crate) keep_failed: Option<Retention>,
+    /// How many log lines are kept, the newest
+    #[arg(long, value_name = "LINES")]
+    pub(crate) keep_logs: Option<u32>,
+    /// How many stack traces are kept, the newest
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) stack_limit: Option<u32>,
+    /// The most bytes that its data may have
+    #[arg(long, value_name = "BYTES")]
+    pub(crate) size_limit: Option<usize>,
+    /// How long one run may take
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// How late its first start may be, from when it is due
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) ttl: Option<Duration>,
+    /// Options by BullMQ's names, as JSON; the flags win over it
+    #[arg(long, value_name = "JSON")]
+    pub(crate) opts: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WorkArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The program, for `sh -c`
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) exec: String,
+    /// How many jobs run at once
+    #[arg(long, short, default_value_t = 1, value_name = "N", value_parser = concurrency)]
+    pub(crate) concurrency: usize,
+    /// How long one run may take; a job's own limit counts as well
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) timeout: Option<Duration>,
+    /// How long a program may take to end after SIGTERM
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "5s")]
+    pub(crate) grace: Duration,
+    /// How soon a job is given to another worker when this one is killed
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "10s")]
+    pub(crate) lease: Duration,
+    /// How many dead workers one job is allowed
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) max_stalled: u32,
+    /// What this worker is called [default: its process id]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// How long running jobs may go on when the worker is stopped
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "30s")]
+    pub(crate) shutdown_timeout: Duration,
+    /// Treat every failure like exit 75
+    #[arg(long)]
+    pub(crate) retry_any: bool,
+    /// Stop when no job is left: none waiting, delayed or active
+    #[arg(long)]
+    pub(crate) until_drained: bool,
+    /// Make the store if it is not there
+    #[arg(long)]
+    pub(crate) create: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct JobsArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// Which states, with commas between them [default: all that is not finished]
+    #[arg(long, short, value_delimiter = ',', value_name = "STATE", value_parser = state)]
+    pub(crate) state: Vec<JobState>,
+    /// The most to list
+    #[arg(long, short, default_value_t = 50, value_name = "N")]
+    pub(crate) limit: u64,
+    /// How many to pass over
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) offset: u64,
+    /// The last first
+    #[arg(long)]
+    pub(crate) desc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    #[command(flatten)]
+    pub(crate) job: OneJob,
+    /// The most lines to show
+    #[arg(long, short, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// How many to pass over
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) offset: u64,
+    /// The last first
+    #[arg(long)]
+    pub(crate) desc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The id of the job
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) id: Option<String>,
+    /// Every job in the state
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// completed or failed
+    #[arg(long, short, default_value = "failed", value_parser = state)]
+    pub(crate) state: JobState,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PromoteArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The id of the job
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    pub(crate) id: Option<String>,
+    /// Every delayed job
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The ids of the jobs
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CancelArgs {
+    #[command(flatten)]
+    pub(crate) job: OneJob,
+    /// Why
+    #[arg(long, default_value = "by hand")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrainArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The delayed jobs too
+    #[arg(long)]
+    pub(crate) delayed: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CleanArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// Which state
+    #[arg(long, short, value_parser = state)]
+    pub(crate) state: JobState,
+    /// How long ago they finished (else were taken, else were added), at least; 0 for all
+    #[arg(long, value_parser = duration, value_name = "TIME")]
+    pub(crate) older_than: Duration,
+    /// The most to remove; 0 for all
+    #[arg(long, short, default_value_t = 0, value_name = "N")]
+    pub(crate) limit: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ObliterateArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// Yes, everything
+    #[arg(long, required = true)]
+    pub(crate) yes: bool,
+    /// Even if jobs are active
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// Where to begin: start, now, or after the event of this id
+    #[arg(long, default_value = "now", value_name = "start|now|ID")]
+    pub(crate) from: String,
+    /// Stop after so many events
+    #[arg(long, short = 'n', value_name = "N")]
+    pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchArgs {
+    /// Which workload, with commas between them, or all
+    #[arg(
+        long,
+        short,
+        value_delimiter = ',',
+        default_value = "all",
+        value_name = "W1|W2c|W2b|W3c1|W3c10|W3c100|W4|all"
+    )]
+    pub(crate) workload: Vec<String>,
+    /// How many jobs, instead of the workload's own number
+    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) n: Option<u64>,
+    /// How often each is measured
+    #[arg(long, default_value_t = 1, value_name = "TIMES")]
+    pub(crate) repeat: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchRunArgs {
+    pub(crate) workload: String,
+    pub(crate) queue: String,
+    #[arg(long)]
+    pub(crate) n: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// Where its files go [default: demo/run-1, or the next number that is free]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+    /// How many pictures and mails
+    #[arg(long, default_value_t = 12, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=200))]
+    pub(crate) pictures: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoWorkerArgs {
+    #[arg(long)]
+    pub(crate) dir: PathBuf,
+    #[arg(long)]
+    pub(crate) smtp: u16,
+    #[arg(long)]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrashProducerArgs {
+    pub(crate) queue: String,
+    /// What the ids begin with
+    #[arg(long)]
+    pub(crate) tag: String,
+    #[arg(long)]
+    pub(crate) n: u64,
+    #[arg(long, value_enum, default_value_t = Filling::Single)]
+    pub(crate) by: Filling,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CrashWorkerArgs {
+    pub(crate) queue: String,
+    #[arg(long)]
+    pub(crate) name: String,
+    #[arg(long, value_parser = concurrency)]
+    pub(crate) concurrency: usize,
+    #[arg(long, value_parser = duration)]
+    pub(crate) lease: Duration,
+}
+
+fn state(text: &str) -> Result<JobState, String> {
+    text.parse().map_err(|error: oxmq::Error| error.message().to_owned())
+}
+
+fn concurrency(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| (1..=10_000).contains(number));
+    number.ok_or_else(|| "use 1 to 10000".into())
+}

@@ -1,0 +1,14 @@
+//! `oxmq pause`
+
+use anyhow::Result;
+use serde_json::json;
+
+use crate::args::OneQueue;
+use crate::context::Context;
+
+pub(crate) async fn run(args: OneQueue, context: &Context) -> Result<()> {
+    context.existing(&args.queue).await?.pause().await?;
+    context
+        .out
+        .answer(&json!({ "queue": args.queue, "paused": true }), format_args!("{} is paused", args.queue))
+}

@@ -1,0 +1,28 @@
+//! Every verb, through the real binary, on SQLite files of their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+
+#[path = "cli/bench.rs"]
+mod bench;
+#[path = "cli/bulk.rs"]
+mod bulk;
+#[path = "cli/demo.rs"]
+mod demo;
+#[path = "cli/look.rs"]
+mod look;
+#[path = "cli/options.rs"]
+mod options;
+#[path = "cli/shell.rs"]
+mod shell;
+#[path = "cli/steer.rs"]
+mod steer;
+#[path = "cli/store.rs"]
+mod store;
+#[path = "cli/support.rs"]
+mod support;
+#[path = "cli/watch.rs"]
+mod watch;
+#[path = "cli/work.rs"]
+mod work;
+#[path = "cli/work_stop.rs"]
+mod work_stop;
