@@ -35,7 +35,8 @@ async fn main() -> anyhow::Result<()> {
 
     anyhow::ensure!(matches!(outcome, JobOutcome::Completed(_)));
     anyhow::ensure!(failure == JobOutcome::Failed("the address does not exist".into()));
-    let job = queue.job(&patient.id).await?.expect("kept").job;
+    let Some(view) = queue.job(&patient.id).await? else { anyhow::bail!("it was not kept") };
+    let job = view.job;
     anyhow::ensure!(job.attempts_made == 3, "{} tries", job.attempts_made);
     Ok(())
 }

@@ -1,13 +1,15 @@
 //! The face `Queue`, on the model store: what it checks, joins and loops over before and around the store's calls.
 
+#![allow(clippy::unwrap_used, reason = "a test panics when something is wrong")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::conformance::ModelStore;
 use oxmq_core::store::{GROUP_JOBS_MAX, TakeRequest};
 use oxmq_core::{
-    Clock, Ending, ErrorKind, EventCursor, Failure, JobOptions, JobOutcome, JobState, JsonText, Lease, NewJob, Notice,
-    Queue, Retention, Store, Timestamp, Token,
+    Clock, Ending, ErrorKind, EventCursor, Failure, JobOptions, JobOutcome, JobState, JsonText, Lease,
+    NewJob, Notice, Queue, Retention, Store, Timestamp, Token,
 };
 use serde_json::json;
 
@@ -36,7 +38,7 @@ async fn finish(queue: &Queue, lease: Lease, ending: Ending) {
     let finished = vec![oxmq_core::store::Finish { lease, ending, heeds_cancel: false }];
     let request = oxmq_core::store::FinishRequest { finished, take: None, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
-    answer.answers.into_iter().for_each(|answer| drop(answer.unwrap()));
+    assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");
 }
 
 #[tokio::test]
@@ -125,7 +127,10 @@ async fn defaults_lie_under_a_jobs_own_options() {
     let added = queue.add_named("n", &json!({})).priority(7).await.unwrap();
     let job = queue.job(added.id).await.unwrap().unwrap().job;
     let options = job.options();
-    assert_eq!((options.attempts, options.priority, options.other["theirs"].as_str()), (Some(5), Some(7), "1"));
+    assert_eq!(
+        (options.attempts, options.priority, options.other["theirs"].as_str()),
+        (Some(5), Some(7), "1")
+    );
 }
 
 #[tokio::test]
@@ -208,7 +213,8 @@ async fn bulk_operations_run_in_steps_and_tell_how_far_they_are() {
     let queue = Queue::new(&store(), "q").unwrap();
     queue.add_chunked((0..2_500).map(|_| job("n")), |_| ()).await.unwrap();
     let mut told = Vec::new();
-    let cleaned = queue.clean(JobState::Waiting, Duration::ZERO, 1_200, |count| told.push(count)).await.unwrap();
+    let cleaned =
+        queue.clean(JobState::Waiting, Duration::ZERO, 1_200, |count| told.push(count)).await.unwrap();
     assert_eq!((cleaned.len(), told.as_slice()), (1_200, [1_000, 1_200].as_slice()));
     assert_eq!(queue.drain(false, |_| ()).await.unwrap(), 1_300);
     queue.add_named("n", &json!({})).delay(Duration::from_secs(60)).await.unwrap();

@@ -132,19 +132,18 @@ impl Store for SqliteStore {
             let bell = bells.bell(queue);
             let mut newest = bell.work.subscribe();
             // What came after the last take that found nothing is news, whenever it came.
-            let seen = match bell.idle_at() {
-                Some(seen) => seen,
+            let seen = if let Some(seen) = bell.idle_at() {
+                seen
+            } else {
                 // No take of this process looked yet.
-                None => {
-                    let address = queue.clone();
-                    let row = self.read("wait", move |db| QueueRow::find(db, &address)).await?;
-                    if row.is_some_and(|row| {
-                        !row.counts.paused && row.counts.waiting + row.counts.prioritized > 0
-                    }) {
-                        return Ok(Woken::Look);
-                    }
-                    row.map_or(NO_MARK, |row| Marks::of(&row).work)
+                let address = queue.clone();
+                let row = self.read("wait", move |db| QueueRow::find(db, &address)).await?;
+                if row
+                    .is_some_and(|row| !row.counts.paused && row.counts.waiting + row.counts.prioritized > 0)
+                {
+                    return Ok(Woken::Look);
                 }
+                row.map_or(NO_MARK, |row| Marks::of(&row).work)
             };
             tokio::select! {
                 biased;

@@ -1,5 +1,7 @@
 //! The behaviour suite, on a file and in memory.
 
+#![allow(clippy::unwrap_used, reason = "a test panics when something is wrong")]
+
 use std::sync::Arc;
 
 use oxmq_core::Store;

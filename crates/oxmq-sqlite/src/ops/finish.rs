@@ -141,14 +141,12 @@ impl Call {
                     .db
                     .prepare_cached("UPDATE oxmq_jobs SET atm = atm + 1 WHERE seq = ?1")?
                     .execute([job.seq])?;
-                match at {
-                    Some(due) => self.postpone(queue, &job, *due),
-                    None => {
-                        let front = job.has(flag::LIFO) && job.priority == 0;
-                        place::into_line(queue, &job, job.priority, front, "active", now)?;
-                        Ok(Some(place::line_state(job.priority)))
-                    }
+                if let Some(due) = at {
+                    return self.postpone(queue, &job, *due);
                 }
+                let front = job.has(flag::LIFO) && job.priority == 0;
+                place::into_line(queue, &job, job.priority, front, "active", now)?;
+                Ok(Some(place::line_state(job.priority)))
             }
             Ending::Postponed { at } => self.postpone(queue, &job, *at),
             Ending::Returned => {
