@@ -12,7 +12,8 @@ async fn main() -> anyhow::Result<()> {
     let queue = Queue::new(&store, "line")?;
     let now = SystemTime::from(queue.clock().now());
     queue.add_named("say", "later, after 100 ms").delay(Duration::from_millis(100)).await?;
-    let last = queue.add_named("say", "last, at a point in time").at(now + Duration::from_millis(300)).await?;
+    let last =
+        queue.add_named("say", "last, at a point in time").at(now + Duration::from_millis(300)).await?;
     queue.add_named("say", "third").priority(2).await?;
     queue.add_named("say", "second").priority(1).await?;
     queue.add_named("say", "first").await?;

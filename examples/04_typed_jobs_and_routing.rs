@@ -39,13 +39,16 @@ async fn main() -> anyhow::Result<()> {
     let picture = queue.add(Resize { picture: "cat.jpg".into(), width: 200 }).await?;
     let letter = queue.add(Mail { to: "ada@example.com".into() }).await?;
     // What another program may send.
-    let wrong = queue.add_named("resize", &json!({ "picture": "dog.jpg", "width": "wide" })).attempts(5).await?;
+    let wrong =
+        queue.add_named("resize", &json!({ "picture": "dog.jpg", "width": "wide" })).attempts(5).await?;
 
     let worker = Worker::builder(&store, "mixed").handle(resize).handle(mail).start()?;
     for id in [&picture.id, &letter.id] {
         println!("{:?}", queue.wait_for(id, None).await?);
     }
-    let JobOutcome::Failed(reason) = queue.wait_for(wrong.id, None).await? else { anyhow::bail!("it fitted") };
+    let JobOutcome::Failed(reason) = queue.wait_for(wrong.id, None).await? else {
+        anyhow::bail!("it fitted")
+    };
     println!("{reason}");
     anyhow::ensure!(reason.contains("width"), "{reason}");
     worker.close().await?;

@@ -38,7 +38,8 @@ async fn main() -> anyhow::Result<()> {
     // In a program: `oxmq`'s own command line calls this at SIGTERM, and `close_now` at the second one.
     worker.close().await?;
 
-    let state = |id| async { anyhow::Ok(queue.job(id).await?.map(|view| (view.state, view.job.attempts_made))) };
+    let state =
+        |id| async { anyhow::Ok(queue.job(id).await?.map(|view| (view.state, view.job.attempts_made))) };
     let (quick, endless) = (state(quick.id).await?, state(endless.id).await?);
     println!("quick: {quick:?}, endless: {endless:?}");
     anyhow::ensure!(quick == Some((JobState::Completed, 1)));

@@ -99,7 +99,8 @@ const SLEEP_MAX: Duration = Duration::from_secs(10);
 /// use oxmq_core::{Clock, Timestamp};
 ///
 /// let (clock, hand) = Clock::manual(Timestamp::from_millis(1_000));
-/// let sleeper = tokio::spawn({ let clock = clock.clone(); async move { clock.sleep(Duration::from_secs(3600)).await } });
+/// let morning = clock.now() + Duration::from_secs(3600);
+/// let sleeper = tokio::spawn({ let clock = clock.clone(); async move { clock.sleep_until(morning).await } });
 /// hand.advance(Duration::from_secs(3600));
 /// sleeper.await.unwrap();
 /// assert_eq!(clock.now().as_millis(), 3_601_000);

@@ -227,7 +227,7 @@ pub fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 
 /// An event as text: `waiting 1 prev=active`, `cleaned count=2`.
 pub fn spell(event: &Event) -> String {
-    let mut text = event.name().to_string();
+    let mut text = event.name().to_owned();
     for (field, value) in event.fields() {
         text.push(' ');
         if field != "jobId" {

@@ -110,7 +110,7 @@ pub async fn a_rate_limit_counts_for_the_whole_queue(bench: &Harness) {
     let rate_limit = Some(RateLimit { max: 3, window: ms(1_000) });
     let take = async |token: &str| {
         let token = crate::Token::new(token);
-        ids(&q.take_by(TakeRequest { rate_limit, token, ..q.demand(2) }).await.jobs)
+        ids(&q.take_by(TakeRequest { token, rate_limit, ..q.demand(2) }).await.jobs)
     };
     assert_eq!((take("a:1").await.as_str(), take("b:1").await.as_str()), ("1 2", "3"));
     assert_eq!(take("c:1").await, "");

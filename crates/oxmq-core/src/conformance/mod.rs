@@ -10,11 +10,11 @@
     clippy::expect_used,
     clippy::missing_panics_doc,
     clippy::panic,
-    clippy::print_stderr,
+    clippy::unchecked_time_subtraction,
+    clippy::items_after_statements,
+    clippy::unused_async,
     reason = "these are tests, to be built into the tests of other crates: they panic when something is wrong"
 )]
-// A library never says so itself; the case names do.
-#![allow(clippy::must_use_candidate, clippy::similar_names)]
 
 mod cases;
 pub mod harness;

@@ -23,7 +23,7 @@ pub async fn afterwards_the_queue_was_never_there(bench: &Harness) {
     fill(&q).await;
     q.limit(Some(q.now() + ms(60_000))).await;
     let step = obliterate(&q, false, 1_000).await.unwrap();
-    assert_eq!(step.more, false);
+    assert!(!step.more);
     assert_eq!(q.counts().await, JobCounts::default());
     assert!(q.events_since(&EventCursor::Oldest).await.is_empty());
     assert!(q.find(&"mine".into()).await.is_none());
@@ -96,7 +96,7 @@ pub async fn by_force_active_jobs_go_too(bench: &Harness) {
 
 pub async fn an_empty_queue_can_be_obliterated(bench: &Harness) {
     let q = bench.queue();
-    assert_eq!(obliterate(&q, false, 10).await.unwrap().more, false);
+    assert!(!obliterate(&q, false, 10).await.unwrap().more);
     assert_eq!(q.counts().await, JobCounts::default());
 }
 

@@ -125,7 +125,7 @@ enum Text {
 type Step = (bool, Op);
 
 fn steps(most: usize) -> impl Strategy<Value = Vec<Step>> {
-    vec((proptest::bool::weighted(0.2), op()), 1..=most)
+    vec((proptest::bool::weighted(0.35), op()), 1..=most)
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -136,7 +136,7 @@ fn op() -> impl Strategy<Value = Op> {
     let log_cap = || proptest::option::of(1_u32..4);
     prop_oneof![
         20 => vec(spec(), 1..5).prop_map(Op::Add),
-        20 => (worker(), 1_usize..4, proptest::bool::weighted(0.9), any::<bool>())
+        20 => (worker(), 1_usize..4, proptest::bool::weighted(0.9), proptest::bool::weighted(0.7))
             .prop_map(|(worker, limit, locked, rated)| Op::Take { worker, limit, locked, rated }),
         26 => (vec((any::<u8>(), end()), 1..4), any::<bool>(), any::<bool>())
             .prop_map(|(endings, take, heeds_cancel)| Op::Finish { endings, take, heeds_cancel }),
@@ -149,7 +149,7 @@ fn op() -> impl Strategy<Value = Op> {
                 (any::<u8>(), log_cap()).prop_map(|(line, keep)| Text::Log(line, keep)),
                 log_cap().prop_map(Text::ClearLogs),
             ]).prop_map(|(job, text)| Op::Note(job, text)),
-        3 => (worker(), proptest::bool::weighted(0.8))
+        4 => (worker(), proptest::bool::weighted(0.9))
             .prop_map(|(worker, stays)| Op::Announce { worker, stays }),
         6 => job().prop_map(Op::Cancel),
         4 => job().prop_map(Op::Promote),

@@ -37,7 +37,7 @@ impl Exchange {
                     let now = shared.clock.now();
                     let decision =
                         ending_for(&running.job, &running.options, outcome, &shared.policy, now, 0.0);
-                    Ended { running, decision: Some(decision) }
+                    Ended { running, decision }
                 }
             }
         });
@@ -45,10 +45,9 @@ impl Exchange {
 
     pub(super) fn job_ended(&mut self, ended: Result<Ended, JoinError>) {
         match ended {
-            Ok(Ended { running, decision: Some(decision) }) => {
+            Ok(Ended { running, decision }) => {
                 self.pending.push_back(Pending { running, decision, doubtful: false });
             }
-            Ok(Ended { running, decision: None }) => self.refused(&running, None),
             // Aborted at shutdown, which has handed the job back.
             Err(error) => tracing::debug!(%error, "a job's task ended early"),
         }
@@ -58,7 +57,7 @@ impl Exchange {
         let done = match done {
             Ok(done) => done,
             Err(error) => {
-                // Only a store that panics brings this about. What the call carried is not known any more.
+                // The runtime is shutting down: panics of the store were caught.
                 tracing::error!(%error, "a call to the store broke");
                 self.reserved = 0;
                 return;

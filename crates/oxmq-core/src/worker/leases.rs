@@ -30,7 +30,7 @@ pub(crate) async fn renew(shared: &Shared) {
 }
 
 /// Renews all leases, in one call unless they are very many. Returns whether the store answered.
-async fn renew_once(shared: &Shared) -> bool {
+pub(crate) async fn renew_once(shared: &Shared) -> bool {
     let held: Vec<Arc<Running>> =
         shared.running().values().filter(|running| !running.is_lost()).cloned().collect();
     for held in held.chunks(GROUP_JOBS_MAX) {

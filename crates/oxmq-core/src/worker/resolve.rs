@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::exchange::Pending;
+use super::run::CatchUnwind;
 use super::shared::Shared;
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobView, Lease, LeasedJob};
 use crate::outcome::Ending;
 use crate::state::JobState;
@@ -43,7 +44,11 @@ pub(super) struct CallDone {
 pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     let Call { endings, take, reserve, looks } = call;
     let token = take.as_ref().map(|take| take.token.clone());
-    let mut result = exchange(&shared, &endings, take).await;
+    // A store that panics may have applied the call; the endings must not be lost with it.
+    let work = CatchUnwind(Box::pin(exchange(&shared, &endings, take))).await;
+    let mut result = work.unwrap_or_else(|panic| {
+        Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
+    });
     let mut adopted = Vec::new();
     match &mut result {
         Ok((answers, _)) => {
@@ -96,7 +101,7 @@ async fn settle(shared: &Shared, pending: &Pending, answer: &mut Result<Option<J
         }
         Ok(_) => {}
         // Not known yet: it is sent again, and comes by here again.
-        Err(error) => *answer = Err(crate::Error::new(ErrorKind::Ambiguous, "finish", error.to_string())),
+        Err(error) => *answer = Err(Error::new(ErrorKind::Ambiguous, "finish", error.to_string())),
     }
 }
 

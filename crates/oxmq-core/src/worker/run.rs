@@ -88,8 +88,8 @@ impl Running {
 #[derive(Debug)]
 pub(crate) struct Ended {
     pub(crate) running: Arc<Running>,
-    /// What is to be written; `None` if the lease is lost and nothing can be.
-    pub(crate) decision: Option<Decision>,
+    /// What is to be written, if the lease is not lost by then.
+    pub(crate) decision: Decision,
 }
 
 /// Runs a job and decides how it ends. Never panics, whatever the handler does.
@@ -118,7 +118,6 @@ pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
     if let Some(pause) = limit {
         limit_queue(&shared, &mut decision, now + pause).await;
     }
-    let decision = (!running.is_lost()).then_some(decision);
     Ended { running, decision }
 }
 

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::events::WorkerEvent;
+use super::leases;
 use super::run::LAST_CALL;
 use super::shared::Shared;
 use crate::clock::millis;
@@ -19,8 +20,11 @@ const SWEEP_JOBS_MAX: usize = 500;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 
 /// Brings back the jobs of dead workers, first at once, then again and again.
+///
+/// Its own leases are renewed before: when the machine slept, they all look run out.
 pub(crate) async fn recover(shared: &Shared) {
     loop {
+        leases::renew_once(shared).await;
         let request = RecoverRequest {
             max_stalled: shared.settings.max_stalled,
             interval: shared.settings.stall_check,

@@ -59,7 +59,7 @@ impl Model {
             }
             PromoteRequest::All { limit, now } => {
                 let all = queue.first(JobState::Delayed, usize::MAX);
-                Ok(step(all, limit, |id| queue.promote_one(id, now)))
+                Ok(step(&all, limit, |id| queue.promote_one(id, now)))
             }
         }
     }
@@ -84,10 +84,10 @@ impl Model {
             }
             RetryRequest::Many { state, finished_until, limit, now } => {
                 let finished = queue.first(state, usize::MAX).into_iter();
-                let chosen = finished
+                let chosen: Vec<JobId> = finished
                     .filter(|id| queue.jobs[id].job.finished_on.is_some_and(|at| at <= finished_until))
                     .collect();
-                Ok(step(chosen, limit, |id| queue.run_again(id, now)))
+                Ok(step(&chosen, limit, |id| queue.run_again(id, now)))
             }
         }
     }
@@ -158,8 +158,8 @@ impl Model {
         let queue = self.queue_mut(queue);
         let mut states = vec![JobState::Waiting, JobState::Prioritized];
         states.extend(request.delayed.then_some(JobState::Delayed));
-        let all = states.into_iter().flat_map(|state| queue.first(state, usize::MAX)).collect();
-        step(all, request.limit, |id| queue.delete(id))
+        let all: Vec<JobId> = states.into_iter().flat_map(|state| queue.first(state, usize::MAX)).collect();
+        step(&all, request.limit, |id| queue.delete(id))
     }
 
     /// [`Store::clean`](crate::Store::clean).
@@ -174,7 +174,7 @@ impl Model {
             })
             .collect();
         let ids: Vec<JobId> = old.iter().take(limit).cloned().collect();
-        let step = Step { ids, ..step(old, limit, |id| queue.delete(id)) };
+        let step = Step { ids, ..step(&old, limit, |id| queue.delete(id)) };
         queue.emit(Event::queue(EventKind::Cleaned { count: step.count }), now);
         step
     }
@@ -189,8 +189,8 @@ impl Model {
         if !request.force && queue.len(JobState::Active) > 0 {
             return Err(Error::new(ErrorKind::Refused, "obliterate", "jobs are active"));
         }
-        let all = queue.jobs.keys().cloned().collect();
-        let step = step(all, request.limit, |id| queue.delete(id));
+        let all: Vec<JobId> = queue.jobs.keys().cloned().collect();
+        let step = step(&all, request.limit, |id| queue.delete(id));
         if !step.more {
             self.queues.remove(address);
         }
@@ -201,16 +201,16 @@ impl Model {
     pub fn sweep(&mut self, queue: &QueueAddress, request: SweepRequest) -> Step {
         let queue = self.queue_mut(queue);
         let finished = [JobState::Completed, JobState::Failed].into_iter();
-        let over = finished
+        let over: Vec<JobId> = finished
             .flat_map(|state| queue.first(state, usize::MAX))
             .filter(|id| queue.jobs[id].keep_until.is_some_and(|until| until < request.now))
             .collect();
-        step(over, request.limit, |id| queue.delete(id))
+        step(&over, request.limit, |id| queue.delete(id))
     }
 }
 
 /// Does `act` for the first `limit` of `ids`.
-fn step(ids: Vec<JobId>, limit: usize, mut act: impl FnMut(&JobId)) -> Step {
+fn step(ids: &[JobId], limit: usize, mut act: impl FnMut(&JobId)) -> Step {
     let count = ids.len().min(limit);
     ids[..count].iter().for_each(&mut act);
     Step { count: count as u64, ids: Vec::new(), more: count < ids.len() }

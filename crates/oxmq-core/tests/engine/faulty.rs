@@ -1,0 +1,191 @@
+//! A store that fails, holds and counts calls on demand, around the reference model.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use oxmq_core::conformance::ModelStore;
+use oxmq_core::store::*;
+use oxmq_core::{Error, ErrorKind, Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
+use tokio::sync::watch;
+
+/// How a call fails.
+#[derive(Debug, Clone, Copy)]
+pub enum Fault {
+    /// It fails, and was not applied.
+    Before(ErrorKind),
+    /// It fails, but was applied.
+    After(ErrorKind),
+}
+
+/// A call that was made: its verb, how many endings it carried, and how many jobs it asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Made {
+    pub verb: &'static str,
+    pub endings: usize,
+    pub limit: usize,
+}
+
+#[derive(Debug)]
+pub struct FaultyStore {
+    pub model: ModelStore,
+    down: AtomicBool,
+    faults: Mutex<HashMap<&'static str, VecDeque<Fault>>>,
+    held: watch::Sender<Vec<&'static str>>,
+    made: Mutex<Vec<Made>>,
+    under_way: AtomicUsize,
+    pub under_way_max: AtomicUsize,
+}
+
+impl FaultyStore {
+    pub fn new() -> Arc<Self> {
+        Arc::new(Self {
+            model: ModelStore::new(),
+            down: AtomicBool::new(false),
+            faults: Mutex::default(),
+            held: watch::Sender::new(Vec::new()),
+            made: Mutex::default(),
+            under_way: AtomicUsize::new(0),
+            under_way_max: AtomicUsize::new(0),
+        })
+    }
+
+    /// Everything fails as unavailable from now on, or works again.
+    pub fn set_down(&self, down: bool) {
+        self.down.store(down, Ordering::SeqCst);
+    }
+
+    /// The next call of this verb fails; after those that were ordered before.
+    pub fn fail_next(&self, verb: &'static str, fault: Fault) {
+        self.faults.lock().unwrap().entry(verb).or_default().push_back(fault);
+    }
+
+    /// Calls of this verb do not begin before they are released.
+    pub fn hold(&self, verb: &'static str) {
+        self.held.send_modify(|held| held.push(verb));
+    }
+
+    pub fn release(&self, verb: &'static str) {
+        self.held.send_modify(|held| held.retain(|other| *other != verb));
+    }
+
+    pub fn count(&self, verb: &str) -> usize {
+        self.made.lock().unwrap().iter().filter(|made| made.verb == verb).count()
+    }
+
+    /// The calls that carried endings or demand, in order.
+    pub fn exchanges(&self) -> Vec<Made> {
+        self.made
+            .lock()
+            .unwrap()
+            .iter()
+            .filter(|made| ["take", "finish"].contains(&made.verb))
+            .copied()
+            .collect()
+    }
+
+    pub fn forget_calls(&self) {
+        self.made.lock().unwrap().clear();
+    }
+
+    async fn call<T>(&self, made: Made, work: Answer<'_, T>) -> Result<T> {
+        self.made.lock().unwrap().push(made);
+        let exchange = ["take", "finish"].contains(&made.verb);
+        if exchange {
+            let now = self.under_way.fetch_add(1, Ordering::SeqCst) + 1;
+            self.under_way_max.fetch_max(now, Ordering::SeqCst);
+        }
+        let answer = self.fail_or(made.verb, work).await;
+        if exchange {
+            self.under_way.fetch_sub(1, Ordering::SeqCst);
+        }
+        answer
+    }
+
+    async fn fail_or<T>(&self, verb: &'static str, work: Answer<'_, T>) -> Result<T> {
+        let mut held = self.held.subscribe();
+        held.wait_for(|held| !held.contains(&verb)).await.unwrap();
+        let failed = |kind: ErrorKind| Err(Error::new(kind, verb, "the test wants it so"));
+        if self.down.load(Ordering::SeqCst) {
+            return failed(ErrorKind::Unavailable);
+        }
+        let fault = self.faults.lock().unwrap().get_mut(verb).and_then(VecDeque::pop_front);
+        match fault {
+            None => work.await,
+            Some(Fault::Before(kind)) => failed(kind),
+            Some(Fault::After(kind)) => {
+                work.await?;
+                failed(kind)
+            }
+        }
+    }
+}
+
+fn plain(verb: &'static str) -> Made {
+    Made { verb, endings: 0, limit: 0 }
+}
+
+macro_rules! pass_on {
+    ($($verb:ident($request:ty) -> $answer:ty;)*) => {$(
+        fn $verb<'a>(&'a self, queue: &'a QueueAddress, request: $request) -> Answer<'a, $answer> {
+            Box::pin(self.call(plain(stringify!($verb)), self.model.$verb(queue, request)))
+        }
+    )*};
+}
+
+impl Store for FaultyStore {
+    fn take<'a>(&'a self, queue: &'a QueueAddress, request: TakeRequest) -> Answer<'a, Taken> {
+        let made = Made { verb: "take", endings: 0, limit: request.limit };
+        Box::pin(self.call(made, self.model.take(queue, request)))
+    }
+
+    fn finish<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Finished> {
+        let limit = request.take.as_ref().map_or(0, |take| take.limit);
+        let made = Made { verb: "finish", endings: request.finished.len(), limit };
+        Box::pin(self.call(made, self.model.finish(queue, request)))
+    }
+
+    pass_on! {
+        add(AddRequest) -> Vec<Result<Vec<Added>>>;
+        extend(ExtendRequest) -> Vec<Extended>;
+        recover(RecoverRequest) -> Vec<JobId>;
+        wait(WaitRequest) -> Woken;
+        cancellations(CancellationsRequest) -> Vec<Cancellation>;
+        note(NoteRequest) -> u64;
+        announce(AnnounceRequest) -> ();
+        cancel(CancelRequest) -> CancelAnswer;
+        promote(PromoteRequest) -> Step;
+        retry(RetryRequest) -> Step;
+        reschedule(RescheduleRequest) -> ();
+        remove(RemoveRequest) -> RemoveAnswer;
+        pause(Timestamp) -> ();
+        resume(Timestamp) -> ();
+        limit(LimitRequest) -> ();
+        drain(DrainRequest) -> Step;
+        clean(CleanRequest) -> Step;
+        obliterate(ObliterateRequest) -> Step;
+        sweep(SweepRequest) -> Step;
+        job(&'a JobId) -> Option<JobView>;
+        jobs(JobsRequest) -> JobsPage;
+        counts(Timestamp) -> JobCounts;
+        logs(LogsRequest) -> LogsPage;
+        workers(Timestamp) -> Vec<WorkerInfo>;
+        events(EventsRequest) -> EventsPage;
+    }
+
+    fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {
+        self.model.queues(prefix)
+    }
+
+    fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {
+        self.model.publish(queue, event, now)
+    }
+
+    fn describe(&self) -> String {
+        "faulty".into()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        self.model.close()
+    }
+}

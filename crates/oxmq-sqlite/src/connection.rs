@@ -1,0 +1,200 @@
+//! Opening the file: options, pragmas, and what file it was.
+//!
+//! DANGER: POSIX file locks belong to the process and the inode, not to the descriptor. If anything in this process
+//! opens and closes the main database file, or its `-shm`, by other means than SQLite, all of SQLite's locks on it are
+//! dropped, and two processes corrupt the file. Opening the `-wal` and our own side file is fine, as is `metadata`,
+//! which opens nothing.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, OpenFlags};
+
+use crate::fault::{Sql, SqlFault};
+use crate::lock::{is_busy, retry_busy};
+
+/// What an acknowledged write survives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// The death of the process, at any moment. A power cut may cost the last second, never the file. Default.
+    #[default]
+    Process,
+    /// A power cut too. Each commit waits for the disk.
+    Power,
+}
+
+/// Where the tables are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In the memory of this store, and gone with it.
+    Memory,
+    /// In this file; absolute.
+    File(PathBuf),
+}
+
+/// How a store is opened.
+#[derive(Debug, Clone)]
+pub(crate) struct Options {
+    pub(crate) place: Place,
+    pub(crate) durability: Durability,
+    /// Whether a missing file is made.
+    pub(crate) create: bool,
+    pub(crate) read_only: bool,
+    /// How long a call may take.
+    pub(crate) call_deadline: Duration,
+}
+
+/// What a connection is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// The one that writes.
+    Writer,
+    /// Queries.
+    Reader,
+    /// Checkpoints, and looking for other processes' writes.
+    Upkeep,
+}
+
+/// The page cache of the writing connection; readers have a fourth, upkeep none to speak of.
+const WRITER_CACHE_KIB: i64 = 64 * 1024;
+const READER_CACHE_KIB: i64 = 16 * 1024;
+const UPKEEP_CACHE_KIB: i64 = 1024;
+/// How much of the file is read through the memory map.
+const MMAP_BYTES: i64 = 256 * 1024 * 1024;
+/// More than there are statements in the crate.
+const STATEMENTS_CACHED: usize = 256;
+
+impl Options {
+    /// The path of the file, if it is one.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Memory => None,
+            Place::File(path) => Some(path),
+        }
+    }
+
+    /// What the store is called in errors and logs.
+    pub(crate) fn describe(&self) -> String {
+        match &self.place {
+            Place::Memory => "sqlite::memory:".to_owned(),
+            Place::File(path) => format!("sqlite:{}", path.display()),
+        }
+    }
+}
+
+/// The path of a file beside the database: `-wal`, or our own.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push(suffix);
+    name.into()
+}
+
+/// Opens a connection and sets it up. Waits for locks of other processes until `deadline`.
+pub(crate) fn open(options: &Options, role: Role, deadline: Instant) -> Sql<Connection> {
+    let writable = role != Role::Reader && !options.read_only;
+    let flags = if writable { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY }
+        // Each connection stays on its thread, so SQLite's own mutexes are not needed.
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match &options.place {
+        Place::Memory => Connection::open_in_memory()?,
+        Place::File(path) => {
+            let create = writable && options.create && role == Role::Writer;
+            let flags = if create { flags | OpenFlags::SQLITE_OPEN_CREATE } else { flags };
+            Connection::open_with_flags(path, flags).map_err(|error| explain_open(error, path))?
+        }
+    };
+    // SQLite's own waiting sleeps up to 100 ms at a time and is unfair; see lock.rs.
+    connection.busy_timeout(Duration::ZERO)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
+    retry_busy(deadline, || set_up(&connection, options, role, writable))?;
+    Ok(connection)
+}
+
+fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool) -> Sql<()> {
+    let pragma = |name: &str, value: &dyn rusqlite::ToSql| connection.pragma_update(None, name, value);
+    let cache = match role {
+        Role::Writer => WRITER_CACHE_KIB,
+        Role::Reader => READER_CACHE_KIB,
+        Role::Upkeep => UPKEEP_CACHE_KIB,
+    };
+    pragma("cache_size", &-cache)?;
+    pragma("temp_store", &"MEMORY")?;
+    // Integrity is held by transactions and CHECKs; foreign keys would cost a look-up per row.
+    pragma("foreign_keys", &"OFF")?;
+    if matches!(options.place, Place::Memory) {
+        return Ok(());
+    }
+    pragma("mmap_size", &MMAP_BYTES)?;
+    if !writable {
+        return Ok(());
+    }
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(SqlFault::Io(format!(
+            "the file system does not support write-ahead logging (mode {mode})"
+        )));
+    }
+    pragma(
+        "synchronous",
+        match options.durability {
+            Durability::Process => &"NORMAL",
+            Durability::Power => &"FULL",
+        },
+    )?;
+    // Checkpoints are made by upkeep, outside of anybody's commit; see sync.rs.
+    pragma("wal_autocheckpoint", &0)?;
+    Ok(())
+}
+
+fn explain_open(error: rusqlite::Error, path: &Path) -> SqlFault {
+    if is_busy(&error) {
+        return error.into();
+    }
+    let reason = match std::fs::metadata(path) {
+        Err(io) => io.to_string(),
+        Ok(metadata) if metadata.is_dir() => "it is a directory".to_owned(),
+        Ok(_) => error.to_string(),
+    };
+    SqlFault::Io(format!("cannot open {}: {reason}", path.display()))
+}
+
+/// Which file it is, to notice that it was deleted or replaced under us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FileId {
+    path: PathBuf,
+    #[cfg(unix)]
+    device_and_inode: (u64, u64),
+}
+
+impl FileId {
+    /// The file that is there now.
+    pub(crate) fn of(path: &Path) -> Sql<Self> {
+        let metadata = std::fs::metadata(path).map_err(|error| SqlFault::Io(error.to_string()))?;
+        Ok(Self::new(path, &metadata))
+    }
+
+    #[cfg(unix)]
+    fn new(path: &Path, metadata: &std::fs::Metadata) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        Self { path: path.to_owned(), device_and_inode: (metadata.dev(), metadata.ino()) }
+    }
+
+    #[cfg(not(unix))]
+    fn new(path: &Path, _metadata: &std::fs::Metadata) -> Self {
+        // An open file cannot be deleted or replaced there.
+        Self { path: path.to_owned() }
+    }
+
+    /// Whether the same file is still there.
+    pub(crate) fn check(&self) -> Sql<()> {
+        match std::fs::metadata(&self.path) {
+            Ok(metadata) if Self::new(&self.path, &metadata) == *self => Ok(()),
+            Ok(_) => Err(SqlFault::FileGone),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(SqlFault::FileGone),
+            // Not to be told from here; SQLite's own errors will say if it is bad.
+            Err(_) => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! The write lock between processes: no unfair waiting, and nobody starves.
+//!
+//! SQLite has no queue for its write lock: whoever asks at the right moment has it, so a process that commits in a
+//! loop keeps all others out. Therefore a turnstile stands before it: a lock on our own side file. A writer enters the
+//! turnstile, tries for SQLite's lock in short steps, and leaves the turnstile as soon as it has it. The process that
+//! just committed must go through the turnstile again, which the waiter holds.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use rusqlite::{Connection, ErrorCode};
+
+use crate::fault::{Sql, SqlFault};
+use crate::real_time::{nap, now};
+
+/// Between two tries for SQLite's lock, and for the turnstile. (The kernel adds about 0.06 ms to each sleep.)
+const LOCK_STEP: Duration = Duration::from_micros(150);
+const TURNSTILE_STEP: Duration = Duration::from_micros(50);
+/// Tries that only yield the processor, before the first sleep: most locks are held for some microseconds.
+const TRIES_AWAKE: u32 = 3;
+
+/// The side file: the turnstile, and what is written to in order to nudge other processes (wake.rs).
+#[derive(Debug)]
+pub(crate) struct SideFile {
+    file: File,
+    lockable: AtomicBool,
+}
+
+/// Held by a writer that is next.
+#[derive(Debug)]
+struct Pass<'a>(Option<&'a File>);
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if let Some(file) = self.0 {
+            // Unlocking cannot fail in a way that could be helped; the lock ends with the file at the latest.
+            let _ = file.unlock();
+        }
+    }
+}
+
+impl SideFile {
+    /// Opens or makes the side file; `None` if that cannot be (then writers are not fair, and others learn of
+    /// writes more slowly).
+    pub(crate) fn open(path: &Path) -> Option<Self> {
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        match opened {
+            Ok(file) => Some(Self { file, lockable: AtomicBool::new(true) }),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "cannot open the side file; going on without it");
+                None
+            }
+        }
+    }
+
+    /// Tells other processes that something was committed. Always the same byte, so that the file does not grow.
+    pub(crate) fn nudge(&self) {
+        #[cfg(target_os = "linux")]
+        {
+            use std::os::unix::fs::FileExt;
+            if let Err(error) = self.file.write_at(b"\n", 0) {
+                tracing::debug!(%error, "cannot nudge other processes; they will find out by polling");
+            }
+        }
+    }
+
+    fn enter(&self, started: Instant, deadline: Instant) -> Sql<Pass<'_>> {
+        let mut tries = 0;
+        while self.lockable.load(Ordering::Relaxed) {
+            match self.file.try_lock() {
+                Ok(()) => return Ok(Pass(Some(&self.file))),
+                Err(TryLockError::WouldBlock) => step(&mut tries, TURNSTILE_STEP, started, deadline)?,
+                Err(TryLockError::Error(error)) => {
+                    tracing::warn!(%error, "file locks are not supported here; writers are not fair");
+                    self.lockable.store(false, Ordering::Relaxed);
+                }
+            }
+        }
+        Ok(Pass(None))
+    }
+}
+
+/// Begins a transaction that may write. Waits for other processes until `deadline`.
+pub(crate) fn begin(connection: &Connection, side: Option<&SideFile>, deadline: Instant) -> Sql<()> {
+    let started = now();
+    let _pass = side.map(|side| side.enter(started, deadline)).transpose()?;
+    let mut begin = connection.prepare_cached("BEGIN IMMEDIATE")?;
+    let mut tries = 0;
+    loop {
+        match begin.execute([]) {
+            Ok(_) => return Ok(()),
+            Err(error) if is_busy(&error) => step(&mut tries, LOCK_STEP, started, deadline)?,
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Does `work` again as long as it is refused because of a lock, until `deadline`.
+pub(crate) fn retry_busy<T>(deadline: Instant, mut work: impl FnMut() -> Sql<T>) -> Sql<T> {
+    let started = now();
+    let mut tries = 0;
+    loop {
+        match work() {
+            Err(SqlFault::Locked { .. }) => step(&mut tries, LOCK_STEP, started, deadline)?,
+            other => return other,
+        }
+    }
+}
+
+/// Whether another connection's lock is in the way.
+pub(crate) fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::FileLockingProtocolFailed))
+}
+
+fn step(tries: &mut u32, length: Duration, started: Instant, deadline: Instant) -> Sql<()> {
+    let at = now();
+    if at >= deadline {
+        return Err(SqlFault::Locked { waited: at - started });
+    }
+    *tries += 1;
+    if *tries <= TRIES_AWAKE {
+        std::thread::yield_now();
+    } else {
+        nap(length);
+    }
+    Ok(())
+}

@@ -1,0 +1,227 @@
+//! `finish`: many endings, each answered by itself, then the next demand.
+
+use oxmq_core::store::{Finish, FinishRequest, Finished, Idle, Taken};
+use oxmq_core::{
+    Ending, Error, ErrorKind, Event, EventKind, Failure, JobState, JsonText, Lease, QueueAddress, Result,
+    Retention, Timestamp, millis,
+};
+use rusqlite::params;
+
+use super::{not_found, place, refused, take, unknown_request};
+use crate::fault::Sql;
+use crate::row::{JobRow, flag, ords_of, stored};
+use crate::tx::{QueueTx, Tx};
+
+/// The most jobs that one finish removes for their age, unless its retention says otherwise.
+const AGED_PER_FINISH: u32 = 1_000;
+
+pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRequest) -> Sql<Finished> {
+    let mut answers = Vec::with_capacity(request.finished.len());
+    let mut last_is_final = false;
+    if let Some(queue) = tx.find_queue(address)? {
+        let mut call = Call { now: request.now, next_ord: [None; 2] };
+        for finish in &request.finished {
+            answers.push(match check(queue, address, finish)? {
+                Ok(job) => {
+                    last_is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
+                    Ok(call.end(queue, job, &finish.ending)?)
+                }
+                Err(error) => Err(error),
+            });
+        }
+    } else {
+        answers.extend(
+            request.finished.iter().map(|finish| Err(not_found("finish", address, &finish.lease.job))),
+        );
+    }
+    let taken = match &request.take {
+        Some(demand) => Some(take::take(tx, address, demand)?),
+        None => None,
+    };
+    if last_is_final
+        && found_nothing(taken.as_ref())
+        && let Some(queue) = tx.find_queue(address)?
+        && is_drained(queue)
+    {
+        queue.emit(request.now, &Event::queue(EventKind::Drained))?;
+    }
+    Ok(Finished { answers, taken })
+}
+
+/// Whether a take, if there was one, found neither a job nor a reason to wait for one.
+fn found_nothing(taken: Option<&Taken>) -> bool {
+    taken.is_none_or(|taken| {
+        taken.jobs.is_empty() && matches!(taken.idle, None | Some(Idle::Empty { next_due: None }))
+    })
+}
+
+fn is_drained(queue: &QueueTx<'_>) -> bool {
+    let counts = &queue.row.counts;
+    counts.waiting + counts.prioritized + counts.active == 0
+}
+
+/// The job, if the lease is good for this ending.
+fn check(queue: &QueueTx<'_>, address: &QueueAddress, finish: &Finish) -> Sql<Result<JobRow>> {
+    let Lease { job: id, token } = &finish.lease;
+    let Some(job) = JobRow::find(queue.db, queue.row.no, id)? else {
+        return Ok(Err(not_found("finish", address, id)));
+    };
+    let refuse = |kind, message: &str| Ok(Err(refused(kind, "finish", message, address, id)));
+    if token.is_none() {
+        if job.state != stored::ACTIVE {
+            return refuse(ErrorKind::WrongState, &format!("the job is {}, not active", job.state()));
+        }
+    } else {
+        match &job.token {
+            None => {
+                return refuse(ErrorKind::NotLocked, "nobody holds the job: it was recovered, or has ended");
+            }
+            Some(holder) if holder != token.as_str() => {
+                return refuse(ErrorKind::LockedByAnother, "another worker holds the job");
+            }
+            Some(_) => {}
+        }
+    }
+    if job.has(flag::CANCEL) && !finish.heeds_cancel {
+        let reason: String = queue
+            .db
+            .prepare_cached("SELECT reason FROM oxmq_cancels WHERE seq = ?1")?
+            .query_row([job.seq], |row| row.get(0))?;
+        let error = Error::new(ErrorKind::CancelRequested, "finish", reason);
+        return Ok(Err(error.with("queue", address).with("job", id)));
+    }
+    Ok(Ok(job))
+}
+
+/// What the endings of one call share.
+struct Call {
+    now: Timestamp,
+    /// The next place among the jobs completed, and failed, in this millisecond.
+    next_ord: [Option<i64>; 2],
+}
+
+impl Call {
+    fn end(&mut self, queue: &mut QueueTx<'_>, mut job: JobRow, ending: &Ending) -> Sql<Option<JobState>> {
+        let now = self.now;
+        match ending {
+            Ending::Completed { return_value, keep } => {
+                if keep.count != Some(0) {
+                    queue
+                        .db
+                        .prepare_cached(
+                            "INSERT INTO oxmq_results (seq, returnvalue) VALUES (?1, ?2) \
+                             ON CONFLICT (seq) DO UPDATE SET returnvalue = excluded.returnvalue",
+                        )?
+                        .execute(params![job.seq, return_value.as_str()])?;
+                    job.flags |= flag::RESULT;
+                }
+                let kept = self.leave(queue, &job, JobState::Completed, keep)?;
+                let kind = EventKind::Completed { return_value: return_value.clone(), prev: "active".into() };
+                queue.emit(now, &Event::of(&job.id(), kind))?;
+                Ok(kept)
+            }
+            Ending::Failed { failure, attempts, keep } => {
+                if keep.count != Some(0) {
+                    store_failure(queue, &mut job, failure)?;
+                    place::clear_deferred_failure(queue.db, &job)?;
+                }
+                let kept = self.leave(queue, &job, JobState::Failed, keep)?;
+                let id = job.id();
+                let kind = EventKind::Failed { reason: failure.reason.clone(), prev: "active".into() };
+                queue.emit(now, &Event::of(&id, kind))?;
+                if job.atm + 1 >= *attempts {
+                    let kind = EventKind::RetriesExhausted { attempts_made: job.atm + 1 };
+                    queue.emit(now, &Event::of(&id, kind))?;
+                }
+                Ok(kept)
+            }
+            Ending::Retry { failure, at } => {
+                store_failure(queue, &mut job, failure)?;
+                queue
+                    .db
+                    .prepare_cached("UPDATE oxmq_jobs SET atm = atm + 1 WHERE seq = ?1")?
+                    .execute([job.seq])?;
+                match at {
+                    Some(due) => self.postpone(queue, &job, *due),
+                    None => {
+                        let front = job.has(flag::LIFO) && job.priority == 0;
+                        place::into_line(queue, &job, job.priority, front, "active", now)?;
+                        Ok(Some(place::line_state(job.priority)))
+                    }
+                }
+            }
+            Ending::Postponed { at } => self.postpone(queue, &job, *at),
+            Ending::Returned => {
+                place::into_line(queue, &job, job.priority, true, "active", now)?;
+                Ok(Some(place::line_state(job.priority)))
+            }
+            _ => Err(unknown_request()),
+        }
+    }
+
+    fn postpone(&self, queue: &mut QueueTx<'_>, job: &JobRow, due: Timestamp) -> Sql<Option<JobState>> {
+        place::into_delayed(queue, job, millis(due - self.now), due, self.now)?;
+        Ok(Some(JobState::Delayed))
+    }
+
+    /// Moves a job to a final state, or removes it at once if that is its retention; answers where it is.
+    fn leave(
+        &mut self,
+        queue: &mut QueueTx<'_>,
+        job: &JobRow,
+        state: JobState,
+        keep: &Retention,
+    ) -> Sql<Option<JobState>> {
+        if keep.count == Some(0) {
+            place::delete(queue, job)?;
+            return Ok(None);
+        }
+        let ord = self.finished_ord(queue, state)?;
+        let expire_at = keep.age.map(|age| (self.now + age).as_millis());
+        place::into_finished(queue, job, state, ord, job.atm + 1, expire_at, self.now)?;
+        self.apply_retention(queue, state, keep)?;
+        // An age of nothing removes the very job that brings it.
+        Ok((keep.age != Some(std::time::Duration::ZERO)).then_some(state))
+    }
+
+    fn finished_ord(&mut self, queue: &QueueTx<'_>, state: JobState) -> Sql<i64> {
+        let (index, stored) =
+            if state == JobState::Completed { (0, stored::COMPLETED) } else { (1, stored::FAILED) };
+        let ord = match self.next_ord[index] {
+            Some(ord) => ord,
+            None => place::timed_ord(queue, stored, self.now)?,
+        };
+        self.next_ord[index] = Some((ord + 1).min(ords_of(self.now).1));
+        Ok(ord)
+    }
+
+    fn apply_retention(&self, queue: &mut QueueTx<'_>, state: JobState, keep: &Retention) -> Sql<()> {
+        let stored = if state == JobState::Completed { stored::COMPLETED } else { stored::FAILED };
+        let no = queue.row.no;
+        if let Some(age) = keep.age {
+            let limit = keep.limit.unwrap_or(AGED_PER_FINISH);
+            let until = ords_of(self.now.minus(age)).1;
+            place::delete_all(
+                queue,
+                place::select_jobs!(
+                    "WHERE queue = ?1 AND state = ?2 AND rank = 0 AND ord <= ?3 ORDER BY ord DESC LIMIT ?4"
+                ),
+                params![no, stored, until, limit],
+            )?;
+        }
+        let there = queue.row.counts.of(state);
+        if let Some(over) = keep.count.and_then(|count| there.checked_sub(count)).filter(|over| *over > 0) {
+            place::delete_all(
+                queue,
+                place::select_jobs!("WHERE queue = ?1 AND state = ?2 AND rank = 0 ORDER BY ord LIMIT ?3"),
+                params![no, stored, i64::try_from(over).unwrap_or(i64::MAX)],
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn store_failure(queue: &QueueTx<'_>, job: &mut JobRow, failure: &Failure) -> Sql<()> {
+    let stacktrace = failure.stacktrace.as_ref().map(JsonText::as_str);
+    place::store_failure(queue.db, job, &failure.reason, stacktrace)
+}

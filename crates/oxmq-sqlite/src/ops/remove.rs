@@ -1,0 +1,27 @@
+//! `remove`: one job and all that belongs to it.
+
+use oxmq_core::store::{RemoveAnswer, RemoveRequest};
+use oxmq_core::{Event, EventKind, JobState, QueueAddress};
+
+use super::place;
+use crate::fault::Sql;
+use crate::row::JobRow;
+use crate::tx::Tx;
+
+pub(crate) fn remove(tx: &mut Tx<'_>, address: &QueueAddress, request: &RemoveRequest) -> Sql<RemoveAnswer> {
+    let Some(queue) = tx.find_queue(address)? else { return Ok(RemoveAnswer::NotFound) };
+    let Some(job) = JobRow::find(queue.db, queue.row.no, &request.job)? else {
+        return Ok(RemoveAnswer::NotFound);
+    };
+    if job.is_leased(request.now) {
+        return Ok(RemoveAnswer::Locked);
+    }
+    place::delete(queue, &job)?;
+    let prev = match job.state() {
+        // The name of BullMQ's list.
+        JobState::Waiting => "wait",
+        state => state.as_str(),
+    };
+    queue.emit(request.now, &Event::of(&request.job, EventKind::Removed { prev: prev.into() }))?;
+    Ok(RemoveAnswer::Removed)
+}

@@ -1,0 +1,122 @@
+//! `take`: promote what is due, then give what is first in line.
+
+use oxmq_core::store::{Idle, PROMOTE_PER_TAKE_MAX, TakeRequest, Taken};
+use oxmq_core::{Event, EventKind, JobState, Lease, LeasedJob, QueueAddress, Timestamp, millis};
+use rusqlite::{OptionalExtension, params};
+
+use super::place;
+use super::promote::promote_due;
+use crate::fault::Sql;
+use crate::row::{stored, time_of};
+use crate::tx::{QueueTx, Tx};
+
+pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeRequest) -> Sql<Taken> {
+    // A queue that nobody added to is not made by looking.
+    let Some(queue) = tx.find_queue(address)? else {
+        tx.note_missing(address);
+        let idle = (request.limit > 0).then_some(Idle::Empty { next_due: None });
+        return Ok(Taken { jobs: Vec::new(), idle });
+    };
+    promote_due(queue, request.now, PROMOTE_PER_TAKE_MAX)?;
+    let mut taken = Taken::default();
+    taken.idle = loop {
+        let open = request.limit.saturating_sub(taken.jobs.len());
+        if open == 0 {
+            break None;
+        }
+        if let Some(idle) = held(queue, request) {
+            break Some(idle);
+        }
+        // Jobs that are only to be failed do not count against the limit, so there may be room for more after these.
+        let room = match request.rate_limit {
+            Some(limit) => open.min(limit.max.saturating_sub(queue.row.rate_count) as usize),
+            None => open,
+        };
+        let given = give(queue, request, room)?;
+        if given.is_empty() {
+            break Some(Idle::Empty { next_due: next_due(queue)? });
+        }
+        taken.jobs.extend(given);
+    };
+    // Only what holds for every worker: one that has a limit of its own may find nothing where another does.
+    if matches!(taken.idle, Some(Idle::Empty { .. } | Idle::Paused)) {
+        queue.note_idle();
+    }
+    Ok(taken)
+}
+
+/// Why the queue gives nothing now, if so.
+fn held(queue: &mut QueueTx<'_>, request: &TakeRequest) -> Option<Idle> {
+    let now = request.now.as_millis();
+    let row = &mut queue.row;
+    if row.limited_until > now {
+        return Some(Idle::RateLimited { until: Timestamp::from_millis(row.limited_until) });
+    }
+    if let Some(limit) = request.rate_limit {
+        if row.rate_until <= now {
+            row.rate_count = 0;
+        }
+        if row.rate_count >= limit.max {
+            return Some(Idle::RateLimited { until: Timestamp::from_millis(row.rate_until) });
+        }
+    }
+    row.counts.paused.then_some(Idle::Paused)
+}
+
+fn give(queue: &mut QueueTx<'_>, request: &TakeRequest, limit: usize) -> Sql<Vec<LeasedJob>> {
+    let first = place::select(
+        queue.db,
+        place::select_jobs!("WHERE queue = ?1 AND state = 1 ORDER BY rank, ord LIMIT ?2"),
+        params![queue.row.no, i64::try_from(limit).unwrap_or(i64::MAX)],
+    )?;
+    let now = request.now.as_millis();
+    let token = (!request.token.is_none()).then(|| request.token.as_str());
+    let lease_end = if token.is_some() { now.saturating_add(millis(request.lease_for)) } else { 0 };
+    let mut given = Vec::with_capacity(first.len());
+    for mut row in first {
+        let from = row.state();
+        row.state = stored::ACTIVE;
+        row.rank = queue.next_ord();
+        row.ats += 1;
+        row.processed_on = Some(now);
+        if request.worker.is_some() {
+            row.worker.clone_from(&request.worker);
+        }
+        queue
+            .db
+            .prepare_cached(
+                "UPDATE oxmq_jobs SET state = 3, rank = ?2, ord = ?3, token = ?4, worker = ?5, processed_on = ?6, \
+                 ats = ?7 WHERE seq = ?1",
+            )?
+            .execute(params![row.seq, row.rank, lease_end, token, row.worker, now, row.ats])?;
+        queue.count(Some(from), Some(JobState::Active));
+        let job = row.job(queue.db)?;
+        if let Some(limit) = request.rate_limit
+            && job.deferred_failure.is_none()
+        {
+            queue.row.rate_count += 1;
+            if queue.row.rate_count == 1 {
+                queue.row.rate_until = now.saturating_add(millis(limit.window));
+            }
+        }
+        queue.emit(request.now, &Event::of(&job.id, EventKind::Active { prev: "waiting".into() }))?;
+        let lease = Lease { job: job.id.clone(), token: request.token.clone() };
+        given.push(LeasedJob { job, lease });
+    }
+    Ok(given)
+}
+
+/// When the earliest delayed job is due.
+fn next_due(queue: &QueueTx<'_>) -> Sql<Option<Timestamp>> {
+    if queue.row.counts.delayed == 0 {
+        return Ok(None);
+    }
+    let first: Option<i64> = queue
+        .db
+        .prepare_cached(
+            "SELECT ord FROM oxmq_jobs WHERE queue = ?1 AND state = 2 AND rank = 0 ORDER BY ord LIMIT 1",
+        )?
+        .query_row([queue.row.no], |row| row.get(0))
+        .optional()?;
+    Ok(first.map(|ord| Timestamp::from_millis(time_of(ord))))
+}

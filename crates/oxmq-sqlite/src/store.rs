@@ -1,0 +1,248 @@
+//! `impl Store for SqliteStore`: a table of contents, each method one call of an operation.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxmq_core::store::{
+    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
+    WorkerInfo,
+};
+use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
+use rusqlite::Connection;
+
+use crate::engine::Engine;
+use crate::fault::{Sql, SqlFault};
+use crate::ops;
+use crate::tx::{QueueRow, Tx};
+use crate::wake::{Marks, NO_MARK};
+
+/// The embedded store: one SQLite file (or memory), several processes.
+///
+/// Dropping it finishes what was begun and closes the file; [`Store::close`] waits for that.
+pub struct SqliteStore {
+    pub(crate) engine: Arc<Engine>,
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SqliteStore").field(&self.engine.name()).finish()
+    }
+}
+
+impl SqliteStore {
+    /// Runs an operation that writes.
+    fn write<'a, T: Send + 'static>(
+        &'a self,
+        verb: &'static str,
+        work: impl FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            self.engine.write(work).await.map_err(|fault| fault.into_error(verb, &self.engine.name()))
+        })
+    }
+
+    /// Runs an operation that writes, and whose answer may be a refusal.
+    fn decide<'a, T: Send + 'static>(
+        &'a self,
+        verb: &'static str,
+        work: impl FnMut(&mut Tx<'_>) -> Sql<Result<T>> + Send + 'static,
+    ) -> Answer<'a, T> {
+        let written = self.write(verb, work);
+        Box::pin(async move { written.await? })
+    }
+
+    /// Runs an operation that only reads.
+    fn read<'a, T: Send + 'static>(
+        &'a self,
+        verb: &'static str,
+        work: impl FnMut(&Connection) -> Sql<T> + Send + 'static,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            self.engine.read(work).await.map_err(|fault| fault.into_error(verb, &self.engine.name()))
+        })
+    }
+
+    fn closed(&self, verb: &'static str) -> oxmq_core::Error {
+        SqlFault::Closed.into_error(verb, &self.engine.name())
+    }
+}
+
+/// A method that hands its request to the operation of the same name.
+macro_rules! methods {
+    ($($how:ident $verb:ident = $operation:path, ($type:ty) -> $answer:ty;)*) => {
+        $(
+            fn $verb<'a>(&'a self, queue: &'a QueueAddress, request: $type) -> Answer<'a, $answer> {
+                let queue = queue.clone();
+                self.$how(stringify!($verb), move |place| $operation(place, &queue, &request))
+            }
+        )*
+    };
+}
+
+impl Store for SqliteStore {
+    methods! {
+        write add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>;
+        write take = ops::take::take, (TakeRequest) -> Taken;
+        write finish = ops::finish::finish, (FinishRequest) -> Finished;
+        write extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;
+        write recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
+        decide note = ops::note::note, (NoteRequest) -> u64;
+        write announce = ops::announce::announce, (AnnounceRequest) -> ();
+        decide cancel = ops::cancel::cancel, (CancelRequest) -> CancelAnswer;
+        decide promote = ops::promote::promote, (PromoteRequest) -> Step;
+        decide retry = ops::retry::retry, (RetryRequest) -> Step;
+        decide reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
+        write remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        write limit = ops::limit::limit, (LimitRequest) -> ();
+        write drain = ops::drain::drain, (DrainRequest) -> Step;
+        decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
+        write sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
+        read logs = ops::look::logs, (LogsRequest) -> LogsPage;
+    }
+
+    fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
+        let queue = queue.clone();
+        self.write("pause", move |tx| ops::pause::pause(tx, &queue, now))
+    }
+
+    fn resume<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
+        let queue = queue.clone();
+        self.write("resume", move |tx| ops::pause::resume(tx, &queue, now))
+    }
+
+    fn clean<'a>(&'a self, queue: &'a QueueAddress, request: CleanRequest) -> Answer<'a, Step> {
+        Box::pin(async move {
+            let address = queue.clone();
+            let found = self.read("clean", move |db| ops::clean::find(db, &address, &request)).await?;
+            let address = queue.clone();
+            self.write("clean", move |tx| ops::clean::clean(tx, &address, &request, &found)).await
+        })
+    }
+
+    fn wait<'a>(&'a self, queue: &'a QueueAddress, request: WaitRequest) -> Answer<'a, Woken> {
+        Box::pin(async move {
+            let bells = self.engine.bells();
+            let _waiting = self.engine.wait();
+            let bell = bells.bell(queue);
+            let mut newest = bell.work.subscribe();
+            // What came after the last take that found nothing is news, whenever it came.
+            let seen = match bell.idle_at() {
+                Some(seen) => seen,
+                // No take of this process looked yet.
+                None => {
+                    let address = queue.clone();
+                    let row = self.read("wait", move |db| QueueRow::find(db, &address)).await?;
+                    if row.is_some_and(|row| {
+                        !row.counts.paused && row.counts.waiting + row.counts.prioritized > 0
+                    }) {
+                        return Ok(Woken::Look);
+                    }
+                    row.map_or(NO_MARK, |row| Marks::of(&row).work)
+                }
+            };
+            tokio::select! {
+                biased;
+                () = bells.closing() => Err(self.closed("wait")),
+                _ = newest.wait_for(|mark| *mark > seen) => Ok(Woken::Look),
+                () = tokio::time::sleep(request.timeout) => Ok(Woken::TimedOut),
+            }
+        })
+    }
+
+    fn cancellations<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: CancellationsRequest,
+    ) -> Answer<'a, Vec<Cancellation>> {
+        Box::pin(async move {
+            let bells = self.engine.bells();
+            let _waiting = self.engine.wait();
+            let mut news = bells.bell(queue).cancel.subscribe();
+            let end = tokio::time::sleep(request.timeout);
+            tokio::pin!(end);
+            loop {
+                news.mark_unchanged();
+                let (address, asked) = (queue.clone(), request.clone());
+                let found = self
+                    .read("cancellations", move |db| ops::look::cancellations(db, &address, &asked))
+                    .await?;
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                tokio::select! {
+                    biased;
+                    () = bells.closing() => return Err(self.closed("cancellations")),
+                    _ = news.changed() => {}
+                    () = &mut end => return Ok(found),
+                }
+            }
+        })
+    }
+
+    fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>> {
+        let (queue, id) = (queue.clone(), id.clone());
+        self.read("job", move |db| ops::look::job(db, &queue, &id))
+    }
+
+    fn counts<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, JobCounts> {
+        let queue = queue.clone();
+        self.read("counts", move |db| ops::look::counts(db, &queue, now))
+    }
+
+    fn workers<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, Vec<WorkerInfo>> {
+        let queue = queue.clone();
+        self.read("workers", move |db| ops::look::workers(db, &queue, now))
+    }
+
+    fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {
+        self.read("queues", move |db| ops::look::queues(db, prefix.as_deref()))
+    }
+
+    fn events<'a>(&'a self, queue: &'a QueueAddress, request: EventsRequest) -> Answer<'a, EventsPage> {
+        Box::pin(async move {
+            let bells = self.engine.bells();
+            let _waiting = (!request.timeout.is_zero()).then(|| self.engine.wait());
+            let mut news = bells.bell(queue).events.subscribe();
+            let end = tokio::time::sleep(request.timeout);
+            tokio::pin!(end);
+            loop {
+                news.mark_unchanged();
+                let (address, after, limit) = (queue.clone(), request.after.clone(), request.limit.max(1));
+                let page =
+                    self.read("events", move |db| ops::look::events(db, &address, &after, limit)).await?;
+                let waits = request.timeout > Duration::ZERO && request.after != EventCursor::Now;
+                if !page.events.is_empty() || page.trimmed || !waits {
+                    return Ok(page);
+                }
+                tokio::select! {
+                    biased;
+                    () = bells.closing() => return Err(self.closed("events")),
+                    _ = news.changed() => {}
+                    () = &mut end => return Ok(page),
+                }
+            }
+        })
+    }
+
+    fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {
+        let queue = queue.clone();
+        self.write("publish", move |tx| ops::publish::publish(tx, &queue, &event, now))
+    }
+
+    fn describe(&self) -> String {
+        self.engine.name()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.engine.close().await;
+            Ok(())
+        })
+    }
+}

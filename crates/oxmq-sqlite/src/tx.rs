@@ -1,0 +1,319 @@
+//! One transaction: many callers' operations, the rows of their queues, and the events that they cause.
+
+use std::collections::HashMap;
+
+use oxmq_core::{Event, JobCounts, JobState, QueueAddress, Timestamp};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use crate::event_body;
+use crate::fault::{Sql, SqlFault};
+use crate::wake::Rung;
+
+/// An event row is closed when its body reaches this, so that readers of a few events do not parse thousands.
+const EVENT_ROW_BYTES: usize = 16 * 1024;
+/// Old events are looked for each time this many were written.
+const TRIM_EVERY: u64 = 512;
+/// The most event rows that one transaction trims for a queue.
+const TRIM_ROWS_MAX: u32 = 2_000;
+
+/// A transaction that runs. Operations get at their queue by [`Tx::queue`] or [`Tx::find_queue`].
+pub(crate) struct Tx<'c> {
+    connection: &'c Connection,
+    queues: HashMap<QueueAddress, QueueTx<'c>>,
+    rungs: Vec<Rung>,
+}
+
+/// A queue in a transaction: its row, read once and written back once, and its events.
+pub(crate) struct QueueTx<'c> {
+    /// For the statements of the operations.
+    pub(crate) db: &'c Connection,
+    /// The row as it will be.
+    pub(crate) row: QueueRow,
+    /// The row as it was when the transaction began, and as it was last written.
+    loaded: QueueRow,
+    written: QueueRow,
+    events: EventRow,
+    idle_at: Option<u64>,
+}
+
+/// The row of a queue in `oxmq_queues`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct QueueRow {
+    pub(crate) no: i64,
+    pub(crate) last_id: i64,
+    pub(crate) last_ord: i64,
+    pub(crate) event_no: u64,
+    pub(crate) event_cap: u64,
+    /// `counts.paused` is the pause; `counts.limited_until` is not used, see `limited_until`.
+    pub(crate) counts: JobCounts,
+    pub(crate) limited_until: i64,
+    pub(crate) rate_until: i64,
+    pub(crate) rate_count: u32,
+    pub(crate) wake_no: u64,
+    pub(crate) cancel_no: u64,
+}
+
+/// The event row that is being filled.
+#[derive(Default)]
+struct EventRow {
+    body: Vec<u8>,
+    first_no: u64,
+    at: i64,
+}
+
+impl QueueRow {
+    const COUNTED: [JobState; 7] = [
+        JobState::Waiting,
+        JobState::Prioritized,
+        JobState::Delayed,
+        JobState::Active,
+        JobState::Completed,
+        JobState::Failed,
+        JobState::WaitingChildren,
+    ];
+
+    /// Reads a row of the columns that `find` asks for.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        let unsigned = |index: usize| row.get(index).map(i64::cast_unsigned);
+        let mut counts = JobCounts::default();
+        counts.paused = row.get(5)?;
+        for (index, state) in Self::COUNTED.into_iter().enumerate() {
+            *counts.of_mut(state) = u64::try_from(row.get::<_, i64>(11 + index)?).unwrap_or(0);
+        }
+        Ok(Self {
+            no: row.get(0)?,
+            last_id: row.get(1)?,
+            last_ord: row.get(2)?,
+            event_no: unsigned(3)?,
+            event_cap: unsigned(4)?,
+            counts,
+            limited_until: row.get(6)?,
+            rate_until: row.get(7)?,
+            rate_count: row.get(8)?,
+            wake_no: unsigned(9)?,
+            cancel_no: unsigned(10)?,
+        })
+    }
+
+    /// Looks for a queue.
+    pub(crate) fn find(db: &Connection, queue: &QueueAddress) -> Sql<Option<Self>> {
+        const SQL: &str = "SELECT no, last_id, last_ord, event_no, event_cap, paused, limited_until, rate_until, \
+             rate_count, wake_no, cancel_no, waiting, prioritized, delayed, active, completed, failed, \
+             waiting_children FROM oxmq_queues WHERE prefix = ?1 AND name = ?2";
+        Ok(db.prepare_cached(SQL)?.query_row([queue.prefix(), queue.name()], Self::read).optional()?)
+    }
+
+    fn create(db: &Connection, queue: &QueueAddress, now: Timestamp) -> Sql<Self> {
+        let no: i64 = db
+            .prepare_cached(
+                "INSERT INTO oxmq_meta (key, value) VALUES ('last_queue', 1)
+                 ON CONFLICT (key) DO UPDATE SET value = value + 1 RETURNING value",
+            )?
+            .query_row([], |row| row.get(0))?;
+        db.prepare_cached("INSERT INTO oxmq_queues (no, prefix, name, created_at) VALUES (?1, ?2, ?3, ?4)")?
+            .execute(params![no, queue.prefix(), queue.name(), now.as_millis()])?;
+        Self::find(db, queue)?
+            .ok_or_else(|| SqlFault::Other(format!("queue {queue} vanished as it was made")))
+    }
+
+    fn write(&self, db: &Connection) -> Sql<()> {
+        const SQL: &str = "UPDATE oxmq_queues SET last_id = ?2, last_ord = ?3, event_no = ?4, paused = ?5, \
+             limited_until = ?6, rate_until = ?7, rate_count = ?8, wake_no = ?9, cancel_no = ?10, waiting = ?11, \
+             prioritized = ?12, delayed = ?13, active = ?14, completed = ?15, failed = ?16, waiting_children = ?17 \
+             WHERE no = ?1";
+        let count = |state| self.counts.of(state).cast_signed();
+        db.prepare_cached(SQL)?.execute(params![
+            self.no,
+            self.last_id,
+            self.last_ord,
+            self.event_no.cast_signed(),
+            self.counts.paused,
+            self.limited_until,
+            self.rate_until,
+            self.rate_count,
+            self.wake_no.cast_signed(),
+            self.cancel_no.cast_signed(),
+            count(JobState::Waiting),
+            count(JobState::Prioritized),
+            count(JobState::Delayed),
+            count(JobState::Active),
+            count(JobState::Completed),
+            count(JobState::Failed),
+            count(JobState::WaitingChildren),
+        ])?;
+        Ok(())
+    }
+}
+
+impl<'c> Tx<'c> {
+    /// A transaction that was just begun on this connection.
+    pub(crate) fn new(connection: &'c Connection) -> Self {
+        Self { connection, queues: HashMap::new(), rungs: Vec::new() }
+    }
+
+    /// The queue of this address; made if it is not there.
+    pub(crate) fn queue(&mut self, queue: &QueueAddress, now: Timestamp) -> Sql<&mut QueueTx<'c>> {
+        if !self.load(queue)? {
+            let row = QueueRow::create(self.connection, queue, now)?;
+            self.keep(queue, row);
+        }
+        self.queues.get_mut(queue).ok_or_else(|| SqlFault::Other(format!("queue {queue} was not kept")))
+    }
+
+    /// The queue of this address, if there is one.
+    pub(crate) fn find_queue(&mut self, queue: &QueueAddress) -> Sql<Option<&mut QueueTx<'c>>> {
+        self.load(queue)?;
+        Ok(self.queues.get_mut(queue))
+    }
+
+    fn load(&mut self, queue: &QueueAddress) -> Sql<bool> {
+        if self.queues.contains_key(queue) {
+            return Ok(true);
+        }
+        let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
+        self.keep(queue, row);
+        Ok(true)
+    }
+
+    fn keep(&mut self, queue: &QueueAddress, row: QueueRow) {
+        let queue_tx = QueueTx {
+            db: self.connection,
+            row,
+            loaded: row,
+            written: row,
+            events: EventRow::default(),
+            idle_at: None,
+        };
+        self.queues.insert(queue.clone(), queue_tx);
+    }
+
+    /// As [`QueueTx::note_idle`], for a queue that is not there.
+    pub(crate) fn note_missing(&mut self, queue: &QueueAddress) {
+        self.rungs.push(Rung::missing(queue.clone()));
+    }
+
+    /// Removes the row of a queue of which nothing else is left.
+    pub(crate) fn remove_queue(&mut self, queue: &QueueAddress) -> Sql<()> {
+        if let Some(gone) = self.queues.remove(queue) {
+            self.connection
+                .prepare_cached("DELETE FROM oxmq_queues WHERE no = ?1")?
+                .execute([gone.row.no])?;
+        }
+        Ok(())
+    }
+
+    /// The connection, for reading: after everything that operations before this one left to be written.
+    pub(crate) fn settled(&mut self) -> Sql<&Connection> {
+        for queue in self.queues.values_mut() {
+            queue.settle()?;
+        }
+        Ok(self.connection)
+    }
+
+    /// Writes the rows of the queues and their events; to be followed by COMMIT, and then by ringing.
+    pub(crate) fn finish(mut self) -> Sql<Vec<Rung>> {
+        for (address, mut queue) in std::mem::take(&mut self.queues) {
+            queue.settle()?;
+            if queue.row.event_no / TRIM_EVERY != queue.loaded.event_no / TRIM_EVERY {
+                queue.trim_events()?;
+            }
+            self.rungs.push(Rung::of(address, &queue.row, &queue.loaded, queue.idle_at));
+        }
+        Ok(self.rungs)
+    }
+}
+
+impl QueueTx<'_> {
+    /// Writes an event; returns its number.
+    pub(crate) fn emit(&mut self, at: Timestamp, event: &Event) -> Sql<u64> {
+        self.row.event_no += 1;
+        let at = at.as_millis();
+        if self.events.body.is_empty() {
+            self.events.first_no = self.row.event_no;
+            self.events.at = at;
+        }
+        event_body::push(&mut self.events.body, at.saturating_sub(self.events.at), event);
+        if self.events.body.len() >= EVENT_ROW_BYTES {
+            self.flush_events()?;
+        }
+        Ok(self.row.event_no)
+    }
+
+    /// Tells waiting workers, after the commit, that there may be something to take.
+    pub(crate) fn ring_work(&mut self) {
+        self.row.wake_no += 1;
+    }
+
+    /// Tells the workers' listeners, after the commit, that somebody asked to cancel a running job.
+    pub(crate) fn ring_cancel(&mut self) {
+        self.row.cancel_no += 1;
+    }
+
+    /// Remembers, after the commit, that a take found nothing more: waits of this process need to end only for
+    /// what comes later.
+    pub(crate) fn note_idle(&mut self) {
+        self.idle_at = Some(self.row.wake_no);
+    }
+
+    /// The next number for an automatic id.
+    pub(crate) fn next_id(&mut self) -> i64 {
+        self.row.last_id += 1;
+        self.row.last_id
+    }
+
+    /// The next place at the back; its negative is the next at the front.
+    pub(crate) fn next_ord(&mut self) -> i64 {
+        self.row.last_ord += 1;
+        self.row.last_ord
+    }
+
+    /// Counts a job that comes into a state (`to`), leaves one (`from`), or both.
+    pub(crate) fn count(&mut self, from: Option<JobState>, to: Option<JobState>) {
+        if let Some(from) = from {
+            let count = self.row.counts.of_mut(from);
+            *count = count.saturating_sub(1);
+        }
+        if let Some(to) = to {
+            *self.row.counts.of_mut(to) += 1;
+        }
+    }
+
+    fn settle(&mut self) -> Sql<()> {
+        self.flush_events()?;
+        if self.row != self.written {
+            self.row.write(self.db)?;
+            self.written = self.row;
+        }
+        Ok(())
+    }
+
+    fn flush_events(&mut self) -> Sql<()> {
+        if self.events.body.is_empty() {
+            return Ok(());
+        }
+        let body = event_body::close(std::mem::take(&mut self.events.body))?;
+        self.db
+            .prepare_cached(
+                "INSERT INTO oxmq_events (queue, last_no, first_no, at_ms, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+            )?
+            .execute(params![
+                self.row.no,
+                self.row.event_no.cast_signed(),
+                self.events.first_no.cast_signed(),
+                self.events.at,
+                body
+            ])?;
+        Ok(())
+    }
+
+    fn trim_events(&mut self) -> Sql<()> {
+        let oldest_kept = self.row.event_no.saturating_sub(self.row.event_cap).cast_signed();
+        self.db
+            .prepare_cached(
+                "DELETE FROM oxmq_events WHERE queue = ?1 AND last_no IN
+                 (SELECT last_no FROM oxmq_events WHERE queue = ?1 AND last_no <= ?2 ORDER BY last_no LIMIT ?3)",
+            )?
+            .execute(params![self.row.no, oldest_kept, TRIM_ROWS_MAX])?;
+        Ok(())
+    }
+}

@@ -1,0 +1,213 @@
+//! Wake-ups: who waits for work, for requests to cancel, or for events, and what ends the wait.
+//!
+//! Each queue has three numbers in its row that only grow: `wake_no`, `cancel_no`, `event_no`. A commit that concerns
+//! waiters makes one of them grow. A wait compares the number it knows with the newest one, so nothing that happens
+//! between looking and waiting is lost. The newest numbers come from this process's own commits at once, and from
+//! other processes' through watch.rs.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use oxmq_core::QueueAddress;
+use tokio::sync::watch;
+
+use crate::tx::QueueRow;
+use crate::watch::Signal;
+
+/// A number of a queue together with the queue's own, so that the marks of a queue that was obliterated and made
+/// again go on growing.
+pub(crate) type Mark = u64;
+
+/// The mark of a queue that was never there.
+pub(crate) const NO_MARK: Mark = 0;
+
+fn mark(queue_no: i64, number: u64) -> Mark {
+    (queue_no.cast_unsigned() << 40).wrapping_add(number)
+}
+
+/// The newest marks of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Marks {
+    pub(crate) work: Mark,
+    pub(crate) cancel: Mark,
+    pub(crate) events: Mark,
+}
+
+impl Marks {
+    /// The marks in a queue's row.
+    pub(crate) fn of(row: &QueueRow) -> Self {
+        Self {
+            work: mark(row.no, row.wake_no),
+            cancel: mark(row.no, row.cancel_no),
+            events: mark(row.no, row.event_no),
+        }
+    }
+}
+
+/// What a transaction did to a queue, as far as waiters are concerned.
+#[derive(Debug)]
+pub(crate) struct Rung {
+    queue: QueueAddress,
+    marks: Marks,
+    /// Whether any of the marks is new.
+    news: bool,
+    idle_at: Option<Mark>,
+}
+
+impl Rung {
+    pub(crate) fn of(queue: QueueAddress, row: &QueueRow, before: &QueueRow, idle_at: Option<u64>) -> Self {
+        let marks = Marks::of(row);
+        let news = marks != Marks::of(before);
+        Self { queue, marks, news, idle_at: idle_at.map(|wake_no| mark(row.no, wake_no)) }
+    }
+
+    pub(crate) fn missing(queue: QueueAddress) -> Self {
+        let marks = Marks { work: NO_MARK, cancel: NO_MARK, events: NO_MARK };
+        Self { queue, marks, news: false, idle_at: Some(NO_MARK) }
+    }
+}
+
+/// The waits of this process on one queue.
+#[derive(Debug)]
+pub(crate) struct Bell {
+    pub(crate) work: watch::Sender<Mark>,
+    pub(crate) cancel: watch::Sender<Mark>,
+    pub(crate) events: watch::Sender<Mark>,
+    /// 0, or 1 + the mark at which a take of this process last found nothing more.
+    idle_at: AtomicU64,
+}
+
+impl Bell {
+    fn new() -> Self {
+        Self {
+            work: watch::Sender::new(NO_MARK),
+            cancel: watch::Sender::new(NO_MARK),
+            events: watch::Sender::new(NO_MARK),
+            idle_at: AtomicU64::new(0),
+        }
+    }
+
+    /// The mark at which a take last found nothing more; `None` if none ever did.
+    pub(crate) fn idle_at(&self) -> Option<Mark> {
+        self.idle_at.load(Ordering::Acquire).checked_sub(1)
+    }
+
+    /// Remembers that nothing could be taken at this mark.
+    pub(crate) fn note_idle(&self, mark: Mark) {
+        self.idle_at.fetch_max(mark.saturating_add(1), Ordering::AcqRel);
+    }
+
+    /// Ends the waits for which these marks are news.
+    pub(crate) fn ring(&self, marks: Marks) {
+        for (sender, mark) in
+            [(&self.work, marks.work), (&self.cancel, marks.cancel), (&self.events, marks.events)]
+        {
+            // Only ever upwards: the watcher may have read the row before a commit that was rung before it.
+            sender.send_if_modified(|newest| {
+                let news = mark > *newest;
+                *newest = (*newest).max(mark);
+                news
+            });
+        }
+    }
+}
+
+/// The bells of all queues that this process waits for.
+pub(crate) struct Bells {
+    queues: Mutex<HashMap<QueueAddress, Arc<Bell>>>,
+    /// How many waits there are; without any, the watcher sleeps.
+    waits: AtomicUsize,
+    signal: Signal,
+    closed: watch::Sender<bool>,
+}
+
+impl Bells {
+    pub(crate) fn new() -> Self {
+        Self {
+            queues: Mutex::new(HashMap::new()),
+            waits: AtomicUsize::new(0),
+            signal: Signal::new(),
+            closed: watch::Sender::new(false),
+        }
+    }
+
+    /// The bell of a queue.
+    pub(crate) fn bell(&self, queue: &QueueAddress) -> Arc<Bell> {
+        let mut queues = self.lock();
+        if let Some(bell) = queues.get(queue) {
+            return Arc::clone(bell);
+        }
+        Arc::clone(queues.entry(queue.clone()).or_insert_with(|| Arc::new(Bell::new())))
+    }
+
+    /// All bells, for the watcher.
+    pub(crate) fn all(&self) -> Vec<(QueueAddress, Arc<Bell>)> {
+        self.lock().iter().map(|(queue, bell)| (queue.clone(), Arc::clone(bell))).collect()
+    }
+
+    /// Rings what a commit of this process did; whether other processes have to be told.
+    pub(crate) fn ring(&self, rungs: Vec<Rung>) -> bool {
+        let mut news = false;
+        let mut queues = self.lock();
+        for rung in rungs {
+            news |= rung.news;
+            if let Some(mark) = rung.idle_at {
+                let bell = queues.entry(rung.queue).or_insert_with(|| Arc::new(Bell::new()));
+                bell.note_idle(mark);
+                bell.ring(rung.marks);
+            } else if rung.news
+                && let Some(bell) = queues.get(&rung.queue)
+            {
+                bell.ring(rung.marks);
+            }
+        }
+        news
+    }
+
+    /// Counts a wait for as long as the answer lives: other processes' commits are watched meanwhile.
+    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
+        if self.waits.fetch_add(1, Ordering::SeqCst) == 0 {
+            self.signal.call();
+        }
+        Waiting(Arc::clone(self))
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.waits.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn signal(&self) -> &Signal {
+        &self.signal
+    }
+
+    /// Ends all waits, for good.
+    pub(crate) fn close(&self) {
+        self.closed.send_replace(true);
+        self.signal.call();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        *self.closed.borrow()
+    }
+
+    /// Returns when the store is closed.
+    pub(crate) async fn closing(&self) {
+        // The sender lives as long as `self`.
+        let _ = self.closed.subscribe().wait_for(|closed| *closed).await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<QueueAddress, Arc<Bell>>> {
+        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A wait that goes on.
+pub(crate) struct Waiting(Arc<Bells>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.waits.fetch_sub(1, Ordering::SeqCst);
+    }
+}

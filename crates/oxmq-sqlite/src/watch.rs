@@ -1,0 +1,204 @@
+//! Learning of other processes' commits, while anybody waits.
+//!
+//! Whoever commits something that others may wait for writes a byte to the side file, after the commit. Here a thread
+//! watches that file with inotify, reads the marks of the queues that this process knows, and rings. Watching the
+//! `-wal` file instead would lose wake-ups: it is written before the commit can be seen. A look at
+//! `PRAGMA data_version` twice a second is the net for writers that do not nudge. While nobody waits the thread
+//! sleeps: what happens meanwhile stays in the kernel's queue, as one event.
+//!
+//! Without inotify the thread looks at `data_version` every 10 ms, while anybody waits.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use crate::fault::Sql;
+use crate::tx::QueueRow;
+use crate::wake::{Bells, Marks};
+
+pub(crate) use self::signal::Signal;
+use self::signal::listen;
+use crate::real_time::nap;
+
+/// How often `data_version` is looked at, as the net under the nudges, and in place of them.
+const NET_PERIOD: Duration = Duration::from_millis(500);
+const POLL_PERIOD: Duration = Duration::from_millis(10);
+/// The least time between two looks at the queues. A process that commits in a loop nudges thousands of times a
+/// second; the first of a burst is heard at once, the others together after this.
+const LOOK_GAP: Duration = Duration::from_millis(1);
+
+/// What ended the thread's sleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// Another process, or this one, committed something.
+    Nudge,
+    /// The time was up.
+    Nothing,
+    /// This process: somebody began to wait, or the store closes.
+    Call,
+}
+
+/// Runs until the bells are closed.
+pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Path>) {
+    let nudges = listen(side);
+    if nudges.is_none() {
+        tracing::info!("cannot watch the side file; looking for other processes' writes every 10 ms");
+    }
+    let period = if nudges.is_some() { NET_PERIOD } else { POLL_PERIOD };
+    let mut version = 0;
+    // What was committed before the watch stood is found by the first look.
+    let mut heard = Heard::Nudge;
+    while !bells.is_closed() {
+        match look(bells, connection, heard, &mut version) {
+            Ok(true) => nap(LOOK_GAP),
+            Ok(false) => {}
+            Err(fault) => {
+                tracing::debug!(?fault, "cannot look for other processes' writes");
+                nap(POLL_PERIOD);
+            }
+        }
+        heard = if bells.is_awaited() {
+            bells.signal().sleep(nudges.as_ref(), Some(period))
+        } else {
+            bells.signal().sleep(None, None)
+        };
+    }
+}
+
+/// Reads the marks of all known queues if something may have changed; whether it did.
+fn look(bells: &Bells, connection: &Connection, heard: Heard, version: &mut i64) -> Sql<bool> {
+    let newest: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+    if std::mem::replace(version, newest) == newest && heard != Heard::Nudge {
+        return Ok(false);
+    }
+    for (queue, bell) in bells.all() {
+        if let Some(row) = QueueRow::find(connection, &queue)? {
+            bell.ring(Marks::of(&row));
+        }
+    }
+    Ok(true)
+}
+
+#[cfg(target_os = "linux")]
+mod signal {
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsFd, OwnedFd};
+    use std::path::Path;
+    use std::time::Duration;
+
+    use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+    use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
+
+    use super::Heard;
+
+    /// Wakes the watcher's thread.
+    #[derive(Debug)]
+    pub(crate) struct Signal {
+        /// `None` if the process has no descriptors left; then the thread only polls.
+        called: Option<OwnedFd>,
+    }
+
+    /// The watch on the side file.
+    #[derive(Debug)]
+    pub(crate) struct Nudges(OwnedFd);
+
+    /// Begins to watch.
+    pub(crate) fn listen(side: Option<&Path>) -> Option<Nudges> {
+        let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
+        inotify::add_watch(&watch, side?, WatchFlags::MODIFY).ok()?;
+        Some(Nudges(watch))
+    }
+
+    impl Signal {
+        pub(crate) fn new() -> Self {
+            Self { called: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).ok() }
+        }
+
+        /// Wakes the thread, or keeps it from falling asleep.
+        pub(crate) fn call(&self) {
+            if let Some(called) = &self.called {
+                // Full means that it is called already.
+                let _ = rustix::io::write(called, &1_u64.to_ne_bytes());
+            }
+        }
+
+        /// Sleeps until called or nudged, at most `period`.
+        pub(crate) fn sleep(&self, nudges: Option<&Nudges>, period: Option<Duration>) -> Heard {
+            let Some(called) = &self.called else {
+                crate::real_time::nap(period.unwrap_or(super::POLL_PERIOD).min(super::POLL_PERIOD));
+                return Heard::Nothing;
+            };
+            let mut fds = vec![PollFd::new(called, PollFlags::IN)];
+            if let Some(Nudges(watch)) = nudges {
+                fds.push(PollFd::new(watch, PollFlags::IN));
+            }
+            let timeout = period.and_then(|period| Timespec::try_from(period).ok());
+            // An interrupted sleep is a short one.
+            let _ = poll(&mut fds, timeout.as_ref());
+            let is_nudged = fds.get(1).is_some_and(|fd| !fd.revents().is_empty());
+            if !fds[0].revents().is_empty() {
+                let _ = rustix::io::read(called.as_fd(), &mut [0_u8; 8]);
+            }
+            if is_nudged && let Some(Nudges(watch)) = nudges {
+                let mut buffer = [MaybeUninit::uninit(); 4096];
+                let mut reader = Reader::new(watch, &mut buffer);
+                while reader.next().is_ok() {}
+                return Heard::Nudge;
+            }
+            if fds[0].revents().is_empty() { Heard::Nothing } else { Heard::Call }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod signal {
+    use std::path::Path;
+    use std::sync::{Condvar, Mutex, PoisonError};
+    use std::time::Duration;
+
+    use super::Heard;
+
+    /// Wakes the watcher's thread.
+    #[derive(Debug, Default)]
+    pub(crate) struct Signal {
+        called: Mutex<bool>,
+        changed: Condvar,
+    }
+
+    /// There are none here.
+    #[derive(Debug)]
+    pub(crate) enum Nudges {}
+
+    /// There is nothing to watch.
+    pub(crate) fn listen(_side: Option<&Path>) -> Option<Nudges> {
+        None
+    }
+
+    impl Signal {
+        pub(crate) fn new() -> Self {
+            Self::default()
+        }
+
+        /// Wakes the thread, or keeps it from falling asleep.
+        pub(crate) fn call(&self) {
+            *self.called.lock().unwrap_or_else(PoisonError::into_inner) = true;
+            self.changed.notify_all();
+        }
+
+        /// Sleeps until called, at most `period`.
+        pub(crate) fn sleep(&self, _nudges: Option<&Nudges>, period: Option<Duration>) -> Heard {
+            let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+            if !*called {
+                called = match period {
+                    Some(period) => {
+                        self.changed.wait_timeout(called, period).unwrap_or_else(PoisonError::into_inner).0
+                    }
+                    None => self.changed.wait(called).unwrap_or_else(PoisonError::into_inner),
+                };
+            }
+            if std::mem::take(&mut *called) { Heard::Call } else { Heard::Nothing }
+        }
+    }
+}
