@@ -70,7 +70,14 @@ impl Context {
                 .with("from", self.url_from)
                 .into());
         }
-        let store = oxmq::connect(&self.url).await?;
+        // It may vanish between that look and this call.
+        let must_be_there = missing == Missing::Refuse && file.is_some() && !self.url.contains("mode=");
+        let url = match (must_be_there, self.url.contains('?')) {
+            (false, _) => self.url.clone(),
+            (true, false) => format!("{}?mode=rw", self.url),
+            (true, true) => format!("{}&mode=rw", self.url),
+        };
+        let store = oxmq::connect(&url).await?;
         match &file {
             Some(file) => {
                 note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" });

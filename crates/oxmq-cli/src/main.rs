@@ -11,6 +11,7 @@ mod output;
 mod shape;
 mod values;
 
+use std::io::{self, IsTerminal};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -22,8 +23,10 @@ use crate::context::Context;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Warnings of the library are worth a line; more on request: RUST_LOG=oxmq_core=debug.
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let usual = if cli.common.quiet { "error" } else { "warn" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.with_ansi(io::stderr().is_terminal()).init();
 
     let context = Context::new(cli.common);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {

@@ -23,6 +23,9 @@ macro_rules! note {
 
 pub(crate) use {note, say};
 
+/// Below this width, in columns, tables are not fitted to the terminal.
+const TABLE_WIDTH_MIN: u16 = 80;
+
 /// Where answers go, and in what form.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Output {
@@ -76,7 +79,11 @@ impl Output {
     /// A table for people.
     pub(crate) fn table(self, header: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
         let mut table = Table::new();
-        table.load_style(presets::UTF8_BORDERS_ONLY).set_content_arrangement(ContentArrangement::Dynamic);
+        table.load_style(presets::UTF8_BORDERS_ONLY);
+        // On a narrow terminal a long line is easier to read than a column of single letters.
+        if table.width().is_some_and(|width| width >= TABLE_WIDTH_MIN) {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        }
         table.set_header(header.to_vec());
         table.add_rows(rows);
         self.line(table)

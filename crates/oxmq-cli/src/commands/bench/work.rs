@@ -48,6 +48,8 @@ pub(super) async fn latency(queue: &Queue, mut producer: Command, n: u64) -> Res
     worker.close().await?;
     check(queue, n).await?;
     let times = std::mem::take(&mut *times.lock().unwrap_or_else(PoisonError::into_inner));
+    // The producer sets the pace, so jobs per second say nothing here.
+    found.remove("jobs_per_s");
     found.append(&mut percentiles(times));
     Ok(found)
 }
