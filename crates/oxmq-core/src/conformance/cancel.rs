@@ -154,3 +154,18 @@ pub async fn a_cancelled_job_can_be_retried_by_hand(bench: &Harness) {
     assert_eq!(q.run_one(completed()).await, id);
     assert_eq!(q.job(&id).await.job.failed_reason, None);
 }
+
+pub async fn the_first_request_stands(bench: &Harness) {
+    let q = bench.queue();
+    q.announce(worker("w", None), ms(60_000)).await;
+    q.add(draft()).await;
+    let job = q.take_as("w:1", 1).await.remove(0);
+    for reason in ["first", "second"] {
+        assert_eq!(
+            q.cancel(&"1".into(), reason).await.unwrap(),
+            CancelAnswer::Requested { worker: "w".into() }
+        );
+    }
+    let told = q.finish(&job, completed()).await.unwrap_err();
+    assert_eq!((told.kind(), told.message()), (ErrorKind::CancelRequested, "first"));
+}

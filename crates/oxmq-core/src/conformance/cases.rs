@@ -78,6 +78,7 @@ macro_rules! conformance_cases {
                 requests_that_came_before_the_wait_are_found
                 requests_for_others_are_not_told
                 a_request_is_not_told_after_the_attempt
+                the_first_request_stands
                 a_cancelled_job_can_be_retried_by_hand
             }
             clean {
@@ -238,6 +239,7 @@ macro_rules! conformance_cases {
             remove {
                 a_job_is_removed_from_any_state
                 a_job_under_a_lease_stays
+                a_lease_that_ran_out_protects_no_more
                 a_running_job_without_a_lease_is_removed
                 a_job_that_is_not_there_is_not_found
                 the_log_goes_too

@@ -73,3 +73,12 @@ pub async fn its_neighbours_keep_their_places(bench: &Harness) {
     q.remove(&"1".into()).await;
     assert_eq!(q.list(JobState::Waiting).await, "2 4 5");
 }
+
+pub async fn a_lease_that_ran_out_protects_no_more(bench: &Harness) {
+    let q = bench.queue();
+    q.add(draft()).await;
+    let job = q.take_one().await;
+    q.advance(super::harness::LEASE + ms(1)).await;
+    removed(&q, "1", "active").await;
+    refused(q.finish(&job, completed()).await, ErrorKind::NotFound);
+}

@@ -113,7 +113,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// - Completed, Failed: `attempts_made` grows by one; the result or reason is stored; the retention is
     ///   applied to the finished jobs of that kind: first those that are too old, at most its `limit`, then all but the newest `count`. With count 0 the
     ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
-    /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed.
+    /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed. One whose time is past
+    ///   is delayed all the same, and promoted by the next take.
     /// - Postponed, Returned: no attempt is spent.
     /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
     ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
@@ -191,6 +192,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   [woken](Store::cancellations), and the answer is [`CancelAnswer::Requested`]. The request dies with the attempt.
     /// - Active, and held by anybody else: [`CancelAnswer::Unreachable`], with the holder's name as far as it is known.
     /// - Finished already: [`CancelAnswer::Finished`]; nothing changes.
+    /// - The first request stands: a second one is answered alike, and its reason is dropped. A job that is cancelled
+    ///   before it starts is kept, whatever its retention, until it is removed by hand.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound).
@@ -229,8 +232,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`NotFound`](crate::ErrorKind::NotFound); delay: [`WrongState`](crate::ErrorKind::WrongState).
     fn reschedule<'a>(&'a self, queue: &'a QueueAddress, request: RescheduleRequest) -> Answer<'a, ()>;
 
-    /// Removes a job and all that belongs to it, in any state but one: a job under a lease stays
-    /// ([`RemoveAnswer::Locked`]). Event `removed` with prev the state it was in (`wait` for waiting, as BullMQ writes it).
+    /// Removes a job and all that belongs to it, in any state but one: a job under a lease that has
+    /// not run out stays ([`RemoveAnswer::Locked`]). Event `removed` with prev the state it was in (`wait` for waiting, as BullMQ writes it).
     fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer>;
 
     /// Pauses the queue: nothing is taken until it is resumed. Running jobs go on. Event `paused`, each time.

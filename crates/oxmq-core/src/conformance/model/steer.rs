@@ -31,7 +31,8 @@ impl Model {
             let entry = queue.entry("cancel", &id)?;
             return Ok(match answer {
                 Some(worker) => {
-                    entry.cancel = Some(reason);
+                    // The first request stands: its reason may be known to the worker already.
+                    entry.cancel.get_or_insert(reason);
                     CancelAnswer::Requested { worker }
                 }
                 None => CancelAnswer::Unreachable { worker: entry.job.processed_by.clone() },
