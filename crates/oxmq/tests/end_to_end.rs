@@ -2,6 +2,7 @@
 //! are fractions of a second.
 #![cfg(feature = "sqlite")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
+#![allow(clippy::items_after_statements, reason = "a handler stands where it is used")]
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};

@@ -18,9 +18,9 @@ pub(super) const URGENT: u32 = 1;
 /// How many are in a hurry.
 const URGENT_COUNT: u32 = 3;
 /// How late the reminder is.
-pub(super) const REMINDER_DELAY: Duration = Duration::from_secs(5);
+pub(super) const REMINDER_DELAY: Duration = Duration::from_secs(12);
 /// How long the greylisted mail waits before it is tried again; then twice that.
-const GREY_BACKOFF: Duration = Duration::from_millis(600);
+const GREY_BACKOFF: Duration = Duration::from_millis(1_500);
 /// The own ids of the two mails that are not about a thumbnail.
 pub(super) const REMINDER: &str = "reminder";
 pub(super) const GREY: &str = "greylisted";
