@@ -2,7 +2,8 @@
 
 use std::env;
 use std::path::{Path, PathBuf, absolute};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::Result;
 use oxmq::{Error, ErrorKind, Queue, Store};
@@ -18,7 +19,12 @@ pub(crate) struct Context {
     url: String,
     /// Where the URL comes from, for messages.
     url_from: &'static str,
+    /// What was opened, to be closed before the program ends.
+    opened: Mutex<Vec<Arc<dyn Store>>>,
 }
+
+/// How long the program waits at its end for a store to be closed.
+const CLOSE_WAIT: Duration = Duration::from_secs(5);
 
 /// Whether a verb may make the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,12 +46,22 @@ impl Context {
             .or_else(|| from("REDIS_URL"))
             .unwrap_or_else(|| ("sqlite:oxmq.db".into(), "the default"));
         let out = Output { json: common.json, quiet: common.quiet };
-        Self { out, prefix: common.prefix, url, url_from }
+        Self { out, prefix: common.prefix, url, url_from, opened: Mutex::default() }
     }
 
     /// The URL of the store, as other processes of ours are to be given it.
     pub(crate) fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Closes what was opened: what it acknowledged is brought to the disk before the program ends.
+    pub(crate) async fn close(&self) {
+        let opened = std::mem::take(&mut *self.opened.lock().unwrap_or_else(PoisonError::into_inner));
+        for store in opened {
+            if !matches!(tokio::time::timeout(CLOSE_WAIT, store.close()).await, Ok(Ok(()))) {
+                tracing::warn!(store = store.describe(), "the store could not be closed in time");
+            }
+        }
     }
 
     /// Opens the store, and says on stderr which one it is.
@@ -78,6 +94,7 @@ impl Context {
             (true, true) => format!("{}&mode=rw", self.url),
         };
         let store = oxmq::connect(&url).await?;
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
         match &file {
             Some(file) => {
                 note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" });

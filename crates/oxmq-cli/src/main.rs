@@ -33,7 +33,11 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return context.out.error(&error.into()),
     };
-    let result = runtime.block_on(commands::run(cli.verb, &context));
+    let result = runtime.block_on(async {
+        let result = commands::run(cli.verb, &context).await;
+        context.close().await;
+        result
+    });
     // Whatever still runs is nobody's business any more.
     runtime.shutdown_background();
     match result {

@@ -403,7 +403,7 @@ enum WireBackoff {
     Full {
         #[serde(rename = "type")]
         curve: String,
-        #[serde(default)]
+        #[serde(default, serialize_with = "as_whole")]
         delay: f64,
         #[serde(default, skip_serializing_if = "is_zero")]
         jitter: f64,
@@ -413,6 +413,23 @@ enum WireBackoff {
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
 fn is_zero(value: &f64) -> bool {
     *value == 0.0
+}
+
+/// Writes `1000`, as JavaScript does, and not `1000.0`.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's signature")]
+fn as_whole<S: serde::Serializer>(value: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    match whole(*value) {
+        Some(whole) => serializer.serialize_i64(whole),
+        None => serializer.serialize_f64(*value),
+    }
+}
+
+#[allow(clippy::ref_option, reason = "serde's signature")]
+fn as_whole_if_any<S: serde::Serializer>(value: &Option<f64>, serializer: S) -> Result<S::Ok, S::Error> {
+    match value {
+        Some(value) => as_whole(value, serializer),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl WireBackoff {
@@ -451,9 +468,9 @@ enum WireRetention {
     Flag(bool),
     Count(f64),
     Full {
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
         count: Option<f64>,
-        #[serde(skip_serializing_if = "Option::is_none")]
+        #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
         age: Option<f64>,
         #[serde(skip_serializing_if = "Option::is_none")]
         limit: Option<u32>,
@@ -508,6 +525,7 @@ mod tests {
         assert_eq!(options.ttl, Some(Duration::from_millis(30)));
         let back = JobOptions::parse(options.to_json().as_str()).unwrap();
         assert_eq!(back, options);
+        assert!(!options.to_json().as_str().contains(".0"), "whole numbers are written as such: {}", options.to_json());
         assert_eq!(back.other["big"].as_str(), "12345678901234567890");
         assert_eq!(back.other_oxmq["later"].as_str(), "1");
     }

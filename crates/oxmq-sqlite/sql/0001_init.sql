@@ -60,8 +60,8 @@ CREATE TABLE oxmq_jobs (
     rank         INTEGER NOT NULL,
     ord          INTEGER NOT NULL,
     priority     INTEGER NOT NULL DEFAULT 0 CHECK (priority >= 0),
-    -- Bits: 1 lifo, 2 somebody asked to cancel it (oxmq_cancels), 4 has a row in oxmq_results, 8 has log lines,
-    -- 16 has a deferred failure. They spare a look into tables where nearly no job has a row.
+    -- Bits: 1 lifo, 2 somebody asked to cancel it (oxmq_cancels), 4 has a row in oxmq_results, 8 has log lines.
+    -- They spare a look into tables where nearly no job has a row.
     flags        INTEGER NOT NULL DEFAULT 0,
     delay        INTEGER NOT NULL DEFAULT 0,
     timestamp    INTEGER NOT NULL,
@@ -69,8 +69,6 @@ CREATE TABLE oxmq_jobs (
     finished_on  INTEGER,
     -- When retention by age removes it.
     expire_at    INTEGER,
-    -- Until when it must have been started for the first time.
-    ttl_at       INTEGER,
     -- Takes, tries that ended, deaths of the worker.
     ats          INTEGER NOT NULL DEFAULT 0,
     atm          INTEGER NOT NULL DEFAULT 0,
@@ -89,7 +87,6 @@ CREATE TABLE oxmq_jobs (
 CREATE INDEX oxmq_jobs_place ON oxmq_jobs (queue, state, rank, ord);
 CREATE UNIQUE INDEX oxmq_jobs_custom ON oxmq_jobs (queue, custom_id) WHERE custom_id IS NOT NULL;
 CREATE INDEX oxmq_jobs_expire ON oxmq_jobs (queue, expire_at) WHERE expire_at IS NOT NULL;
-CREATE INDEX oxmq_jobs_ttl ON oxmq_jobs (queue, ttl_at) WHERE ttl_at IS NOT NULL;
 
 CREATE TABLE oxmq_payloads (
     seq  INTEGER PRIMARY KEY,

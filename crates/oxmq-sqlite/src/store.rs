@@ -23,7 +23,9 @@ use crate::wake::{Marks, NO_MARK};
 
 /// The embedded store: one SQLite file (or memory), several processes.
 ///
-/// Dropping it finishes what was begun and closes the file; [`Store::close`] waits for that.
+/// Dropping it finishes what was begun and closes the file; [`Store::close`] waits for that. A program should close it
+/// before it ends: what was committed in the last half second is brought to the disk then, and is otherwise left to
+/// the system, which takes its time (a matter of power cuts only).
 pub struct SqliteStore {
     pub(crate) engine: Arc<Engine>,
 }
