@@ -525,7 +525,11 @@ mod tests {
         assert_eq!(options.ttl, Some(Duration::from_millis(30)));
         let back = JobOptions::parse(options.to_json().as_str()).unwrap();
         assert_eq!(back, options);
-        assert!(!options.to_json().as_str().contains(".0"), "whole numbers are written as such: {}", options.to_json());
+        assert!(
+            !options.to_json().as_str().contains(".0"),
+            "whole numbers are written as such: {}",
+            options.to_json()
+        );
         assert_eq!(back.other["big"].as_str(), "12345678901234567890");
         assert_eq!(back.other_oxmq["later"].as_str(), "1");
     }

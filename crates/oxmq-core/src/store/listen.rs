@@ -9,7 +9,7 @@ use crate::events::{EventCursor, StoredEvent};
 pub struct EventsRequest {
     /// From where.
     pub after: EventCursor,
-    /// The most to give, at least 1.
+    /// The most to give, at least 1; one call gives at most 10,000.
     pub limit: usize,
     /// How long to wait for the first, in real time; zero does not wait.
     pub timeout: Duration,

@@ -14,7 +14,7 @@ use crate::store::WorkerInfo;
 /// A demand for jobs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TakeRequest {
-    /// The most jobs to give; 0 gives none (but promotes what is due).
+    /// The most jobs to give, at most [`GROUP_JOBS_MAX`](super::GROUP_JOBS_MAX); 0 gives none (but promotes what is due).
     pub limit: usize,
     /// Whose they will be. A worker that wants to be reached by [`Store::cancel`](crate::Store::cancel) uses its id, `:`, and anything.
     pub token: Token,

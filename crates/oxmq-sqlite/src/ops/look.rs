@@ -186,6 +186,9 @@ fn parse_event_id(id: &EventId) -> Option<(i64, i64)> {
     Some((queue.parse().ok()?, number.parse().ok()?))
 }
 
+/// The most events that one call reads.
+const EVENTS_PER_CALL_MAX: usize = 10_000;
+
 /// Up to `limit` events after a cursor.
 pub(crate) fn events(
     conn: &Connection,
@@ -195,6 +198,7 @@ pub(crate) fn events(
 ) -> Sql<EventsPage> {
     let (queue, last) =
         QueueRow::find(conn, address)?.map_or((0, 0), |row| (row.no, row.event_no.cast_signed()));
+    let limit = limit.clamp(1, EVENTS_PER_CALL_MAX);
     let here = |number| EventCursor::After(event_id(queue, number));
     let mut page = EventsPage { events: Vec::new(), cursor: after.clone(), trimmed: false };
     let from = match after {

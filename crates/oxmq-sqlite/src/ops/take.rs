@@ -1,6 +1,6 @@
 //! `take`: promote what is due, then give what is first in line.
 
-use oxmq_core::store::{Idle, PROMOTE_PER_TAKE_MAX, TakeRequest, Taken};
+use oxmq_core::store::{GROUP_JOBS_MAX, Idle, PROMOTE_PER_TAKE_MAX, TakeRequest, Taken};
 use oxmq_core::{Event, EventKind, JobState, Lease, LeasedJob, QueueAddress, Timestamp, millis};
 use rusqlite::{OptionalExtension, params};
 
@@ -18,9 +18,10 @@ pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeReques
         return Ok(Taken { jobs: Vec::new(), idle });
     };
     promote_due(queue, request.now, PROMOTE_PER_TAKE_MAX)?;
+    let limit = request.limit.min(GROUP_JOBS_MAX);
     let mut taken = Taken::default();
     taken.idle = loop {
-        let open = request.limit.saturating_sub(taken.jobs.len());
+        let open = limit.saturating_sub(taken.jobs.len());
         if open == 0 {
             break None;
         }

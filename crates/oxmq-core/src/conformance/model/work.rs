@@ -152,7 +152,7 @@ impl Queue {
         }
 
         let mut taken = Taken::default();
-        while taken.jobs.len() < request.limit {
+        while taken.jobs.len() < request.limit.min(GROUP_JOBS_MAX) {
             let full = request.rate_limit.and_then(|limit| self.window_is_full(limit, now));
             if let Some(until) = self.is_limited(now).or(full) {
                 taken.idle = Some(Idle::RateLimited { until });
