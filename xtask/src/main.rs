@@ -13,7 +13,7 @@ cargo xtask <task>
 
   check         formatting, lints and docs with warnings denied, tidy, generated parts of the papers
   test          installs what the tests need, then runs every test (campaigns in their small form)
-  test --all    the same with the campaigns in their full form (200 kills, 2,000 random histories)
+  test --all    the same with the campaigns in their full form (200 kills, 500 random histories)
   docs          writes the generated parts of ARCHITECTURE.md
   tidy          file names, sizes and marks that must not be committed
 ";
@@ -61,7 +61,7 @@ fn test(all: bool) -> Result<()> {
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
     if all {
         for command in [&mut tests, &mut doc_tests] {
-            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "2000");
+            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500");
         }
     }
     run(tests)?;

@@ -1,5 +1,35 @@
 //! oxmq: background jobs. Your app adds a job, a separate worker process does it.
 //!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use oxmq::{Backoff, HandlerError, JobContext, Queue, Worker};
+//! use serde_json::{Value, json};
+//!
+//! // One process adds:
+//! async fn produce() -> oxmq::Result<()> {
+//!     let store = oxmq::connect("sqlite:jobs.db").await?;
+//!     let queue = Queue::new(&store, "pictures")?;
+//!     let backoff = Backoff::exponential(Duration::from_secs(1));
+//!     let job = queue.add_named("resize", &json!({ "file": "cat.jpg" })).attempts(5).backoff(backoff).await?;
+//!     println!("job {} is {}", job.id, job.state);
+//!     store.close().await
+//! }
+//!
+//! // Another one works:
+//! async fn resize(job: Value, context: JobContext) -> Result<String, HandlerError> {
+//!     context.progress(&50).await?;
+//!     Ok(format!("resized {}", job["file"]))
+//! }
+//!
+//! async fn work() -> oxmq::Result<()> {
+//!     let store = oxmq::connect("sqlite:jobs.db").await?;
+//!     Worker::builder(&store, "pictures").concurrency(4).handle_any(resize).run().await
+//! }
+//! ```
+//!
+//! Start at [`Queue`] to add, look and steer, at [`Worker`] to work, and at [`store`] to write a store.
+//!
 //! This is the only crate that users name. It re-exports [`oxmq_core`] and adds [`connect`], which opens a store by
 //! its URL:
 //!
