@@ -132,7 +132,7 @@ impl Engine {
         let started = std::thread::Builder::new().name("oxmq-watch".to_owned()).spawn(move || {
             let _running = running;
             let side = options.path().map(|path| beside(path, SIDE_SUFFIX));
-            match open(&options, Role::Reader, now() + options.call_deadline) {
+            match open(&options, Role::Watcher, now() + options.call_deadline) {
                 Ok(connection) => crate::watch::run(&bells, &connection, side.as_deref()),
                 Err(fault) => tracing::warn!(?fault, "cannot watch for other processes' writes"),
             }
