@@ -56,7 +56,8 @@ impl Engine {
         let writer_upkeep = Arc::clone(&upkeep);
         engine
             .spawn("oxmq-writer", move || {
-                let (connection, side, file) = open_writer(&options, deadline)?;
+                let (mut connection, side, file) = open_writer(&options, deadline)?;
+                writer_upkeep.follow(&mut connection)?;
                 let thread = WriterThread { inbox, connection, side, file, bells, upkeep: writer_upkeep };
                 Ok(move || thread.run())
             })
