@@ -54,14 +54,16 @@ pub(crate) enum Role {
     Writer,
     /// Queries.
     Reader,
-    /// Checkpoints, and looking for other processes' writes.
+    /// Looking for other processes' writes.
+    Watcher,
+    /// Checkpoints.
     Upkeep,
 }
 
-/// The page cache of the writing connection; readers have a fourth, upkeep none to speak of.
+/// The page cache of the writing connection; readers have a fourth, the others none to speak of.
 const WRITER_CACHE_KIB: i64 = 64 * 1024;
 const READER_CACHE_KIB: i64 = 16 * 1024;
-const UPKEEP_CACHE_KIB: i64 = 1024;
+const SMALL_CACHE_KIB: i64 = 1024;
 /// How much of the file is read through the memory map.
 const MMAP_BYTES: i64 = 256 * 1024 * 1024;
 /// More than there are statements in the crate.
@@ -94,7 +96,7 @@ pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
 
 /// Opens a connection and sets it up. Waits for locks of other processes until `deadline`.
 pub(crate) fn open(options: &Options, role: Role, deadline: Instant) -> Sql<Connection> {
-    let writable = role != Role::Reader && !options.read_only;
+    let writable = matches!(role, Role::Writer | Role::Upkeep) && !options.read_only;
     let flags = if writable { OpenFlags::SQLITE_OPEN_READ_WRITE } else { OpenFlags::SQLITE_OPEN_READ_ONLY }
         // Each connection stays on its thread, so SQLite's own mutexes are not needed.
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -121,16 +123,22 @@ fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool
     let cache = match role {
         Role::Writer => WRITER_CACHE_KIB,
         Role::Reader => READER_CACHE_KIB,
-        Role::Upkeep => UPKEEP_CACHE_KIB,
+        Role::Watcher | Role::Upkeep => SMALL_CACHE_KIB,
     };
     pragma("cache_size", &-cache)?;
     pragma("temp_store", &"MEMORY")?;
     // Integrity is held by transactions and CHECKs; foreign keys would cost a look-up per row.
     pragma("foreign_keys", &"OFF")?;
+    // Or SQLite plans by the values that are bound, and prepares each statement with a `LIMIT ?` anew whenever a value
+    // is bound to it: that was a seventh of the CPU of a take.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if matches!(options.place, Place::Memory) {
         return Ok(());
     }
-    pragma("mmap_size", &MMAP_BYTES)?;
+    // SQLite drops the whole map whenever another connection has committed, which is what the watcher looks for.
+    if role != Role::Watcher {
+        pragma("mmap_size", &MMAP_BYTES)?;
+    }
     if !writable {
         return Ok(());
     }

@@ -56,7 +56,8 @@ impl Engine {
         let writer_upkeep = Arc::clone(&upkeep);
         engine
             .spawn("oxmq-writer", move || {
-                let (connection, side, file) = open_writer(&options, deadline)?;
+                let (mut connection, side, file) = open_writer(&options, deadline)?;
+                writer_upkeep.follow(&mut connection)?;
                 let thread = WriterThread { inbox, connection, side, file, bells, upkeep: writer_upkeep };
                 Ok(move || thread.run())
             })
@@ -132,7 +133,7 @@ impl Engine {
         let started = std::thread::Builder::new().name("oxmq-watch".to_owned()).spawn(move || {
             let _running = running;
             let side = options.path().map(|path| beside(path, SIDE_SUFFIX));
-            match open(&options, Role::Reader, now() + options.call_deadline) {
+            match open(&options, Role::Watcher, now() + options.call_deadline) {
                 Ok(connection) => crate::watch::run(&bells, &connection, side.as_deref()),
                 Err(fault) => tracing::warn!(?fault, "cannot watch for other processes' writes"),
             }

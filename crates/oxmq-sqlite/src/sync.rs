@@ -6,11 +6,12 @@
 //! anyway, no difference stands out of the noise.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::hooks::Wal;
 
 use crate::connection::{Durability, Options, Place, beside};
 use crate::fault::{Sql, SqlFault};
@@ -20,11 +21,16 @@ use crate::fault::{Sql, SqlFault};
 const SYNC_PERIOD: Duration = Duration::from_millis(500);
 /// The log is copied back into the file from this size on.
 const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
-/// From this size on the writer itself empties the log: under a load without pause the copying is never done, and
-/// the log would grow without bound.
+/// From this size on the writer itself finishes the copying and begins the log anew: under a load without pause it is
+/// never done otherwise, and the log would grow without bound. The file keeps its length, because to write where the
+/// file system has room already costs half as much.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// How often the writer looks at the size of the log.
-const LOOK_EVERY_COMMITS: u32 = 64;
+/// Room that is given back to the file system, after somebody read for long and so kept the log from beginning anew.
+const WAL_FILE_BYTES_MAX: i64 = 128 * 1024 * 1024;
+/// How often the writer tries to begin the log anew.
+const TRY_EVERY_COMMITS: u32 = 64;
+/// A page of SQLite's usual size, and its header in the log.
+const FRAME_BYTES: u64 = 4_096 + 24;
 
 /// What the writer and the upkeep thread tell each other.
 pub(crate) struct Upkeep {
@@ -32,6 +38,8 @@ pub(crate) struct Upkeep {
     wal: Option<PathBuf>,
     durability: Durability,
     dirty: AtomicBool,
+    /// The frames in use of the log; its file may be longer.
+    frames: AtomicU64,
     commits: AtomicU32,
     closed: Mutex<bool>,
     changed: Condvar,
@@ -46,10 +54,24 @@ impl Upkeep {
             },
             durability: options.durability,
             dirty: AtomicBool::new(false),
+            frames: AtomicU64::new(0),
             commits: AtomicU32::new(0),
             closed: Mutex::new(false),
             changed: Condvar::new(),
         }
+    }
+
+    /// Counts the frames that the writer's connection commits.
+    pub(crate) fn follow(self: &Arc<Self>, writer: &mut Connection) -> Sql<()> {
+        if self.wal.is_some() {
+            let upkeep = Arc::clone(self);
+            writer.wal_hook(Some(move |_: &mut Wal, frames| {
+                upkeep.frames.store(u64::try_from(frames).unwrap_or(0), Ordering::Relaxed);
+                Ok(())
+            }))?;
+            writer.pragma_update(None, "journal_size_limit", WAL_FILE_BYTES_MAX)?;
+        }
+        Ok(())
     }
 
     /// The writer has committed.
@@ -61,17 +83,13 @@ impl Upkeep {
         }
     }
 
-    /// Empties the log if it has become too large; called by the writer between two transactions.
+    /// Begins the log anew if it has become too large; called by the writer between two transactions.
     pub(crate) fn relieve(&self, connection: &Connection) {
-        if self.wal.is_none()
-            || !self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY_COMMITS)
-        {
-            return;
-        }
         if self.wal_bytes() > WAL_BYTES_MAX
-            && let Err(fault) = checkpoint(connection, "TRUNCATE")
+            && self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_EVERY_COMMITS)
+            && let Err(fault) = checkpoint(connection, "RESTART")
         {
-            tracing::warn!(?fault, "cannot empty the write-ahead log");
+            tracing::warn!(?fault, "cannot begin the write-ahead log anew");
         }
     }
 
@@ -125,8 +143,9 @@ impl Upkeep {
         Ok(())
     }
 
+    /// How much of the log was in use after the last commit of this process.
     fn wal_bytes(&self) -> u64 {
-        self.wal.as_ref().and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |metadata| metadata.len())
+        self.frames.load(Ordering::Relaxed) * FRAME_BYTES
     }
 }
 

@@ -106,10 +106,12 @@ impl Exchange {
                 break;
             }
             self.open_in_time();
-            if let Some(call) = self.compose(control, yielded) {
+            // Without handlers that run there is nobody to let into the call.
+            let full = yielded || self.jobs.is_empty();
+            if let Some(call) = self.compose(control, full) {
                 self.send(call);
                 yielded = false;
-            } else if !yielded && self.has_something_to_send(control) {
+            } else if !full && self.has_something_to_send(control) {
                 // Let handlers that are about to end get into this call.
                 tokio::task::yield_now().await;
                 yielded = true;
@@ -169,8 +171,8 @@ impl Exchange {
     }
 
     /// The next call, if there is one to be made now.
-    fn compose(&mut self, control: Control, yielded: bool) -> Option<Call> {
-        if !yielded || !self.has_something_to_send(control) {
+    fn compose(&mut self, control: Control, full: bool) -> Option<Call> {
+        if !full || !self.has_something_to_send(control) {
             return None;
         }
         let endings_count = self.endings();
