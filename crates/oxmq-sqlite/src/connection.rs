@@ -111,9 +111,6 @@ pub(crate) fn open(options: &Options, role: Role, deadline: Instant) -> Sql<Conn
     // SQLite's own waiting sleeps up to 100 ms at a time and is unfair; see lock.rs.
     connection.busy_timeout(Duration::ZERO)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_CACHED);
-    // Without it SQLite looks at bound values (of a LIMIT, for one) when it plans, and therefore compiles a cached
-    // statement anew each time such a value is bound.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     retry_busy(deadline, || set_up(&connection, options, role, writable))?;
     Ok(connection)
 }
