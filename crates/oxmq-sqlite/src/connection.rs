@@ -14,6 +14,7 @@ use rusqlite::{Connection, OpenFlags};
 
 use crate::fault::{Sql, SqlFault};
 use crate::lock::{is_busy, retry_busy};
+use crate::sync::WAL_FILE_BYTES_MAX;
 
 /// What an acknowledged write survives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -154,6 +155,7 @@ fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool
     )?;
     // Checkpoints are made by upkeep, outside of anybody's commit; see sync.rs.
     pragma("wal_autocheckpoint", &0)?;
+    pragma("journal_size_limit", &WAL_FILE_BYTES_MAX)?;
     Ok(())
 }
 

@@ -56,8 +56,7 @@ impl Engine {
         let writer_upkeep = Arc::clone(&upkeep);
         engine
             .spawn("oxmq-writer", move || {
-                let (mut connection, side, file) = open_writer(&options, deadline)?;
-                writer_upkeep.follow(&mut connection)?;
+                let (connection, side, file) = open_writer(&options, deadline)?;
                 let thread = WriterThread { inbox, connection, side, file, bells, upkeep: writer_upkeep };
                 Ok(move || thread.run())
             })

@@ -7,11 +7,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
-use rusqlite::hooks::Wal;
 
 use crate::connection::{Durability, Options, Place, beside};
 use crate::fault::{Sql, SqlFault};
@@ -26,7 +25,7 @@ const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 /// file system has room already costs half as much.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Room that is given back to the file system, after somebody read for long and so kept the log from beginning anew.
-const WAL_FILE_BYTES_MAX: i64 = 128 * 1024 * 1024;
+pub(crate) const WAL_FILE_BYTES_MAX: i64 = 128 * 1024 * 1024;
 /// How often the writer tries to begin the log anew.
 const TRY_EVERY_COMMITS: u32 = 64;
 /// A page of SQLite's usual size, and its header in the log.
@@ -38,7 +37,7 @@ pub(crate) struct Upkeep {
     wal: Option<PathBuf>,
     durability: Durability,
     dirty: AtomicBool,
-    /// The frames in use of the log; its file may be longer.
+    /// The frames in use of the log when it was last copied; its file may be longer.
     frames: AtomicU64,
     commits: AtomicU32,
     closed: Mutex<bool>,
@@ -61,19 +60,6 @@ impl Upkeep {
         }
     }
 
-    /// Counts the frames that the writer's connection commits.
-    pub(crate) fn follow(self: &Arc<Self>, writer: &mut Connection) -> Sql<()> {
-        if self.wal.is_some() {
-            let upkeep = Arc::clone(self);
-            writer.wal_hook(Some(move |_: &mut Wal, frames| {
-                upkeep.frames.store(u64::try_from(frames).unwrap_or(0), Ordering::Relaxed);
-                Ok(())
-            }))?;
-            writer.pragma_update(None, "journal_size_limit", WAL_FILE_BYTES_MAX)?;
-        }
-        Ok(())
-    }
-
     /// The writer has committed.
     pub(crate) fn committed(&self) {
         if self.wal.is_some() && !self.dirty.swap(true, Ordering::AcqRel) {
@@ -85,11 +71,15 @@ impl Upkeep {
 
     /// Begins the log anew if it has become too large; called by the writer between two transactions.
     pub(crate) fn relieve(&self, connection: &Connection) {
-        if self.wal_bytes() > WAL_BYTES_MAX
+        if self.frames.load(Ordering::Relaxed) * FRAME_BYTES > WAL_BYTES_MAX
             && self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_EVERY_COMMITS)
-            && let Err(fault) = checkpoint(connection, "RESTART")
         {
-            tracing::warn!(?fault, "cannot begin the write-ahead log anew");
+            match checkpoint(connection, "RESTART") {
+                // Somebody reads from the log still.
+                Ok((true, _)) => {}
+                Ok((false, _)) => self.frames.store(0, Ordering::Relaxed),
+                Err(fault) => tracing::warn!(?fault, "cannot begin the write-ahead log anew"),
+            }
         }
     }
 
@@ -136,21 +126,24 @@ impl Upkeep {
                 Err(error) => return Err(SqlFault::Io(error.to_string())),
             }
         }
-        if self.wal_bytes() > CHECKPOINT_BYTES {
+        if self.wal_file_bytes() > CHECKPOINT_BYTES {
             // Waits for nobody and holds up nobody; copies what it can.
-            checkpoint(connection, "PASSIVE")?;
+            let (_, frames) = checkpoint(connection, "PASSIVE")?;
+            self.frames.store(frames, Ordering::Relaxed);
         }
         Ok(())
     }
 
-    /// How much of the log was in use after the last commit of this process.
-    fn wal_bytes(&self) -> u64 {
-        self.frames.load(Ordering::Relaxed) * FRAME_BYTES
+    fn wal_file_bytes(&self) -> u64 {
+        self.wal.as_ref().and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |metadata| metadata.len())
     }
 }
 
-fn checkpoint(connection: &Connection, mode: &str) -> Sql<()> {
-    let busy: bool = connection.query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| row.get(0))?;
-    tracing::trace!(mode, busy, "checkpoint");
-    Ok(())
+/// Copies the log back into the file; whether somebody was in the way, and how many frames of the log are in use.
+fn checkpoint(connection: &Connection, mode: &str) -> Sql<(bool, u64)> {
+    let (busy, frames): (bool, i64) =
+        connection
+            .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    tracing::trace!(mode, busy, frames, "checkpoint");
+    Ok((busy, u64::try_from(frames).unwrap_or(0)))
 }

@@ -15,7 +15,8 @@ use oxmq_core::store::{
     AddGroup, AddRequest, Finish, FinishRequest, Idle, JobsRequest, TakeRequest, Taken, WaitRequest, Woken,
 };
 use oxmq_core::{
-    Clock, Ending, JobId, JobOptions, JobState, JsonText, NewJob, Order, QueueAddress, Retention, Store, Token,
+    Clock, Ending, JobId, JobOptions, JobState, JsonText, NewJob, Order, QueueAddress, Retention, Store,
+    Token,
 };
 use oxmq_sqlite::SqliteStore;
 use tempfile::TempDir;

@@ -15,6 +15,9 @@ use crate::tx::{QueueTx, Tx};
 /// The most jobs that one finish removes for their age, unless its retention says otherwise.
 const AGED_PER_FINISH: u32 = 1_000;
 
+/// The most jobs that one finish removes because there are too many; the next one goes on.
+const SURPLUS_PER_FINISH: u64 = 1_000;
+
 pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRequest) -> Sql<Finished> {
     let mut answers = Vec::with_capacity(request.finished.len());
     let mut last_is_final = false;
@@ -212,7 +215,7 @@ impl Call {
             place::delete_all(
                 queue,
                 place::select_jobs!("WHERE queue = ?1 AND state = ?2 AND rank = 0 ORDER BY ord LIMIT ?3"),
-                params![no, stored, i64::try_from(over).unwrap_or(i64::MAX)],
+                params![no, stored, over.min(SURPLUS_PER_FINISH).cast_signed()],
             )?;
         }
         Ok(())
