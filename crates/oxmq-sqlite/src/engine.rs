@@ -151,6 +151,28 @@ impl Engine {
     pub(crate) async fn close(&self) {
         self.shut();
         self.threads.closed().await;
+        if self.options.path().is_none() || self.options.read_only {
+            return;
+        }
+        // The last connection to be closed brings the log back into the file. Those of the threads were closed at the
+        // same time, each in the way of the others, so one more has to be the last. If it cannot be opened, the log
+        // stays, which is as good.
+        let (options, deadline) = (self.options.clone(), now() + self.options.call_deadline);
+        let last = self.spawn("oxmq-close", move || {
+            let connection = open(&options, Role::Upkeep, deadline)?;
+            Ok(move || {
+                // A connection knows that there is a log once it has read.
+                if let Err(error) =
+                    connection.prepare("SELECT 1 FROM sqlite_schema").and_then(|mut read| read.exists([]))
+                {
+                    tracing::debug!(%error, "the last look at the file failed");
+                }
+            })
+        });
+        if let Err(fault) = last.await {
+            tracing::debug!(?fault, "the write-ahead log is left for the next who opens the file");
+        }
+        self.threads.closed().await;
     }
 
     fn shut(&self) {

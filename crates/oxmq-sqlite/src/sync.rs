@@ -6,7 +6,7 @@
 //! anyway, no difference stands out of the noise.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ const CHECKPOINT_BYTES: u64 = 4 * 1024 * 1024;
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Room that is given back to the file system, after somebody read for long and so kept the log from beginning anew.
 pub(crate) const WAL_FILE_BYTES_MAX: i64 = 128 * 1024 * 1024;
-/// How often the writer tries to begin the log anew.
-const TRY_EVERY_COMMITS: u32 = 64;
+/// How often the writer looks how much of the log is in use.
+const LOOK_EVERY_COMMITS: u32 = 64;
 /// A page of SQLite's usual size, and its header in the log.
 const FRAME_BYTES: u64 = 4_096 + 24;
 
@@ -37,8 +37,6 @@ pub(crate) struct Upkeep {
     wal: Option<PathBuf>,
     durability: Durability,
     dirty: AtomicBool,
-    /// The frames in use of the log when it was last copied; its file may be longer.
-    frames: AtomicU64,
     commits: AtomicU32,
     closed: Mutex<bool>,
     changed: Condvar,
@@ -53,7 +51,6 @@ impl Upkeep {
             },
             durability: options.durability,
             dirty: AtomicBool::new(false),
-            frames: AtomicU64::new(0),
             commits: AtomicU32::new(0),
             closed: Mutex::new(false),
             changed: Condvar::new(),
@@ -71,15 +68,16 @@ impl Upkeep {
 
     /// Begins the log anew if it has become too large; called by the writer between two transactions.
     pub(crate) fn relieve(&self, connection: &Connection) {
-        if self.frames.load(Ordering::Relaxed) * FRAME_BYTES > WAL_BYTES_MAX
-            && self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(TRY_EVERY_COMMITS)
+        if self.wal.is_none()
+            || !self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY_COMMITS)
         {
-            match checkpoint(connection, "RESTART") {
-                // Somebody reads from the log still.
-                Ok((true, _)) => {}
-                Ok((false, _)) => self.frames.store(0, Ordering::Relaxed),
-                Err(fault) => tracing::warn!(?fault, "cannot begin the write-ahead log anew"),
-            }
+            return;
+        }
+        let relieved = log_bytes(connection).and_then(|bytes| {
+            if bytes > WAL_BYTES_MAX { checkpoint(connection, "RESTART").map(drop) } else { Ok(()) }
+        });
+        if let Err(fault) = relieved {
+            tracing::warn!(?fault, "cannot begin the write-ahead log anew");
         }
     }
 
@@ -126,24 +124,24 @@ impl Upkeep {
                 Err(error) => return Err(SqlFault::Io(error.to_string())),
             }
         }
-        if self.wal_file_bytes() > CHECKPOINT_BYTES {
+        if log_bytes(connection)? > CHECKPOINT_BYTES {
             // Waits for nobody and holds up nobody; copies what it can.
-            let (_, frames) = checkpoint(connection, "PASSIVE")?;
-            self.frames.store(frames, Ordering::Relaxed);
+            checkpoint(connection, "PASSIVE")?;
         }
         Ok(())
     }
-
-    fn wal_file_bytes(&self) -> u64 {
-        self.wal.as_ref().and_then(|wal| std::fs::metadata(wal).ok()).map_or(0, |metadata| metadata.len())
-    }
 }
 
-/// Copies the log back into the file; whether somebody was in the way, and how many frames of the log are in use.
-fn checkpoint(connection: &Connection, mode: &str) -> Sql<(bool, u64)> {
+/// How much of the log is in use; its file may be longer.
+fn log_bytes(connection: &Connection) -> Sql<u64> {
+    Ok(checkpoint(connection, "NOOP")? * FRAME_BYTES)
+}
+
+/// Copies the log back into the file, or with `NOOP` nothing; how many frames of the log are in use.
+fn checkpoint(connection: &Connection, mode: &str) -> Sql<u64> {
     let (busy, frames): (bool, i64) =
         connection
             .query_row(&format!("PRAGMA wal_checkpoint({mode})"), [], |row| Ok((row.get(0)?, row.get(1)?)))?;
     tracing::trace!(mode, busy, frames, "checkpoint");
-    Ok((busy, u64::try_from(frames).unwrap_or(0)))
+    Ok(u64::try_from(frames).unwrap_or(0))
 }

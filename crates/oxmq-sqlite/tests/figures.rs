@@ -2,7 +2,7 @@
 //!
 //! `cargo test --release -p oxmq-sqlite --test figures -- --ignored --nocapture --test-threads 1`
 
-#![allow(clippy::unwrap_used, reason = "a test panics when something is wrong")]
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "figures are printed, and a test panics")]
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -72,6 +72,7 @@ async fn cycle(store: &SqliteStore, finished: &mut Vec<Finish>) -> bool {
     !finished.is_empty()
 }
 
+#[allow(clippy::cast_precision_loss, reason = "counts of some millions")]
 fn print(what: &str, jobs: usize, took: Duration, mut times: Vec<Duration>) {
     times.sort_unstable();
     let at = |permille: usize| times[(times.len() * permille / 1000).min(times.len() - 1)];

@@ -59,8 +59,8 @@ fn demand(limit: usize, token: &str) -> TakeRequest {
 }
 
 /// Completes what was taken and takes again.
-async fn exchange(store: &SqliteStore, taken: Taken, limit: usize, token: &str) -> Taken {
-    let finished = taken.jobs.into_iter().map(|job| Finish {
+async fn exchange(store: &SqliteStore, last: Taken, limit: usize, token: &str) -> Taken {
+    let finished = last.jobs.into_iter().map(|job| Finish {
         lease: job.lease,
         ending: Ending::Completed { return_value: JsonText::null(), keep: Retention::ALL },
         heeds_cancel: false,
@@ -108,18 +108,18 @@ async fn other_process() {
         }
         "work" => {
             let token = format!("{}:0", std::process::id());
-            let mut taken = store.take(&queue(), demand(7, &token)).await.unwrap();
+            let mut given = store.take(&queue(), demand(7, &token)).await.unwrap();
             loop {
-                for job in &taken.jobs {
+                for job in &given.jobs {
                     tell(job.job.id.as_str());
                 }
-                if taken.jobs.is_empty() {
+                if given.jobs.is_empty() {
                     let request = WaitRequest { worker: None, timeout: Duration::from_millis(1_500) };
                     if store.wait(&queue(), request).await.unwrap() == Woken::TimedOut {
                         break;
                     }
                 }
-                taken = exchange(&store, taken, 7, &token).await;
+                given = exchange(&store, given, 7, &token).await;
             }
             store.close().await.unwrap();
         }
@@ -128,7 +128,7 @@ async fn other_process() {
                 .map(|_| {
                     let store = store.clone();
                     tokio::spawn(async move {
-                        loop {
+                        while store.describe().starts_with("sqlite:") {
                             for id in add(&store, 3).await {
                                 tell(id.as_str());
                             }
@@ -136,8 +136,9 @@ async fn other_process() {
                     })
                 })
                 .collect();
+            // They end when the process is killed.
             for adder in adders {
-                adder.await.unwrap();
+                let () = adder.await.unwrap();
             }
         }
         other => panic!("{other}"),
