@@ -8,7 +8,7 @@ fn the_demo_accounts_for_every_job() {
     let ran = bench.run(&["demo", "--dir", "show", "--pictures", "5"]);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
     for words in
-        [">>> SIGKILL to", "is started again", "Every job ended as it should", "oxmq jobs thumbnails"]
+        [">>> SIGKILL to", "is started again", "Every job ended as it should", "oxmq jobs thumbnails --state completed"]
     {
         assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
     }

@@ -97,12 +97,18 @@ pub(super) async fn report(
             say!(screen.out, "  job {} is {} {reason}", view.job.id, view.state)?;
         }
     }
+    // As it was built, because a newcomer has not installed it.
+    let program = super::super::this_program()?;
+    let program = std::env::current_dir()
+        .ok()
+        .and_then(|here| program.strip_prefix(here).map(|short| short.display().to_string()).ok())
+        .unwrap_or_else(|| program.display().to_string());
     let shown = format!("--store {}", thumbnails.store().describe());
     for command in [
-        format!("oxmq jobs {THUMBNAILS} --state completed {shown}"),
-        format!("oxmq job {THUMBNAILS} {} {shown}", Plan::PANORAMA),
-        format!("oxmq job {MAILS} {GREY} {shown}"),
-        format!("oxmq watch {MAILS} --from start {shown}"),
+        format!("{program} jobs {THUMBNAILS} --state completed {shown}"),
+        format!("{program} job {THUMBNAILS} {} {shown}", Plan::PANORAMA),
+        format!("{program} job {MAILS} {GREY} {shown}"),
+        format!("{program} watch {MAILS} --from start {shown}"),
     ] {
         say!(screen.out, "  {command}")?;
     }
