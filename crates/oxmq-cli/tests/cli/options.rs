@@ -53,9 +53,9 @@ fn every_flag_becomes_an_option_by_bullmqs_name() {
     ]);
     let job = bench.job("own");
     let expected = json!({
-        "attempts": 5, "backoff": { "type": "exponential", "delay": 2000.0, "jitter": 0.5 }, "delay": 3_600_000,
+        "attempts": 5, "backoff": { "type": "exponential", "delay": 2000, "jitter": 0.5 }, "delay": 3_600_000,
         "jobId": "own", "keepLogs": 3, "oxmq": { "timeout": 30000, "ttl": 300_000 }, "priority": 7,
-        "removeOnComplete": { "count": 10.0, "age": 3600.0 }, "removeOnFail": true, "sizeLimit": 1000,
+        "removeOnComplete": { "count": 10, "age": 3600 }, "removeOnFail": true, "sizeLimit": 1000,
         "stackTraceLimit": 2,
     });
     assert_eq!(job["opts"], expected);
