@@ -7,9 +7,12 @@ fn the_demo_accounts_for_every_job() {
     let bench = Bench::new();
     let ran = bench.run(&["demo", "--dir", "show", "--pictures", "5"]);
     assert_eq!(ran.code, 0, "{}\n{}", ran.stdout, ran.stderr);
-    for words in
-        [">>> SIGKILL to", "is started again", "Every job ended as it should", "oxmq jobs thumbnails --state completed"]
-    {
+    for words in [
+        ">>> SIGKILL to",
+        "is started again",
+        "Every job ended as it should",
+        "oxmq jobs thumbnails --state completed",
+    ] {
         assert!(ran.stdout.contains(words), "{words}: {}", ran.stdout);
     }
     assert!(!ran.stdout.contains("WRONG"), "{}", ran.stdout);
