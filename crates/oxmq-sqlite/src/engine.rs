@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use crate::connection::{FileId, Options, Role, beside, open};
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
-use crate::lock::SideFile;
+use crate::lock::{SideFile, retry_busy};
 use crate::migrate::{SCHEMA_VERSION, check, migrate};
 use crate::readers::{self, READER_THREADS, ReadOp, Readers, WAITING_READS_MAX};
 use crate::real_time::now;
@@ -225,7 +225,7 @@ fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
         _ => None,
     };
     if options.read_only {
-        if check(&connection)? != SCHEMA_VERSION {
+        if retry_busy(deadline, || check(&connection))? != SCHEMA_VERSION {
             return Err(SqlFault::ReadOnly("its tables are missing or of an older version".to_owned()));
         }
     } else {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::fault::{Sql, SqlFault};
-use crate::lock::{SideFile, begin};
+use crate::lock::{SideFile, begin, retry_busy};
 
 /// Every step, in order; number `n` brings the schema from `n - 1` to `n`. Never changed once released.
 const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_init.sql")];
@@ -18,7 +18,8 @@ pub(crate) const SCHEMA_VERSION: i64 = MIGRATIONS.len() as i64;
 /// write lock.
 pub(crate) fn migrate(connection: &Connection, side: Option<&SideFile>, deadline: Instant) -> Sql<()> {
     // Without the lock first: nearly every open finds nothing to do and should not wait for writers.
-    while check(connection)? < SCHEMA_VERSION {
+    // (Somebody who closes the file as the last one, or repairs it as the first, may be in the way for a moment.)
+    while retry_busy(deadline, || check(connection))? < SCHEMA_VERSION {
         begin(connection, side, deadline)?;
         let done = step(connection);
         connection.execute_batch(if done.is_ok() { "COMMIT" } else { "ROLLBACK" }).map_err(SqlFault::from)?;
