@@ -34,8 +34,7 @@ pub(crate) fn timestamp(text: &str) -> Result<Timestamp, String> {
     if let Ok(ms) = text.parse() {
         return Ok(Timestamp::from_millis(ms));
     }
-    rfc3339(text)
-        .map(Timestamp::from_millis)
+    Timestamp::from_rfc3339(text)
         .ok_or_else(|| "give a time such as 2026-01-31T12:00:00Z or 2026-01-31T12:00:00+01:00, or milliseconds since 1970".into())
 }
 
@@ -88,76 +87,9 @@ pub(crate) fn retention(text: &str) -> Result<Retention, String> {
     Ok(keep)
 }
 
-fn rfc3339(text: &str) -> Option<i64> {
-    let (date, rest) = text.split_at_checked(10)?;
-    let mut parts = date.split('-').map(digits);
-    let (year, month, day) = (parts.next()??, parts.next()??, parts.next()??);
-    let rest = rest.strip_prefix(['T', 't', ' '])?;
-    let (time, rest) = rest.split_at_checked(8)?;
-    let mut parts = time.split(':').map(digits);
-    let (hour, minute, second) = (parts.next()??, parts.next()??, parts.next()??);
-    let (ms, zone) = match rest.strip_prefix('.') {
-        None => (0, rest),
-        Some(fraction) => {
-            let end = fraction.find(|sign: char| !sign.is_ascii_digit()).unwrap_or(fraction.len());
-            let (fraction, zone) = fraction.split_at(end);
-            let ms = digits(&format!("{fraction:0<3}")[..3]).filter(|_| !fraction.is_empty())?;
-            (ms, zone)
-        }
-    };
-    let offset_minutes = match zone.split_at_checked(1)? {
-        ("Z" | "z", "") => 0,
-        (sign @ ("+" | "-"), zone) => {
-            let (hours, minutes) = zone.split_once(':')?;
-            let (hours, minutes) = (digits(hours)?, digits(minutes)?);
-            let offset = hours * 60 + minutes;
-            (hours < 24 && minutes < 60).then_some(if sign == "-" { -offset } else { offset })?
-        }
-        _ => return None,
-    };
-    let fits = (1..=12).contains(&month) && hour < 24 && minute < 60 && second <= 60;
-    if !fits || !(1..=days_in(year, month)).contains(&day) {
-        return None;
-    }
-    let minutes = (days_from_civil(year, month, day) * 24 + hour) * 60 + minute - offset_minutes;
-    Some((minutes * 60 + second) * 1_000 + ms)
-}
-
-fn digits(text: &str) -> Option<i64> {
-    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Days since 1970-01-01. Years are counted from March on, so that the leap day is the last day of one.
-fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
 /// A time as `2026-01-31 12:00:00.123Z`.
 pub(crate) fn show_time(time: Timestamp) -> String {
-    let ms = time.as_millis();
-    let (days, ms) = (ms.div_euclid(86_400_000), ms.rem_euclid(86_400_000));
-    let days = days + 719_468;
-    let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+    time.to_rfc3339().replacen('T', " ", 1)
 }
 
 /// A duration in few signs: `350 ms`, `2.4 s`, `3 min`, `5 h`, `2 d`.

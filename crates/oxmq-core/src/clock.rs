@@ -35,6 +35,17 @@ impl Timestamp {
         self.0
     }
 
+    /// Reads RFC 3339: `2026-01-31T12:00:00Z`, `2026-01-31 12:00:00.5+01:00`; fractions of a millisecond are dropped.
+    pub fn from_rfc3339(text: &str) -> Option<Self> {
+        text.parse().ok().map(|time: jiff::Timestamp| Self(time.as_millisecond()))
+    }
+
+    /// Writes RFC 3339 in UTC: `2026-01-31T12:00:00.000Z`; a time beyond the year 9999 as its milliseconds.
+    pub fn to_rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| self.0.to_string(), |time| format!("{time:.3}"))
+    }
+
     /// The time that is `duration` before this one.
     #[must_use]
     pub fn minus(self, duration: Duration) -> Self {

@@ -224,24 +224,7 @@ pub(crate) fn refusal_before_start(job: &Job, options: &JobOptions, now: Timesta
     let ttl = options.ttl?;
     let due = job.timestamp + options.delay.unwrap_or_default();
     let late = job.attempts_started <= 1 && now > due + ttl;
-    late.then(|| format!("expired: not started within {} ms of {}", ttl.as_millis(), utc(due)))
-}
-
-/// The time as `2026-01-31T12:00:00.000Z`.
-fn utc(time: Timestamp) -> String {
-    let (days, ms) = (time.as_millis().div_euclid(86_400_000), time.as_millis().rem_euclid(86_400_000));
-    // Days since 1970 to a date of the Gregorian calendar, counting years from March (Hinnant's civil_from_days).
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (ms / 3_600_000, ms / 60_000 % 60, ms / 1_000 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{:03}Z", ms % 1_000)
+    late.then(|| format!("expired: not started within {} ms of {}", ttl.as_millis(), due.to_rfc3339()))
 }
 
 #[cfg(test)]
