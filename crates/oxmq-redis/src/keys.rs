@@ -1,0 +1,108 @@
+//! Every Redis key of a queue, in the one order that all scripts share. `lua/shared/keys.lua` is its twin.
+
+use std::fmt::Write as _;
+
+use oxmq_core::QueueAddress;
+
+/// The suffixes of a queue's own keys that every script declares, in order. Those with a leading `*` are ours:
+/// `P::oxmq:Q:what`.
+pub(crate) const FIXED: [&str; 21] = [
+    "meta",
+    "id",
+    "wait",
+    "paused",
+    "active",
+    "prioritized",
+    "pc",
+    "delayed",
+    "completed",
+    "failed",
+    "waiting-children",
+    "marker",
+    "events",
+    "stalled",
+    "stalled-check",
+    "limiter",
+    "*leases",
+    "*cancels",
+    "*expiry",
+    "*workers",
+    "*limited",
+];
+
+/// The names of a queue's keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Keys {
+    prefix: String,
+    queue: String,
+}
+
+impl Keys {
+    /// The keys of `address`. On a cluster a prefix without braces gets them, so that all queues under it share a
+    /// slot, unless the queue's name has braces of its own.
+    pub(crate) fn new(address: &QueueAddress, cluster: bool) -> Self {
+        let prefix = address.prefix();
+        let queue = address.name().to_owned();
+        let prefix = if cluster && !has_tag(prefix) && !has_tag(&queue) {
+            format!("{{{prefix}}}")
+        } else {
+            prefix.to_owned()
+        };
+        Self { prefix, queue }
+    }
+
+    /// `P:Q:suffix`
+    pub(crate) fn key(&self, suffix: &str) -> String {
+        format!("{}:{}:{suffix}", self.prefix, self.queue)
+    }
+
+    /// `P::oxmq:Q:what`
+    pub(crate) fn own(&self, what: &str) -> String {
+        format!("{}::oxmq:{}:{what}", self.prefix, self.queue)
+    }
+
+    /// Appends all fixed keys to a command, in order.
+    pub(crate) fn write(&self, command: &mut redis::Cmd) {
+        let mut key = String::with_capacity(self.prefix.len() + self.queue.len() + 24);
+        for suffix in FIXED {
+            key.clear();
+            // Writing to a String cannot fail.
+            let _ = match suffix.strip_prefix('*') {
+                Some(what) => write!(key, "{}::oxmq:{}:{what}", self.prefix, self.queue),
+                None => write!(key, "{}:{}:{suffix}", self.prefix, self.queue),
+            };
+            command.arg(key.as_str());
+        }
+    }
+
+    /// The prefix as it stands in keys.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// The queue's name.
+    pub(crate) fn queue(&self) -> &str {
+        &self.queue
+    }
+}
+
+/// Whether a text has a hash tag as Redis reads it: something between the first `{` and the next `}`.
+fn has_tag(text: &str) -> bool {
+    text.split_once('{').and_then(|(_, rest)| rest.find('}')).is_some_and(|at| at > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cluster_puts_the_queues_of_a_prefix_into_one_slot() {
+        let keys = |prefix: &str, name: &str| {
+            Keys::new(&QueueAddress::with_prefix(prefix, name).unwrap_or_else(|_| unreachable!()), true).key("id")
+        };
+        assert_eq!(keys("bull", "a"), "{bull}:a:id");
+        assert_eq!(keys("{bull}", "a"), "{bull}:a:id");
+        assert_eq!(keys("bull", "{a}"), "bull:{a}:id");
+        assert_eq!(keys("b{}", "a"), "{b{}}:a:id");
+    }
+}

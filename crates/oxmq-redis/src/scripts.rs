@@ -1,0 +1,55 @@
+//! Every script as a typed constant, put together at compile time.
+
+use std::sync::LazyLock;
+
+/// A Lua script.
+pub(crate) struct Script {
+    /// Its file in `lua/`, without `.lua`.
+    pub(crate) name: &'static str,
+    source: &'static str,
+    sha: LazyLock<String>,
+}
+
+impl std::fmt::Debug for Script {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Script {
+    /// Its text.
+    pub(crate) fn source(&self) -> &'static str {
+        self.source
+    }
+
+    /// The name that the server knows it by.
+    pub(crate) fn sha(&self) -> &str {
+        &self.sha
+    }
+}
+
+/// `NAME = "file" with fragment, ..;` A fragment must come before those that use it.
+macro_rules! scripts {
+    ($($name:ident = $file:literal $(, $fragment:literal)*;)*) => {
+        $(
+            #[doc = concat!("`lua/", $file, ".lua`")]
+            pub(crate) static $name: Script = Script {
+                name: $file,
+                source: concat!(
+                    include_str!("../lua/shared/keys.lua"),
+                    $(include_str!(concat!("../lua/shared/", $fragment, ".lua")),)*
+                    include_str!(concat!("../lua/", $file, ".lua")),
+                ),
+                sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
+            };
+        )*
+
+        /// All of them.
+        #[cfg(test)]
+        pub(crate) static ALL: &[&Script] = &[$(&$name),*];
+    };
+}
+
+scripts! {
+    ADD = "add";
+}
