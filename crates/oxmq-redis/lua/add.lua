@@ -1,1 +1,82 @@
--- add
+--[[ add: creates jobs, in order.
+  KEYS     the queue's key list (shared/keys.lua)
+  ARGV[1]  how many jobs
+  ARGV[2..] eight per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo
+  RETURNS  three per job: id, 'created' | 'existing', state (false if it is in none)
+  ERRORS   none
+  MOVES    (none) -> waiting, prioritized, delayed
+  EVENTS   added, then waiting or delayed; duplicated
+  COST     O(K log N), K = jobs; a job whose id exists is looked for in the lists ]]
+local count = tonumber(ARGV[1])
+local number = redis.call('INCRBY', q.id, count) - count
+local kept = events_kept(q)
+local heads, tails, scored, due = {}, {}, {}, false
+local answer = {}
+local created = {}
+for i = 0, count - 1 do
+  local a = 2 + i * 8
+  number = number + 1
+  local id = ARGV[a]
+  local exists = false
+  if id == '' then
+    id = string.format('%.0f', number)
+  else
+    exists = created[id] or redis.call('EXISTS', q.base .. id) == 1
+  end
+  local n = #answer
+  answer[n + 1] = id
+  if exists then
+    redis.call('XADD', q.events, 'MAXLEN', '~', kept, '*', 'event', 'duplicated', 'jobId', id)
+    answer[n + 2] = 'existing'
+    answer[n + 3] = created[id] or state_of(q, id)
+  else
+    local delay, priority = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
+    redis.call('HSET', q.base .. id, 'name', ARGV[a + 1], 'data', ARGV[a + 2], 'opts', ARGV[a + 3],
+      'timestamp', ARGV[a + 4], 'delay', ARGV[a + 5], 'priority', ARGV[a + 6])
+    redis.call('XADD', q.events, '*', 'event', 'added', 'jobId', id, 'name', ARGV[a + 1])
+    local state
+    if delay > 0 then
+      state = 'delayed'
+      local at = tonumber(ARGV[a + 4]) + delay
+      redis.call('ZADD', q.delayed, delayed_score(q, at), id)
+      redis.call('XADD', q.events, 'MAXLEN', '~', kept, '*', 'event', 'delayed', 'jobId', id,
+        'delay', string.format('%.0f', at))
+      due = true
+    else
+      if priority > 0 then
+        state = 'prioritized'
+        scored[#scored + 1] = priority
+        scored[#scored + 1] = id
+      else
+        state = 'waiting'
+        local ends = ARGV[a + 7] == '1' and tails or heads
+        ends[#ends + 1] = id
+      end
+      redis.call('XADD', q.events, 'MAXLEN', '~', kept, '*', 'event', 'waiting', 'jobId', id)
+    end
+    if ARGV[a] ~= '' then
+      created[id] = state
+    end
+    answer[n + 2] = 'created'
+    answer[n + 3] = state
+  end
+end
+if #heads > 0 then call_many('LPUSH', q.wait, heads) end
+if #tails > 0 then call_many('RPUSH', q.wait, tails) end
+if #scored > 0 then
+  local many = #scored / 2
+  local n = redis.call('INCRBY', q.pc, many) - many
+  for i = 1, #scored, 2 do
+    n = n + 1
+    scored[i] = scored[i] * 4294967296 + n % 4294967296
+  end
+  call_many('ZADD', q.prioritized, scored)
+end
+if #heads + #tails + #scored > 0 then
+  read_settings(q)
+  wake(q)
+end
+if due then
+  mark_next_due(q)
+end
+return answer

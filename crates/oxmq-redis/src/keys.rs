@@ -41,13 +41,8 @@ impl Keys {
     /// The keys of `address`. On a cluster a prefix without braces gets them, so that all queues under it share a
     /// slot, unless the queue's name has braces of its own.
     pub(crate) fn new(address: &QueueAddress, cluster: bool) -> Self {
-        let prefix = address.prefix();
         let queue = address.name().to_owned();
-        let prefix = if cluster && !has_tag(prefix) && !has_tag(&queue) {
-            format!("{{{prefix}}}")
-        } else {
-            prefix.to_owned()
-        };
+        let prefix = prefix_in_keys(address.prefix(), cluster && !has_tag(&queue));
         Self { prefix, queue }
     }
 
@@ -83,6 +78,20 @@ impl Keys {
     /// The queue's name.
     pub(crate) fn queue(&self) -> &str {
         &self.queue
+    }
+}
+
+/// A prefix as it stands in keys: with braces, if they are needed.
+pub(crate) fn prefix_in_keys(prefix: &str, cluster: bool) -> String {
+    if cluster && !has_tag(prefix) { format!("{{{prefix}}}") } else { prefix.to_owned() }
+}
+
+/// A prefix as users name it: without the braces that [`prefix_in_keys`] adds.
+pub(crate) fn prefix_of_keys(prefix: &str, cluster: bool) -> String {
+    let bare = prefix.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    match bare {
+        Some(bare) if cluster && !bare.is_empty() && !has_tag(bare) => bare.to_owned(),
+        _ => prefix.to_owned(),
     }
 }
 

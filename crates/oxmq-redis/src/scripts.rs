@@ -51,5 +51,29 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADD = "add";
+    ADD = "add", "queue", "job", "place";
+    TAKE = "take", "queue", "job", "place", "take";
+    FINISH = "finish", "queue", "job", "place", "take", "retention";
+    EXTEND = "extend", "job";
+    RECOVER = "recover", "queue", "job";
+    NOTE = "note", "queue";
+    ANNOUNCE = "announce", "queue";
+    CANCEL = "cancel", "queue", "job";
+    PROMOTE = "promote", "queue", "job", "place";
+    RETRY = "retry", "queue", "job", "place";
+    RESCHEDULE = "reschedule", "queue", "job", "place";
+    REMOVE = "remove", "queue", "job";
+    PAUSE = "pause", "queue";
+    RESUME = "resume", "queue", "job";
+    LIMIT = "limit", "queue";
+    DRAIN = "drain", "job";
+    CLEAN = "clean", "queue", "job";
+    OBLITERATE = "obliterate", "queue", "job";
+    SWEEP = "sweep", "job";
+    JOB = "job", "job", "view";
+    JOBS = "jobs", "job", "view";
+    COUNTS = "counts", "queue";
+    CANCELLATIONS = "cancellations", "job";
+    EVENTS = "events";
+    PUBLISH = "publish", "queue";
 }

@@ -164,6 +164,21 @@ impl Hub {
         Ok(())
     }
 
+    /// Whether the keys are spread over several servers.
+    pub(crate) fn is_cluster(&self) -> bool {
+        false
+    }
+
+    /// What the server is, without secrets.
+    pub(crate) fn describe(&self) -> String {
+        format!("redis://{}", self.client.get_connection_info().addr())
+    }
+
+    /// A key on each server, to send a command to all of them.
+    pub(crate) async fn nodes(&self) -> Result<Vec<String>> {
+        Ok(vec![String::new()])
+    }
+
     /// Closes all connections.
     pub(crate) async fn close(&self) {
         *self.commands.lock().await = None;

@@ -1,0 +1,71 @@
+-- What belongs to one job, and where jobs stand.
+
+-- The fields of a job as the client reads them (twin: src/wire/job.rs).
+local JOB_FIELDS = {
+  'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'ats', 'atm', 'stc', 'processedOn', 'finishedOn',
+  'pb', 'defa', 'failedReason', 'stacktrace', 'returnvalue', 'progress', 'attemptsMade',
+}
+
+-- Calls a command with many values after its first arguments, in slices, so that no call has too many.
+local function call_many(command, key, values)
+  for from = 1, #values, 1000 do
+    redis.call(command, key, unpack(values, from, math.min(from + 999, #values)))
+  end
+end
+
+-- Removes all that belongs to jobs, but not their places in lists.
+local function delete_jobs(q, ids)
+  for from = 1, #ids, 100 do
+    local keys = {}
+    for i = from, math.min(from + 99, #ids) do
+      local key = q.base .. ids[i]
+      local n = #keys
+      keys[n + 1], keys[n + 2], keys[n + 3] = key, key .. ':logs', key .. ':dependencies'
+      keys[n + 4], keys[n + 5], keys[n + 6] = key .. ':processed', key .. ':failed', key .. ':unsuccessful'
+    end
+    redis.call('UNLINK', unpack(keys))
+  end
+end
+
+-- The state of a job whose hash exists, by BullMQ's names ('wait', 'paused', ..); false if it is in none.
+local function state_of(q, id)
+  if redis.call('ZSCORE', q.completed, id) then return 'completed' end
+  if redis.call('ZSCORE', q.failed, id) then return 'failed' end
+  if redis.call('ZSCORE', q.delayed, id) then return 'delayed' end
+  if redis.call('ZSCORE', q.prioritized, id) then return 'prioritized' end
+  if redis.call('LPOS', q.active, id) then return 'active' end
+  if redis.call('LPOS', q.wait, id) then return 'wait' end
+  if redis.call('LPOS', q.paused, id) then return 'paused' end
+  if redis.call('ZSCORE', q.waiting_children, id) then return 'waiting-children' end
+  return false
+end
+
+-- Takes a job out of the list of its state.
+local function leave(q, id, state)
+  if state == 'active' then
+    redis.call('LREM', q.active, -1, id)
+  elseif state == 'wait' then
+    redis.call('LREM', q.wait, -1, id)
+  elseif state == 'paused' then
+    redis.call('LREM', q.paused, -1, id)
+  elseif state == 'waiting-children' then
+    redis.call('ZREM', q.waiting_children, id)
+  elseif state then
+    redis.call('ZREM', q[state], id)
+  end
+end
+
+-- Who holds an active job: the token of its lock, else that of our own lease if the lock has expired; false if
+-- nobody does. The second value is when our own lease ends, in ms.
+local function holder_of(q, id)
+  local lock = redis.call('GET', q.base .. id .. ':lock')
+  local lease = redis.call('HGET', q.leases, id)
+  local ends, token = nil, nil
+  if lease then
+    ends, token = string.match(lease, '^(%-?%d+) (.*)$')
+  end
+  if lock then
+    return lock, token == lock and tonumber(ends) or nil
+  end
+  return token or false, tonumber(ends)
+end

@@ -1,0 +1,146 @@
+-- Taking jobs. Needs shared/queue, shared/job, shared/place.
+
+--[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil.
+  Returns {jobs, why, at}: per job its id and then its fields; why is false when `limit` jobs are given, else 'empty'
+  (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
+local function take(q, request)
+  local now = request.now
+  read_settings(q)
+  promote_due(q, now)
+  local jobs, taken, why, at = {}, {}, false, false
+  local max = q.max or request.max
+  local window = request.window or q.duration
+  local held = 0
+  local limiter = redis.call('GET', q.limiter)
+  local used = limiter and tonumber(limiter) or 0
+  local counted = 0
+  if limiter and (used >= BY_HAND or (max and used >= max)) then
+    local ttl = redis.call('PTTL', q.limiter)
+    if ttl > 0 then
+      why, at = 'limited', limited_until(q, now, ttl)
+    elseif ttl == 0 then
+      redis.call('DEL', q.limiter)
+      used = 0
+    else
+      -- Without an end it limits nothing.
+      max = nil
+    end
+  end
+  if not window then
+    max = nil
+  end
+  if request.limit > 0 and not why then
+    if q.is_paused then
+      why = 'paused'
+    elseif is_full(q) then
+      why = 'full'
+    end
+  end
+  if request.limit == 0 then
+    why = false
+    at = false
+  end
+  local free = request.limit
+  local full_after
+  if q.concurrency then
+    local left = q.concurrency - redis.call('LLEN', q.active)
+    if left < free then
+      free = math.max(left, 0)
+      full_after = true
+    end
+  end
+  local locks = {}
+  while not why and #taken < free do
+    local room = free - #taken
+    if max then
+      room = math.min(room, max - used - counted)
+      if room <= 0 then
+        break
+      end
+    end
+    local ids = {}
+    local popped = redis.call('RPOP', q.wait, room) or {}
+    for _, id in ipairs(popped) do
+      -- A marker of very old versions, no job.
+      if string.sub(id, 1, 2) ~= '0:' then
+        ids[#ids + 1] = id
+      end
+    end
+    if #popped == 0 then
+      local first = redis.call('ZPOPMIN', q.prioritized, room)
+      for i = 1, #first, 2 do
+        ids[#ids + 1] = first[i]
+      end
+      if #first == 0 then
+        redis.call('DEL', q.pc)
+        why = 'empty'
+      end
+    end
+    if #ids > 0 then
+      call_many('LPUSH', q.active, ids)
+      for _, id in ipairs(ids) do
+        local key = q.base .. id
+        local job = redis.call('HMGET', key, unpack(JOB_FIELDS))
+        local started = (tonumber(job[7]) or 0) + 1
+        job[7], job[10] = tostring(started), request.now_text
+        if request.worker ~= '' then
+          job[12] = request.worker
+          redis.call('HSET', key, 'processedOn', request.now_text, 'ats', started, 'pb', request.worker)
+        else
+          redis.call('HSET', key, 'processedOn', request.now_text, 'ats', started)
+        end
+        if max and not job[13] then
+          counted = counted + 1
+        end
+        if request.token ~= '0' then
+          redis.call('SET', key .. ':lock', request.token, 'PX', request.lease_ms)
+        end
+        redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
+        table.insert(job, 1, id)
+        jobs[#jobs + 1] = job
+        taken[#taken + 1] = id
+      end
+    end
+  end
+  if counted > 0 and redis.call('INCRBY', q.limiter, counted) == counted then
+    local ms = math.max(math.floor(math.abs(window)), 1)
+    redis.call('PEXPIRE', q.limiter, ms)
+    redis.call('SET', q.limited, string.format('%.0f', now + ms), 'PX', ms)
+  end
+  if #taken > 0 then
+    if request.token ~= '0' then
+      local lease = string.format('%.0f', now + request.lease_ms) .. ' ' .. request.token
+      local leases = {}
+      for _, id in ipairs(taken) do
+        leases[#leases + 1] = id
+        leases[#leases + 1] = lease
+      end
+      call_many('HSET', q.leases, leases)
+      redis.call('PEXPIRE', q.leases, 86400000 + request.lease_ms)
+    else
+      call_many('HDEL', q.leases, taken)
+    end
+    redis.call('ZADD', q.marker, 0, '0')
+  end
+  if not why and #taken < request.limit then
+    if full_after and #taken == free then
+      why = 'full'
+    else
+      local ttl = redis.call('PTTL', q.limiter)
+      why, at = 'limited', limited_until(q, now, math.max(ttl, 0))
+    end
+  end
+  if why == 'empty' then
+    at = next_due(q)
+  end
+  return { jobs, why, at and (type(at) == 'number' and string.format('%.0f', at) or at) }
+end
+
+-- Reads a demand from ARGV, beginning at `a`; seven values.
+local function read_demand(a)
+  return {
+    now = tonumber(ARGV[a]), now_text = ARGV[a], limit = tonumber(ARGV[a + 1]), token = ARGV[a + 2],
+    lease_ms = tonumber(ARGV[a + 3]), worker = ARGV[a + 4], max = tonumber(ARGV[a + 5]),
+    window = tonumber(ARGV[a + 6]),
+  }
+end

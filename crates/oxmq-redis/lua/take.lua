@@ -1,0 +1,10 @@
+--[[ take: gives jobs that are due, each with a lock.
+  KEYS     the queue's key list (shared/keys.lua)
+  ARGV[1..7] a demand: now ms, limit, token ('0': no lock), lease ms, worker's name or '', the worker's rate limit: takes or
+           '', window ms or ''
+  RETURNS  {jobs, why, at} as take() in shared/take.lua says
+  ERRORS   none
+  MOVES    delayed -> waiting, prioritized (due); waiting, prioritized -> active
+  EVENTS   waiting (prev delayed), active
+  COST     O(D log N + limit), D = delayed jobs due, at most 1,000 per call ]]
+return take(q, read_demand(1))

@@ -1,0 +1,106 @@
+//! `Store::add`: `lua/add.lua`.
+
+use oxmq_core::store::{AddGroup, AddRequest, Added};
+use oxmq_core::{Error, ErrorKind, JobId, NewJob, QueueAddress, Result, Timestamp, millis};
+use redis::Value;
+
+use crate::scripts::ADD;
+use crate::store::RedisStore;
+use crate::wire::job::state_of;
+use crate::wire::options::to_wire;
+use crate::wire::reply::{self, Read};
+
+/// How many jobs one call carries, unless one group alone has more: beyond it nothing is gained, and the server is
+/// kept busy for longer.
+const JOBS_PER_CALL: usize = 250;
+
+pub(crate) async fn add(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: AddRequest,
+) -> Result<Vec<Result<Vec<Added>>>> {
+    let mut answers: Vec<Result<Vec<Added>>> = Vec::with_capacity(request.groups.len());
+    let mut groups = request.groups.as_slice();
+    while !groups.is_empty() {
+        let mut jobs = 0;
+        let fitting = groups.iter().take_while(|group| {
+            jobs += group.jobs.len();
+            jobs <= JOBS_PER_CALL
+        });
+        let (now, later) = groups.split_at(fitting.count().max(1));
+        match add_groups(store, queue, now, request.now).await {
+            Ok(added) => answers.extend(added),
+            Err(error) if answers.is_empty() && later.is_empty() => return Err(error),
+            Err(error) => {
+                answers.extend(now.iter().map(|_| Err(error.clone())));
+                let unsent =
+                    Error::new(ErrorKind::Unavailable, "add", "an earlier part of the call failed; this was not sent")
+                        .with("queue", queue)
+                        .caused_by(error);
+                answers.extend(later.iter().map(|_| Err(unsent.clone())));
+                break;
+            }
+        }
+        groups = later;
+    }
+    Ok(answers)
+}
+
+async fn add_groups(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    groups: &[AddGroup],
+    now: Timestamp,
+) -> Result<Vec<Result<Vec<Added>>>> {
+    let jobs: usize = groups.iter().map(|group| group.jobs.len()).sum();
+    if jobs == 0 {
+        return Ok(groups.iter().map(|_| Ok(Vec::new())).collect());
+    }
+    let mut call = store.script("add", queue, &ADD);
+    call.arg(jobs);
+    for job in groups.iter().flat_map(|group| &group.jobs) {
+        write(&mut call.command, job, now);
+    }
+    let answer = call.once().await?;
+    let mut values = reply::list(answer).map_err(|bad| bad.into_error("add"))?.into_iter();
+    let mut read = |group: &AddGroup| -> Read<Result<Vec<Added>>> {
+        let mut added = Vec::with_capacity(group.jobs.len());
+        let mut strayed = None;
+        for _ in &group.jobs {
+            let mut next = || values.next().unwrap_or(Value::Nil);
+            let (id, fate, state) = (next(), next(), next());
+            let id = JobId::from(reply::text(id)?);
+            let state = reply::maybe_text(state)?.as_deref().and_then(state_of);
+            match (reply::text(fate)?.as_str(), state) {
+                ("created", Some(state)) => added.push(Added::created(id, state)),
+                (_, Some(state)) => added.push(Added::existing(id, state)),
+                (_, None) => strayed = Some(id),
+            }
+        }
+        Ok(match strayed {
+            None => Ok(added),
+            Some(id) => Err(Error::new(
+                ErrorKind::Corrupt,
+                "add",
+                "a job with this id is there, but in no list of the queue, so nobody would run it: remove it first",
+            )
+            .with("queue", queue)
+            .with("job", id)),
+        })
+    };
+    groups.iter().map(|group| read(group).map_err(|bad| bad.into_error("add"))).collect()
+}
+
+fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
+    let options = &job.options;
+    command
+        .arg(options.job_id.as_ref().map_or("", JobId::as_str))
+        .arg(job.name.as_str())
+        .arg(job.data.as_str())
+        .arg(to_wire(options))
+        .arg(options.timestamp.unwrap_or(now).as_millis())
+        .arg(options.delay.map_or(0, millis))
+        .arg(options.priority.unwrap_or(0))
+        .arg(u8::from(options.lifo == Some(true)));
+}
+

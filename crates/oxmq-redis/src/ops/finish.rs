@@ -1,0 +1,100 @@
+//! `Store::finish`: `lua/finish.lua`.
+
+use oxmq_core::store::{Finish, FinishRequest, Finished};
+use oxmq_core::{Ending, Error, ErrorKind, JobState, QueueAddress, Result, Retention, millis};
+use redis::{Cmd, Value};
+
+use super::{not_found, take, wrong_state};
+use crate::scripts::FINISH;
+use crate::store::RedisStore;
+use crate::wire::job::state_of;
+use crate::wire::reply::{self, Read};
+
+/// How many jobs one finish removes for their age, unless its policy says otherwise.
+const EVICT_MAX: u32 = 1_000;
+
+pub(crate) async fn finish(store: &RedisStore, queue: &QueueAddress, request: FinishRequest) -> Result<Finished> {
+    let FinishRequest { finished, take, now } = request;
+    if finished.is_empty() && take.is_none() {
+        return Ok(Finished::default());
+    }
+    let mut call = store.script("finish", queue, &FINISH);
+    call.arg(now.as_millis()).arg(finished.len()).arg(u8::from(take.is_some()));
+    for ending in &finished {
+        write(&mut call.command, ending);
+    }
+    if let Some(demand) = &take {
+        take::write(&mut call.command, demand);
+    }
+    let answer = call.once().await?;
+    let read = || -> Read<(Vec<Result<Option<JobState>>>, Option<Value>)> {
+        let [answers, taken] = reply::tuple::<2>(answer)?;
+        let answers = reply::list(answers)?.into_iter().zip(&finished);
+        let answers = answers.map(|(answer, ending)| read_answer(queue, ending, answer)).collect::<Read<Vec<_>>>()?;
+        Ok((answers, (!matches!(taken, Value::Nil)).then_some(taken)))
+    };
+    let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
+    let taken = match (taken, &take) {
+        (Some(taken), Some(demand)) => {
+            Some(take::read(taken, &demand.token).map_err(|bad| bad.into_error("finish"))?)
+        }
+        _ => None,
+    };
+    Ok(Finished { answers, taken })
+}
+
+fn write(command: &mut Cmd, finish: &Finish) {
+    let Finish { lease, ending, heeds_cancel } = finish;
+    command.arg(lease.job.as_str()).arg(lease.token.as_str()).arg(u8::from(*heeds_cancel));
+    let (kind, text, stacks, attempts, due, keep) = match ending {
+        Ending::Completed { return_value, keep } => {
+            ("completed", return_value.as_str(), None, 0, None, *keep)
+        }
+        Ending::Failed { failure, attempts, keep } => {
+            ("failed", failure.reason.as_str(), failure.stacktrace.as_ref(), *attempts, None, *keep)
+        }
+        Ending::Retry { failure, at } => {
+            let kind = if at.is_some() { "delayed" } else { "retry" };
+            (kind, failure.reason.as_str(), failure.stacktrace.as_ref(), 0, *at, Retention::ALL)
+        }
+        Ending::Postponed { at } => ("postponed", "", None, 0, Some(*at), Retention::ALL),
+        // `Returned`, the only other one.
+        _ => ("returned", "", None, 0, None, Retention::ALL),
+    };
+    command.arg(kind).arg(text).arg(stacks.map_or("", |stacks| stacks.as_str())).arg(attempts);
+    match due {
+        Some(due) => command.arg(due.as_millis()),
+        None => command.arg(""),
+    };
+    match keep.count {
+        Some(count) => command.arg(count),
+        None => command.arg(""),
+    };
+    match keep.age {
+        Some(age) => command.arg(millis(age)),
+        None => command.arg(""),
+    };
+    command.arg(keep.limit.unwrap_or(EVICT_MAX)).arg(0);
+}
+
+fn read_answer(queue: &QueueAddress, ending: &Finish, value: Value) -> Read<Result<Option<JobState>>> {
+    let mut values = reply::list(value)?.into_iter();
+    let mut next = || values.next().map_or(Ok(None), reply::maybe_text);
+    let first = next()?.unwrap_or_default();
+    if first != "refused" {
+        return Ok(Ok(state_of(&first)));
+    }
+    let (why, text) = (next()?.unwrap_or_default(), next()?.unwrap_or_default());
+    let id = &ending.lease.job;
+    let refuse =
+        |kind, message: &str| Error::new(kind, "finish", message).with("queue", queue).with("job", id);
+    Ok(Err(match why.as_str() {
+        "missing" => not_found("finish", queue, id),
+        "unlocked" => refuse(ErrorKind::NotLocked, "nobody holds the job"),
+        "locked" => refuse(ErrorKind::LockedByAnother, "somebody else holds the job"),
+        "cancel" => Error::new(ErrorKind::CancelRequested, "finish", text).with("queue", queue).with("job", id),
+        "children" => refuse(ErrorKind::Refused, "the job has children that have not finished"),
+        "failed-children" => refuse(ErrorKind::Refused, "a child of the job has failed"),
+        _ => wrong_state("finish", queue, id, &text),
+    }))
+}

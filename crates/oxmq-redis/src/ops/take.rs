@@ -1,0 +1,64 @@
+//! `Store::take`: `lua/take.lua`.
+
+use oxmq_core::store::{GROUP_JOBS_MAX, Idle, TakeRequest, Taken};
+use oxmq_core::{Lease, LeasedJob, QueueAddress, Result, Timestamp, Token, millis};
+use redis::{Cmd, Value};
+
+use crate::scripts::TAKE;
+use crate::store::RedisStore;
+use crate::wire::job::job;
+use crate::wire::reply::{self, Malformed, Read};
+
+pub(crate) async fn take(store: &RedisStore, queue: &QueueAddress, request: TakeRequest) -> Result<Taken> {
+    let mut call = store.script("take", queue, &TAKE);
+    write(&mut call.command, &request);
+    let answer = call.once().await?;
+    read(answer, &request.token).map_err(|bad| bad.into_error("take"))
+}
+
+/// Writes a demand, as `read_demand` in `lua/shared/take.lua` reads it.
+pub(super) fn write(command: &mut Cmd, request: &TakeRequest) {
+    command
+        .arg(request.now.as_millis())
+        .arg(request.limit.min(GROUP_JOBS_MAX))
+        .arg(request.token.as_str())
+        .arg(millis(request.lease_for).max(1))
+        .arg(request.worker.as_deref().unwrap_or(""));
+    match request.rate_limit {
+        Some(limit) => command.arg(limit.max).arg(millis(limit.window).max(1)),
+        None => command.arg("").arg(""),
+    };
+}
+
+/// Reads the answer to a demand.
+pub(super) fn read(value: Value, token: &Token) -> Read<Taken> {
+    // A list ends at the first nothing that is in it.
+    let mut values = reply::list(value)?.into_iter();
+    let jobs = values.next().unwrap_or(Value::Nil);
+    let why = values.next().map_or(Ok(None), reply::maybe_text)?;
+    let at = values.next().map_or(Ok(None), reply::maybe_text)?;
+    let at = match at {
+        None => None,
+        Some(text) => match text.parse() {
+            Ok(ms) => Some(Timestamp::from_millis(ms)),
+            Err(_) => return Err(Malformed::new("a time", &Value::SimpleString(text))),
+        },
+    };
+    let jobs = reply::list(jobs)?.into_iter().map(|found| {
+        let mut fields = reply::list(found)?.into_iter();
+        let id = reply::text(fields.next().unwrap_or(Value::Nil))?;
+        let job = job(id, fields)?;
+        let lease = Lease { job: job.id.clone(), token: token.clone() };
+        Ok(LeasedJob { job, lease })
+    });
+    let jobs = jobs.collect::<Read<Vec<_>>>()?;
+    let idle = match (why.as_deref(), at) {
+        (None, _) => None,
+        (Some("empty"), next_due) => Some(Idle::Empty { next_due }),
+        (Some("paused"), _) => Some(Idle::Paused),
+        (Some("full"), _) => Some(Idle::Full),
+        (Some("limited"), Some(until)) => Some(Idle::RateLimited { until }),
+        (Some(other), _) => return Err(Malformed::new("a reason", &Value::SimpleString(other.into()))),
+    };
+    Ok(Taken { jobs, idle })
+}

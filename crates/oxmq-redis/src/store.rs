@@ -1,0 +1,188 @@
+//! `impl Store for RedisStore`: a table of contents, each method one call of an operation.
+
+use std::fmt;
+
+use oxmq_core::store::{
+    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
+    WorkerInfo,
+};
+use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
+use redis::{Cmd, ToRedisArgs, Value, cmd};
+
+use crate::connection::{Call, Hub};
+use crate::keys::{FIXED, Keys};
+use crate::ops;
+use crate::scripts::Script;
+
+/// Jobs on Redis or Valkey, in BullMQ 6.7's format.
+///
+/// All connections are owned by one thread of the store's and recover by themselves.
+pub struct RedisStore {
+    hub: Hub,
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RedisStore").field(&self.hub.describe()).finish()
+    }
+}
+
+/// A call of a script, to be given its arguments.
+pub(crate) struct ScriptCall<'a> {
+    store: &'a RedisStore,
+    verb: &'static str,
+    slot_key: String,
+    script: &'static Script,
+    pub(crate) command: Cmd,
+}
+
+impl ScriptCall<'_> {
+    pub(crate) fn arg(&mut self, arg: impl ToRedisArgs) -> &mut Self {
+        self.command.arg(arg);
+        self
+    }
+
+    /// Sends it, never twice.
+    pub(crate) async fn once(self) -> Result<Value> {
+        self.send(false).await
+    }
+
+    /// Sends it, and again after a cut: it does no harm to run it twice.
+    pub(crate) async fn repeatable(self) -> Result<Value> {
+        self.send(true).await
+    }
+
+    async fn send(self, repeatable: bool) -> Result<Value> {
+        let Self { store, verb, slot_key, script, command } = self;
+        store.hub.call(Call { operation: verb, slot_key, command, script: Some(script), repeatable }).await
+    }
+}
+
+impl RedisStore {
+    /// Connects to the server at `url`.
+    ///
+    /// # Errors
+    /// [`Invalid`](oxmq_core::ErrorKind::Invalid): the URL; [`Unavailable`](oxmq_core::ErrorKind::Unavailable): nobody answers there.
+    pub async fn open(url: &str) -> Result<Self> {
+        Ok(Self { hub: Hub::open(url).await? })
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.hub
+    }
+
+    pub(crate) fn keys(&self, queue: &QueueAddress) -> Keys {
+        Keys::new(queue, self.hub.is_cluster())
+    }
+
+    /// The prefix as it stands in keys.
+    pub(crate) fn prefix_in_keys(&self, prefix: &str) -> String {
+        crate::keys::prefix_in_keys(prefix, self.hub.is_cluster())
+    }
+
+    /// The prefix as users name it.
+    pub(crate) fn prefix_of_keys(&self, prefix: &str) -> String {
+        crate::keys::prefix_of_keys(prefix, self.hub.is_cluster())
+    }
+
+    /// Begins a call of a script.
+    pub(crate) fn script(
+        &self,
+        verb: &'static str,
+        queue: &QueueAddress,
+        script: &'static Script,
+    ) -> ScriptCall<'_> {
+        let keys = self.keys(queue);
+        let mut command = cmd("EVALSHA");
+        command.arg(script.sha()).arg(FIXED.len());
+        keys.write(&mut command);
+        ScriptCall { store: self, verb, slot_key: keys.key("meta"), script, command }
+    }
+
+    /// Sends a command that only reads.
+    pub(crate) async fn read(&self, verb: &'static str, queue: &QueueAddress, command: Cmd) -> Result<Value> {
+        self.read_at(verb, &self.keys(queue).key("meta"), command).await
+    }
+
+    /// Sends a command that only reads to the server of a key.
+    pub(crate) async fn read_at(&self, verb: &'static str, slot_key: &str, command: Cmd) -> Result<Value> {
+        let call =
+            Call { operation: verb, slot_key: slot_key.to_owned(), command, script: None, repeatable: true };
+        self.hub.call(call).await
+    }
+}
+
+/// A method that hands its request to the operation of the same name.
+macro_rules! methods {
+    ($($verb:ident = $operation:path, ($type:ty) -> $answer:ty;)*) => {
+        $(
+            fn $verb<'a>(&'a self, queue: &'a QueueAddress, request: $type) -> Answer<'a, $answer> {
+                Box::pin($operation(self, queue, request))
+            }
+        )*
+    };
+}
+
+impl Store for RedisStore {
+    methods! {
+        add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>;
+        take = ops::take::take, (TakeRequest) -> Taken;
+        finish = ops::finish::finish, (FinishRequest) -> Finished;
+        extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;
+        recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
+        wait = ops::wait::wait, (WaitRequest) -> Woken;
+        cancellations = ops::cancel::cancellations, (CancellationsRequest) -> Vec<Cancellation>;
+        note = ops::note::note, (NoteRequest) -> u64;
+        announce = ops::announce::announce, (AnnounceRequest) -> ();
+        cancel = ops::cancel::cancel, (CancelRequest) -> CancelAnswer;
+        promote = ops::promote::promote, (PromoteRequest) -> Step;
+        retry = ops::retry::retry, (RetryRequest) -> Step;
+        reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
+        remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        limit = ops::limit::limit, (LimitRequest) -> ();
+        drain = ops::drain::drain, (DrainRequest) -> Step;
+        clean = ops::clean::clean, (CleanRequest) -> Step;
+        obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
+        sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
+        counts = ops::look::counts, (Timestamp) -> JobCounts;
+        logs = ops::look::logs, (LogsRequest) -> LogsPage;
+        workers = ops::announce::workers, (Timestamp) -> Vec<WorkerInfo>;
+        events = ops::listen::events, (EventsRequest) -> EventsPage;
+    }
+
+    fn pause<'a>(&'a self, queue: &'a QueueAddress, _now: Timestamp) -> Answer<'a, ()> {
+        Box::pin(ops::pause::pause(self, queue))
+    }
+
+    fn resume<'a>(&'a self, queue: &'a QueueAddress, _now: Timestamp) -> Answer<'a, ()> {
+        Box::pin(ops::pause::resume(self, queue))
+    }
+
+    fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>> {
+        Box::pin(ops::look::job(self, queue, id))
+    }
+
+    fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {
+        Box::pin(async move { ops::look::queues(self, prefix.as_deref()).await })
+    }
+
+    fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, _now: Timestamp) -> Answer<'a, EventId> {
+        Box::pin(ops::listen::publish(self, queue, event))
+    }
+
+    fn describe(&self) -> String {
+        self.hub.describe()
+    }
+
+    fn close(&self) -> Answer<'_, ()> {
+        Box::pin(async {
+            self.hub.close().await;
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,92 @@
+//! A job's options as BullMQ stores them: some members have short names there.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use oxmq_core::{JobOptions, JsonText};
+
+/// Names in the API, and in the stored JSON.
+const SHORT: [(&str, &str); 6] = [
+    ("keepLogs", "kl"),
+    ("failParentOnFailure", "fpof"),
+    ("continueParentOnFailure", "cpof"),
+    ("ignoreDependencyOnFailure", "idof"),
+    ("removeDependencyOnFailure", "rdof"),
+    ("deduplication", "de"),
+];
+
+/// The options as they are stored. `attempts` is always there.
+pub(crate) fn to_wire(options: &JobOptions) -> String {
+    let mut options = Cow::Borrowed(options);
+    for (long, short) in SHORT {
+        if let Some(value) = options.other.get(long).cloned() {
+            let own = options.to_mut();
+            own.other.remove(long);
+            own.other.insert(short.into(), value);
+        }
+    }
+    if let Some(keep) = options.keep_logs {
+        let own = options.to_mut();
+        own.keep_logs = None;
+        own.other.insert("kl".into(), JsonText::stored(keep.to_string()));
+    }
+    let json = options.to_json();
+    if options.attempts.is_some() {
+        return json.as_str().to_owned();
+    }
+    match json.as_str().strip_prefix('{') {
+        Some("}") => r#"{"attempts":0}"#.into(),
+        Some(rest) => format!(r#"{{"attempts":0,{rest}"#),
+        None => json.as_str().to_owned(),
+    }
+}
+
+/// The options as the API names them.
+pub(crate) fn from_wire(stored: String) -> JsonText {
+    if stored == r#"{"attempts":0}"# {
+        return JsonText::empty_object();
+    }
+    let has_short = SHORT.iter().any(|(_, short)| {
+        stored.match_indices(short).any(|(at, _)| {
+            let bytes = stored.as_bytes();
+            at > 0 && bytes[at - 1] == b'"' && bytes.get(at + short.len()) == Some(&b'"')
+        })
+    });
+    if has_short && let Ok(mut members) = serde_json::from_str::<BTreeMap<String, JsonText>>(&stored) {
+        for (long, short) in SHORT {
+            if let Some(value) = members.remove(short) {
+                members.insert(long.into(), value);
+            }
+        }
+        if members.get("attempts").is_some_and(|attempts| attempts.as_str() == "0") {
+            members.remove("attempts");
+        }
+        return JsonText::of(&members).unwrap_or_else(|_| JsonText::stored(stored));
+    }
+    // The 0 that every writer puts there when nothing was given.
+    match stored.strip_prefix(r#"{"attempts":0,"#) {
+        Some(rest) => JsonText::stored(format!("{{{rest}")),
+        None => JsonText::stored(stored),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_come_back_as_they_went() {
+        for json in [
+            "{}",
+            r#"{"lifo":true}"#,
+            r#"{"attempts":3,"keepLogs":5}"#,
+            r#"{"keepLogs":0,"failParentOnFailure":true,"mine":[],"deduplication":{"id":"x"}}"#,
+        ] {
+            let options = JobOptions::parse(json).unwrap();
+            assert_eq!(JobOptions::stored(&from_wire(to_wire(&options))), options, "{json}");
+        }
+        assert_eq!(to_wire(&JobOptions::default()), r#"{"attempts":0}"#);
+        let options = JobOptions::parse(r#"{"keepLogs":5,"priority":2}"#).unwrap();
+        assert_eq!(to_wire(&options), r#"{"attempts":0,"priority":2,"kl":5}"#);
+    }
+}
