@@ -107,7 +107,8 @@ mod tests {
     #[test]
     fn a_cluster_puts_the_queues_of_a_prefix_into_one_slot() {
         let keys = |prefix: &str, name: &str| {
-            Keys::new(&QueueAddress::with_prefix(prefix, name).unwrap_or_else(|_| unreachable!()), true).key("id")
+            Keys::new(&QueueAddress::with_prefix(prefix, name).unwrap_or_else(|_| unreachable!()), true)
+                .key("id")
         };
         assert_eq!(keys("bull", "a"), "{bull}:a:id");
         assert_eq!(keys("{bull}", "a"), "{bull}:a:id");

@@ -73,8 +73,9 @@ pub(crate) struct Hub {
 impl Hub {
     /// Connects to the server at `url`.
     pub(crate) async fn open(url: &str) -> Result<Self> {
-        let client = redis::Client::open(url)
-            .map_err(|error| Error::invalid("connect", "url", url, "use redis://HOST:PORT").caused_by(error))?;
+        let client = redis::Client::open(url).map_err(|error| {
+            Error::invalid("connect", "url", url, "use redis://HOST:PORT").caused_by(error)
+        })?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
         let handle = runtime.handle().clone();
         let (stop, stopped) = oneshot::channel();
@@ -95,7 +96,8 @@ impl Hub {
             }
             Ok(connection)
         });
-        task.await.map_err(|_| redis::RedisError::from(std::io::Error::other("the connection thread ended")))?
+        task.await
+            .map_err(|_| redis::RedisError::from(std::io::Error::other("the connection thread ended")))?
     }
 
     async fn commands(&self) -> redis::RedisResult<MultiplexedConnection> {
@@ -110,12 +112,18 @@ impl Hub {
     pub(crate) async fn call(&self, call: Call) -> Result<Value> {
         let work = async {
             let mut connection = self.commands().await?;
-            match connection.send_packed_command(&call.command).await {
-                Err(error) if error.kind() == redis::ServerErrorKind::NoScript.into() && call.script.is_some() => {
+            match connection.send_packed_command(&call.command).await.and_then(Value::extract_error) {
+                Err(error)
+                    if error.kind() == redis::ServerErrorKind::NoScript.into() && call.script.is_some() =>
+                {
                     if let Some(script) = call.script {
-                        redis::cmd("SCRIPT").arg("LOAD").arg(script.source()).exec_async(&mut connection).await?;
+                        redis::cmd("SCRIPT")
+                            .arg("LOAD")
+                            .arg(script.source())
+                            .exec_async(&mut connection)
+                            .await?;
                     }
-                    connection.send_packed_command(&call.command).await
+                    connection.send_packed_command(&call.command).await.and_then(Value::extract_error)
                 }
                 other => other,
             }
@@ -128,13 +136,16 @@ impl Hub {
                 }
                 Err(Error::new(ErrorKind::Unavailable, call.operation, error.to_string()).caused_by(error))
             }
-            Err(_) => Err(Error::new(ErrorKind::Ambiguous, call.operation, "the server did not answer in time")),
+            Err(_) => {
+                Err(Error::new(ErrorKind::Ambiguous, call.operation, "the server did not answer in time"))
+            }
         }
     }
 
     /// Waits for a marker.
     pub(crate) async fn wait_marker(&self, wait: MarkerWait) -> Result<Option<Marker>> {
-        let unavailable = |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "wait", error.to_string());
+        let unavailable =
+            |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "wait", error.to_string());
         let mut connection = self.fresh(Some(wait.client_name)).await.map_err(unavailable)?;
         let popped: Option<(String, String, f64)> = redis::cmd("BZPOPMIN")
             .arg(wait.key)
@@ -147,7 +158,8 @@ impl Hub {
 
     /// Reads a stream.
     pub(crate) async fn read_stream(&self, read: StreamRead) -> Result<Value> {
-        let unavailable = |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "events", error.to_string());
+        let unavailable =
+            |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "events", error.to_string());
         let mut connection = self.fresh(None).await.map_err(unavailable)?;
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(read.limit);

@@ -33,10 +33,13 @@ pub(crate) async fn add(
             Err(error) if answers.is_empty() && later.is_empty() => return Err(error),
             Err(error) => {
                 answers.extend(now.iter().map(|_| Err(error.clone())));
-                let unsent =
-                    Error::new(ErrorKind::Unavailable, "add", "an earlier part of the call failed; this was not sent")
-                        .with("queue", queue)
-                        .caused_by(error);
+                let unsent = Error::new(
+                    ErrorKind::Unavailable,
+                    "add",
+                    "an earlier part of the call failed; this was not sent",
+                )
+                .with("queue", queue)
+                .caused_by(error);
                 answers.extend(later.iter().map(|_| Err(unsent.clone())));
                 break;
             }
@@ -103,4 +106,3 @@ fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
         .arg(options.priority.unwrap_or(0))
         .arg(u8::from(options.lifo == Some(true)));
 }
-

@@ -8,7 +8,11 @@ use crate::scripts::ANNOUNCE;
 use crate::store::RedisStore;
 use crate::wire::reply::{self, Read};
 
-pub(crate) async fn announce(store: &RedisStore, queue: &QueueAddress, request: AnnounceRequest) -> Result<()> {
+pub(crate) async fn announce(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: AnnounceRequest,
+) -> Result<()> {
     let json = serde_json::to_string(&request.worker).map_err(|error| {
         Error::new(ErrorKind::Internal, "announce", "what the worker says cannot be written").caused_by(error)
     })?;
@@ -17,7 +21,11 @@ pub(crate) async fn announce(store: &RedisStore, queue: &QueueAddress, request: 
     call.repeatable().await.map(drop)
 }
 
-pub(crate) async fn workers(store: &RedisStore, queue: &QueueAddress, now: Timestamp) -> Result<Vec<WorkerInfo>> {
+pub(crate) async fn workers(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    now: Timestamp,
+) -> Result<Vec<WorkerInfo>> {
     let mut command = cmd("HVALS");
     command.arg(store.keys(queue).own("workers"));
     let answer = store.read("workers", queue, command).await?;

@@ -13,7 +13,11 @@ use crate::wire::reply::{self, Read};
 /// How many jobs one finish removes for their age, unless its policy says otherwise.
 const EVICT_MAX: u32 = 1_000;
 
-pub(crate) async fn finish(store: &RedisStore, queue: &QueueAddress, request: FinishRequest) -> Result<Finished> {
+pub(crate) async fn finish(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: FinishRequest,
+) -> Result<Finished> {
     let FinishRequest { finished, take, now } = request;
     if finished.is_empty() && take.is_none() {
         return Ok(Finished::default());
@@ -30,7 +34,8 @@ pub(crate) async fn finish(store: &RedisStore, queue: &QueueAddress, request: Fi
     let read = || -> Read<(Vec<Result<Option<JobState>>>, Option<Value>)> {
         let [answers, taken] = reply::tuple::<2>(answer)?;
         let answers = reply::list(answers)?.into_iter().zip(&finished);
-        let answers = answers.map(|(answer, ending)| read_answer(queue, ending, answer)).collect::<Read<Vec<_>>>()?;
+        let answers =
+            answers.map(|(answer, ending)| read_answer(queue, ending, answer)).collect::<Read<Vec<_>>>()?;
         Ok((answers, (!matches!(taken, Value::Nil)).then_some(taken)))
     };
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
@@ -92,7 +97,9 @@ fn read_answer(queue: &QueueAddress, ending: &Finish, value: Value) -> Read<Resu
         "missing" => not_found("finish", queue, id),
         "unlocked" => refuse(ErrorKind::NotLocked, "nobody holds the job"),
         "locked" => refuse(ErrorKind::LockedByAnother, "somebody else holds the job"),
-        "cancel" => Error::new(ErrorKind::CancelRequested, "finish", text).with("queue", queue).with("job", id),
+        "cancel" => {
+            Error::new(ErrorKind::CancelRequested, "finish", text).with("queue", queue).with("job", id)
+        }
         "children" => refuse(ErrorKind::Refused, "the job has children that have not finished"),
         "failed-children" => refuse(ErrorKind::Refused, "a child of the job has failed"),
         _ => wrong_state("finish", queue, id, &text),

@@ -15,7 +15,11 @@ const EVENTS_MAX: usize = 10_000;
 /// Before every event.
 const BEGINNING: &str = "0-0";
 
-pub(crate) async fn events(store: &RedisStore, queue: &QueueAddress, request: EventsRequest) -> Result<EventsPage> {
+pub(crate) async fn events(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: EventsRequest,
+) -> Result<EventsPage> {
     let limit = request.limit.clamp(1, EVENTS_MAX);
     let foreign = matches!(&request.after, EventCursor::After(id) if !is_stream_id(id.as_str()));
     let after = match &request.after {
@@ -42,8 +46,12 @@ pub(crate) async fn events(store: &RedisStore, queue: &QueueAddress, request: Ev
         return Ok(page(request.after, events, trimmed));
     }
     let after = if after.is_empty() { BEGINNING } else { after };
-    let read =
-        StreamRead { key: store.keys(queue).key("events"), after: after.into(), limit, timeout: request.timeout };
+    let read = StreamRead {
+        key: store.keys(queue).key("events"),
+        after: after.into(),
+        limit,
+        timeout: request.timeout,
+    };
     let answer = store.hub().read_stream(read).await?;
     let events = read_answer(answer).map_err(|bad| bad.into_error("events"))?;
     Ok(page(request.after, events, false))

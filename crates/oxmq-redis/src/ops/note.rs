@@ -25,7 +25,13 @@ pub(crate) async fn note(store: &RedisStore, queue: &QueueAddress, request: Note
         Note::Data(data) => keeping("data", data.as_str(), None),
         Note::Log { line, keep } => keeping("log", line, *keep),
         Note::ClearLogs { keep } => keeping("clear", "", Some(keep.unwrap_or(0))),
-        _ => return Err(Error::new(ErrorKind::Unsupported, "note", "this store does not know that kind of note")),
+        _ => {
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "note",
+                "this store does not know that kind of note",
+            ));
+        }
     }
     let answer = if repeatable { call.repeatable().await? } else { call.once().await? };
     let lines = reply::int(answer).map_err(|bad| bad.into_error("note"))?;

@@ -20,6 +20,10 @@ pub(crate) async fn resume(store: &RedisStore, queue: &QueueAddress) -> Result<(
             return Ok(());
         }
     }
-    Err(Error::new(ErrorKind::Internal, "resume", "the jobs that BullMQ 5 left in `paused` do not come to an end")
-        .with("queue", queue))
+    Err(Error::new(
+        ErrorKind::Internal,
+        "resume",
+        "the jobs that BullMQ 5 left in `paused` do not come to an end",
+    )
+    .with("queue", queue))
 }

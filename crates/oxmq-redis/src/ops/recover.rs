@@ -18,7 +18,8 @@ pub(crate) async fn recover(
         .arg(request.max_stalled)
         .arg(GROUP_JOBS_MAX);
     let answer = call.once().await?;
-    let read =
-        || -> Read<Vec<JobId>> { reply::list(answer)?.into_iter().map(|id| Ok(reply::text(id)?.into())).collect() };
+    let read = || -> Read<Vec<JobId>> {
+        reply::list(answer)?.into_iter().map(|id| Ok(reply::text(id)?.into())).collect()
+    };
     read().map_err(|bad| bad.into_error("recover"))
 }

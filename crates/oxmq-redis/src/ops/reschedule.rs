@@ -18,7 +18,11 @@ pub(crate) async fn reschedule(
         Change::Delay(delay) => call.arg("delay").arg(millis(delay)).arg(0),
         Change::Priority { priority, lifo } => call.arg("priority").arg(priority).arg(u8::from(lifo)),
         _ => {
-            return Err(Error::new(ErrorKind::Unsupported, "reschedule", "this store does not know that change"));
+            return Err(Error::new(
+                ErrorKind::Unsupported,
+                "reschedule",
+                "this store does not know that change",
+            ));
         }
     };
     let answer = call.once().await?;

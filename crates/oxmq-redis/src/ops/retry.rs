@@ -15,10 +15,17 @@ pub(crate) async fn retry(store: &RedisStore, queue: &QueueAddress, request: Ret
         RetryRequest::Many { state, finished_until, limit, .. } => {
             (*state, None, false, false, finished_until.as_millis(), step_limit(*limit))
         }
-        _ => return Err(Error::new(ErrorKind::Unsupported, "retry", "this store does not know that request")),
+        _ => {
+            return Err(Error::new(ErrorKind::Unsupported, "retry", "this store does not know that request"));
+        }
     };
     if !matches!(state, JobState::Completed | JobState::Failed) {
-        return Err(Error::invalid("retry", "state", state, "use completed or failed: only finished jobs run again"));
+        return Err(Error::invalid(
+            "retry",
+            "state",
+            state,
+            "use completed or failed: only finished jobs run again",
+        ));
     }
     let mut call = store.script("retry", queue, &RETRY);
     call.arg(state.as_str())

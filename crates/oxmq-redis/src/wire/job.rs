@@ -81,5 +81,7 @@ pub(crate) fn state_key(state: JobState) -> &'static str {
 /// A number as Node reads it: what stands before a fraction.
 #[allow(clippy::cast_possible_truncation, reason = "as Node does: in range, or the nearest that is")]
 fn whole(text: &str) -> Option<i64> {
-    text.parse::<i64>().ok().or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| n.trunc() as i64))
+    text.parse::<i64>()
+        .ok()
+        .or_else(|| text.parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| n.trunc() as i64))
 }

@@ -34,7 +34,9 @@ pub(crate) fn list(value: Value) -> Read<Vec<Value>> {
 
 /// A list of exactly so many.
 pub(crate) fn tuple<const N: usize>(value: Value) -> Read<[Value; N]> {
-    list(value)?.try_into().map_err(|values| Malformed::new("a list of another length", &Value::Array(values)))
+    list(value)?
+        .try_into()
+        .map_err(|values| Malformed::new("a list of another length", &Value::Array(values)))
 }
 
 /// A text, or nothing.
@@ -65,7 +67,8 @@ pub(crate) fn int(value: Value) -> Read<i64> {
         Value::Int(number) => Ok(number),
         other => {
             let text = text(other)?;
-            text.parse().map_err(|_| Malformed(format!("the server answered {text} where a number was expected")))
+            text.parse()
+                .map_err(|_| Malformed(format!("the server answered {text} where a number was expected")))
         }
     }
 }
