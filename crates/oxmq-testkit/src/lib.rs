@@ -33,6 +33,8 @@ pub mod servers;
 
 #[cfg(unix)]
 mod certificates;
+#[cfg(unix)]
+mod cluster;
 mod deadline;
 #[cfg(unix)]
 mod options;
@@ -43,15 +45,21 @@ mod proxy;
 #[cfg(unix)]
 mod resp;
 #[cfg(unix)]
+mod sentinels;
+#[cfg(unix)]
 mod server;
 
 #[cfg(unix)]
 pub use certificates::Certificates;
+#[cfg(unix)]
+pub use cluster::{Cluster, Migration};
 pub use deadline::{eventually, happens_within, until};
 #[cfg(unix)]
 pub use options::Options;
 pub use proxy::Proxy;
 #[cfg(unix)]
 pub use resp::{Connection, Reply};
+#[cfg(unix)]
+pub use sentinels::Sentinels;
 #[cfg(unix)]
 pub use server::Server;

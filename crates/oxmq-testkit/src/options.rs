@@ -195,6 +195,6 @@ impl Options {
 pub(crate) const SOCKET: &str = "s.sock";
 
 /// A value of the configuration file in quotes.
-fn quoted(value: &str) -> String {
+pub(crate) fn quoted(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\""))
 }

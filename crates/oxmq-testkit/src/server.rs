@@ -134,6 +134,11 @@ impl Server {
         format!("{scheme}://{login}{addr}/{database}")
     }
 
+    /// The part of a URL that logs in as the default user: `:password@`, or nothing.
+    pub(crate) fn login(&self) -> String {
+        self.password().map_or_else(String::new, |password| format!(":{}@", percent_encoded(password)))
+    }
+
     /// Its Unix socket. Every server has one.
     pub fn socket(&self) -> PathBuf {
         self.folder.path().join(SOCKET)
@@ -203,9 +208,21 @@ impl Server {
     /// A field of `INFO`: `server.info("role")`. Panics if there is none.
     #[track_caller]
     pub fn info(&self, field: &str) -> String {
-        let info = self.command(&["INFO", "everything"]).ok().text();
+        self.try_info(field).unwrap_or_else(|| panic!("{self:?} has no {field} in its INFO:\n{}", self.log()))
+    }
+
+    /// As [`Server::info`]; nothing if there is no such field, or no answer within a second, as of a server that is
+    /// down, frozen, or changes its role at this moment.
+    pub fn try_info(&self, field: &str) -> Option<String> {
+        let info = self.try_command(Duration::from_secs(1), &["INFO", "everything"]).ok()?.text();
         let mut values = info.lines().filter_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
-        values.next().unwrap_or_else(|| panic!("INFO has no {field}")).to_owned()
+        values.next().map(str::to_owned)
+    }
+
+    /// Whether it is a replica that has all of its primary's data, as of a moment ago.
+    pub fn is_replica_in_step(&self) -> bool {
+        self.try_info("role").as_deref() == Some("slave")
+            && self.try_info("master_link_status").as_deref() == Some("up")
     }
 
     // ---------------------------------------------------------------- faults

@@ -1,4 +1,5 @@
-//! Each piece of the kit, started once, with the servers that are there.
+//! Each piece of the kit, started once, with the servers that are there; with `OXMQ_ALL=1`, Sentinel and Cluster on
+//! each of them.
 #![cfg(unix)]
 
 use std::io;
@@ -6,7 +7,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use oxmq_testkit::servers::Kind;
-use oxmq_testkit::{Connection, Options, Proxy, Reply, Server, eventually, happens_within, until};
+use oxmq_testkit::{
+    Cluster, Connection, Options, Proxy, Reply, Sentinels, Server, eventually, happens_within, until,
+};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 const MOMENT: Duration = Duration::from_millis(100);
@@ -101,7 +104,7 @@ fn passwords_and_users_are_in_the_url() {
     assert_eq!(dial(server.addr()).command(&["AUTH", "a b\"/@"]).unwrap(), status("OK"));
     assert_eq!(server.command(&["PING"]), status("PONG"));
     let replica = Server::start(Options::new().replica_of(&server));
-    until(PATIENCE, || replica.info("master_link_status") == "up");
+    until(PATIENCE, || replica.is_replica_in_step());
 
     let options = Options::new().acl_user("default", "off").acl_user("jobs", "on >secret ~bull:* &* +@all");
     let server = Server::start(options);
@@ -145,6 +148,77 @@ fn tls_is_spoken_with_certificates_that_openssl_trusts() {
         io::Write::write_all(&mut client.stdin.take().unwrap(), b"PING\r\nQUIT\r\n").unwrap();
         let answer = String::from_utf8(client.wait_with_output().unwrap().stdout).unwrap();
         assert!(answer.starts_with("+PONG"), "{answer}");
+    }
+}
+
+/// The server of the environment, or all with `OXMQ_ALL=1`.
+fn campaign() -> Vec<Kind> {
+    if std::env::var_os("OXMQ_ALL").is_some() { Kind::installed() } else { vec![Kind::of_environment()] }
+}
+
+#[test]
+fn sentinels_fail_over_to_a_new_master() {
+    for kind in campaign() {
+        let sentinels = Sentinels::start_with(&Options::new().kind(kind).password("secret"));
+        let ports = sentinels.url();
+        assert!(
+            ports.starts_with("redis-sentinel://:secret@127.0.0.1:") && ports.ends_with("/0?master=oxmq")
+        );
+        let first = sentinels.master();
+        assert_eq!(first.info("role"), "master");
+        first.command(&["SET", "kept", "yes"]).ok();
+        until(PATIENCE, || sentinels.replica().command(&["GET", "kept"]).text() == "yes");
+        let killed = sentinels.kill_master();
+        assert_eq!(killed.port(), first.port());
+        let second = sentinels.until_replaced(killed);
+        assert_ne!(second.port(), first.port());
+        assert_eq!(second.command(&["GET", "kept"]).text(), "yes");
+        assert_eq!(second.command(&["SET", "more", "yes"]), status("OK"));
+        killed.restart();
+        until(PATIENCE, || killed.is_replica_in_step());
+        assert_eq!(sentinels.failover().port(), first.port(), "{kind}");
+        assert_eq!(first.command(&["GET", "more"]).text(), "yes");
+    }
+}
+
+#[test]
+fn a_cluster_redirects_moves_slots_and_replaces_a_primary() {
+    for kind in campaign() {
+        let cluster = Cluster::start_with(&Options::new().kind(kind), 3, 1);
+        assert_eq!(cluster.nodes().len(), 6);
+        assert!(cluster.url().starts_with("redis-cluster://127.0.0.1:"));
+        assert_eq!(cluster.slot_of("{oxmq}:a"), cluster.slot_of("oxmq"));
+        let (slot, old) = (cluster.slot_of("oxmq"), cluster.primary_of("oxmq"));
+        for index in 0..25 {
+            let key = format!("{{oxmq}}:{index}");
+            assert_eq!(dial(old.addr()).command(&["SET", &key, "yes"]).unwrap(), status("OK"));
+        }
+        let other = cluster.nodes()[..3].iter().find(|node| node.port() != old.port()).unwrap();
+        let moved = format!("MOVED {slot} {}", old.addr());
+        assert_eq!(dial(other.addr()).command(&["GET", "{oxmq}:1"]).unwrap().text(), moved);
+
+        let migration = cluster.begin_move("oxmq");
+        assert_eq!(migration.move_keys(10), 10);
+        let asked = format!("ASK {slot} {}", migration.to().addr());
+        assert_eq!(old.command(&["GET", "{oxmq}:none"]).text(), asked);
+        let new = migration.finish();
+        assert_eq!(cluster.primary_of("oxmq").port(), new.port());
+        assert_eq!(new.command(&["CLUSTER", "COUNTKEYSINSLOT", &slot.to_string()]).int(), 25);
+        assert_eq!(old.command(&["GET", "{oxmq}:1"]).text(), format!("MOVED {slot} {}", new.addr()));
+        let third = cluster.move_slot("oxmq");
+        assert_eq!(third.command(&["GET", "{oxmq}:1"]).text(), "yes");
+
+        let replica = cluster.replica_of("oxmq").unwrap();
+        until(PATIENCE, || replica.command(&["DBSIZE"]).int() == 25);
+        let killed = cluster.kill_primary_of("oxmq");
+        let heir = cluster.until_replaced("oxmq", killed);
+        assert_eq!(heir.port(), replica.port());
+        assert_eq!(heir.command(&["SET", "{oxmq}:1", "again"]), status("OK"));
+        killed.restart();
+        until(PATIENCE, || killed.is_replica_in_step());
+        until(PATIENCE, || cluster.replica_of("oxmq").is_some());
+        assert_eq!(cluster.failover("oxmq").port(), killed.port(), "{kind}");
+        assert_eq!(killed.command(&["GET", "{oxmq}:1"]).text(), "again");
     }
 }
 
