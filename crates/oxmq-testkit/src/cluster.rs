@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::deadline::until;
+use crate::deadline::{happens_within, until};
 use crate::options::Options;
 use crate::resp::Reply;
 use crate::server::Server;
@@ -146,7 +146,12 @@ impl Cluster {
     pub fn failover(&self, key: &str) -> &Server {
         let old = self.primary_of(key);
         let replica = self.replica_of(key).expect("the primary has a replica");
-        replica.command(&["CLUSTER", "FAILOVER"]).ok();
+        // A primary that does not know its replica as such yet ignores the order, and others do not vote twice within
+        // two seconds: once is not enough.
+        until(PATIENCE, || {
+            replica.command(&["CLUSTER", "FAILOVER"]);
+            happens_within(Duration::from_secs(2), || self.primary_of(key).port() != old.port())
+        });
         self.until_replaced(key, old)
     }
 

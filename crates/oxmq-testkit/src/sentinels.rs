@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::deadline::until;
+use crate::deadline::{happens_within, until};
 use crate::options::{Options, quoted};
 use crate::resp::Reply;
 use crate::server::Server;
@@ -10,8 +10,9 @@ use crate::server::Server;
 /// How long finding each other and a failover may take; usually 1 to 3 seconds.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A master and a replica, watched by three Sentinels under the name `oxmq`. A master that does not answer for 500 ms
-/// is replaced, if two Sentinels see it so; the failover timeout is 2 seconds.
+/// A master and a replica, watched by three Sentinels under the name `oxmq`. A master that does not answer for 1.5
+/// seconds is replaced, if two Sentinels see it so; the failover timeout is 2 seconds. (With half a second, a busy
+/// machine makes Sentinels replace masters that are only slow.)
 #[derive(Debug)]
 pub struct Sentinels {
     servers: [Server; 2],
@@ -44,7 +45,7 @@ impl Sentinels {
         let monitored = format!("{} 127.0.0.1 {} 2", Self::MASTER, master.port());
         watch = watch
             .config("sentinel monitor", &monitored)
-            .config("sentinel down-after-milliseconds", &format!("{} 500", Self::MASTER))
+            .config("sentinel down-after-milliseconds", &format!("{} 1500", Self::MASTER))
             .config("sentinel failover-timeout", &format!("{} 2000", Self::MASTER));
         if let Some(password) = &options.password {
             watch = watch.config("sentinel auth-pass", &format!("{} {}", Self::MASTER, quoted(password)));
@@ -132,8 +133,11 @@ impl Sentinels {
         let old = self.master();
         let order = ["SENTINEL", "FAILOVER", Self::MASTER];
         until(PATIENCE, || self.sentinels.iter().all(sees_all));
-        // Refused while a failover runs, or while the replica is not known to be fit.
-        until(PATIENCE, || !self.sentinels[0].command(&order).is_error());
+        // Refused while a failover runs, or while the replica is not known to be fit; and it can be given up later.
+        until(PATIENCE, || {
+            self.sentinels[0].command(&order);
+            happens_within(Duration::from_secs(5), || self.master().port() != old.port())
+        });
         let new = self.until_replaced(old);
         until(PATIENCE, || old.is_replica_in_step());
         new
