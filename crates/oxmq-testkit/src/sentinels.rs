@@ -7,8 +7,11 @@ use crate::options::{Options, quoted};
 use crate::resp::Reply;
 use crate::server::Server;
 
-/// How long finding each other and a failover may take; usually 1 to 3 seconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long finding each other and a failover may take; usually 1 to 4 seconds, with Redis 6.2 up to 15.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a Sentinel may take to answer before it counts as gone.
+const GLANCE: Duration = Duration::from_millis(500);
 
 /// A master and a replica, watched by three Sentinels under the name `oxmq`. A master that does not answer for 1.5
 /// seconds is replaced, if two Sentinels see it so; the failover timeout is 2 seconds. (With half a second, a busy
@@ -61,7 +64,7 @@ impl Sentinels {
             sentinel
         });
         let started = Self { servers: [master, replica], sentinels };
-        until(PATIENCE, || started.sentinels.iter().all(sees_all));
+        started.until_whole();
         started
     }
 
@@ -90,7 +93,7 @@ impl Sentinels {
         until(PATIENCE, || {
             let answers = self.sentinels.iter().filter_map(|sentinel| {
                 let question = ["SENTINEL", "GET-MASTER-ADDR-BY-NAME", Self::MASTER];
-                let answer = sentinel.try_command(Duration::from_millis(500), &question).ok()?;
+                let answer = sentinel.try_command(GLANCE, &question).ok()?;
                 answer.list().get(1)?.text().parse::<u16>().ok()
             });
             let ports: Vec<u16> = answers.collect();
@@ -107,8 +110,20 @@ impl Sentinels {
         self.servers.iter().find(|server| server.port() != master).expect("one of two is not the master")
     }
 
+    /// Waits, at most 30 seconds, until all is as at the start: the replica has the master's data, and every Sentinel knows
+    /// and finds fit the master, the replica and the other Sentinels. What was killed must run again. (10 seconds after
+    /// a restart with Redis 6.2, whose Sentinels do not look more often.)
+    #[track_caller]
+    pub fn until_whole(&self) {
+        until(PATIENCE, || {
+            self.sentinels.iter().all(sees_all)
+                && self.servers.iter().filter(|server| server.is_replica_in_step()).count() == 1
+        });
+    }
+
     /// Kills the master; which server that was. Returns before the Sentinels have seen it: see
-    /// [`Sentinels::until_replaced`]. For the next kill, [`Server::restart`] this one: it comes back as a replica.
+    /// [`Sentinels::until_replaced`]. For the next kill, [`Server::restart`] this one, which comes back as a replica, and wait
+    /// with [`Sentinels::until_whole`].
     #[track_caller]
     pub fn kill_master(&self) -> &Server {
         let master = self.master();
@@ -116,7 +131,7 @@ impl Sentinels {
         master
     }
 
-    /// Waits, at most 20 seconds, until another server than `old` is the master, says so itself and takes writes; which.
+    /// Waits, at most 30 seconds, until another server than `old` is the master, says so itself and takes writes; which.
     #[track_caller]
     pub fn until_replaced(&self, old: &Server) -> &Server {
         until(PATIENCE, || {
@@ -132,26 +147,28 @@ impl Sentinels {
     pub fn failover(&self) -> &Server {
         let old = self.master();
         let order = ["SENTINEL", "FAILOVER", Self::MASTER];
-        until(PATIENCE, || self.sentinels.iter().all(sees_all));
+        self.until_whole();
         // Refused while a failover runs, or while the replica is not known to be fit; and it can be given up later.
         until(PATIENCE, || {
             self.sentinels[0].command(&order);
             happens_within(Duration::from_secs(5), || self.master().port() != old.port())
         });
         let new = self.until_replaced(old);
-        until(PATIENCE, || old.is_replica_in_step());
+        self.until_whole();
         new
     }
 }
 
 /// Whether a Sentinel knows the master, the replica and the two other Sentinels, and finds them fit.
 fn sees_all(sentinel: &Server) -> bool {
-    let answer = sentinel.command(&["SENTINEL", "MASTER", Sentinels::MASTER]);
+    let ask =
+        |what| sentinel.try_command(GLANCE, &["SENTINEL", what, Sentinels::MASTER]).unwrap_or(Reply::Nil);
+    let answer = ask("MASTER");
     let field = |name: &str| {
         let mut pairs = answer.list().chunks(2);
         pairs.find(|pair| pair[0].text() == name).map_or_else(String::new, |pair| pair[1].text())
     };
-    let replicas = sentinel.command(&["SENTINEL", "REPLICAS", Sentinels::MASTER]);
+    let replicas = ask("REPLICAS");
     let fit = |replica: &Reply| {
         let words: Vec<String> = replica.list().iter().map(Reply::text).collect();
         words.chunks(2).any(|pair| pair == ["flags", "slave"])

@@ -85,6 +85,7 @@ impl fmt::Display for Kind {
 /// (`CARGO_TARGET_DIR`, else the workspace's `target`).
 pub fn folder() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
-    let target = target.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target"));
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap_or(Path::new("."));
+    let target = target.unwrap_or_else(|| workspace.join("target"));
     target.join("servers")
 }

@@ -1,6 +1,7 @@
 //! Each piece of the kit, started once, with the servers that are there; with `OXMQ_ALL=1`, Sentinel and Cluster on
 //! each of them.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "these are tests")]
 
 use std::io;
 use std::net::SocketAddr;
@@ -179,7 +180,7 @@ fn sentinels_fail_over_to_a_new_master() {
         assert_eq!(second.command(&["GET", "kept"]).text(), "yes");
         assert_eq!(second.command(&["SET", "more", "yes"]), status("OK"));
         killed.restart();
-        until(PATIENCE, || killed.is_replica_in_step());
+        sentinels.until_whole();
         let old = sentinels.master();
         let new = sentinels.failover();
         assert_ne!(new.port(), old.port(), "{kind}");
