@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::{Cmd, Value};
+use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::Call;
@@ -30,6 +31,8 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
             Ok(found) => found,
             Err(error) => return Err(not_sent(call.operation, &error, cut)),
         };
+        // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
+        yield_now().await;
         sent.store(true, Ordering::Release);
         let outcome = match timeout_at(deadline, send(&link, &call.command, &next)).await {
             Ok(outcome) => outcome,
