@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use oxmq_core::{Error, Result};
+use oxmq_core::{Error, ErrorKind, Result};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -66,6 +66,18 @@ impl Dialer {
             }
         }
     }
+}
+
+/// What it means that a socket could not be opened.
+pub(super) fn understand(error: io::Error, address: &Address) -> Error {
+    #[cfg(feature = "tls")]
+    if error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>()) {
+        let message =
+            format!("no encryption with {address}: {error}: trust its CA by ?ca=PATH, or see if it has TLS");
+        return Error::new(ErrorKind::Refused, "connect", message).caused_by(error);
+    }
+    let message = format!("{address} cannot be reached: {error}");
+    Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
 }
 
 /// Any socket.

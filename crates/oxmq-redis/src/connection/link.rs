@@ -15,8 +15,8 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dial::{Dialer, Noted};
-use super::fault;
 use super::target::{Address, Login};
+use super::{dial, fault};
 
 /// The longest to open one connection.
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
@@ -162,9 +162,7 @@ impl Link {
         opening: &Opening<'_>,
         protocol: ProtocolVersion,
     ) -> Result<Self> {
-        let socket = dialer.dial(address).await.map_err(|error| {
-            unavailable(&format!("the server cannot be reached: {error}")).caused_by(error)
-        })?;
+        let socket = dialer.dial(address).await.map_err(|error| dial::understand(error, address))?;
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         if let Some(login) = opening.login {

@@ -54,6 +54,13 @@ impl Server {
         self.child.wait().unwrap();
     }
 
+    /// Stops it without its connections noticing.
+    #[cfg(unix)]
+    pub(super) fn freeze(&self) {
+        let status = Command::new("kill").args(["-STOP", &self.child.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+
     pub(super) async fn restart(&mut self) {
         self.child = spawn(self.dir.path(), self.port, &self.args);
         self.ready().await;
@@ -62,6 +69,11 @@ impl Server {
     /// A connection that is none of ours.
     pub(super) fn raw(&self) -> Raw {
         Raw(redis::Client::open(self.url()).unwrap().get_connection().unwrap())
+    }
+
+    pub(super) fn raw_with(&self, password: &str) -> Raw {
+        let url = format!("redis://:{password}@127.0.0.1:{}", self.port);
+        Raw(redis::Client::open(url).unwrap().get_connection().unwrap())
     }
 }
 
