@@ -104,7 +104,10 @@ pub(crate) async fn queues(store: &RedisStore, prefix: Option<&str>) -> Result<V
         loop {
             let read = || -> Read<(String, Vec<String>)> {
                 let [next, keys] = reply::tuple::<2>(answer)?;
-                Ok((reply::text(next)?, reply::list(keys)?.into_iter().map(reply::text).collect::<Read<_>>()?))
+                Ok((
+                    reply::text(next)?,
+                    reply::list(keys)?.into_iter().map(reply::text).collect::<Read<_>>()?,
+                ))
             };
             let (next, keys) = read().map_err(|bad| bad.into_error("queues"))?;
             found.extend(keys.iter().filter_map(|key| address_of(store, key, prefix)));
