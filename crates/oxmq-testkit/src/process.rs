@@ -2,10 +2,11 @@
 
 use std::io;
 use std::process::{Child, Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::mpsc::{self, Sender};
+use std::sync::{Once, OnceLock};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use tempfile::TempDir;
 
 /// Starts a program that is killed when this process ends, however it ends, if `setpriv` is there (Linux).
 ///
@@ -47,6 +48,28 @@ pub(crate) fn mortal(program: &std::path::Path) -> Command {
     command.args(["--pdeathsig", "KILL"]).arg(program);
     command
 }
+
+/// A new temporary folder, whose name says which process made it. The first call removes those of processes that are
+/// gone: a process that is killed does not clean up, nor does one that shares a server to its end.
+pub(crate) fn folder() -> io::Result<TempDir> {
+    static SWEPT: Once = Once::new();
+    SWEPT.call_once(|| {
+        for entry in std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let maker =
+                name.to_str().and_then(|name| name.strip_prefix(FOLDER)?.split_once('-')?.0.parse().ok());
+            let is_gone = |pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH);
+            if maker.and_then(Pid::from_raw).is_some_and(is_gone) {
+                // Another process may be sweeping as well.
+                let _ = std::fs::remove_dir_all(entry.path());
+            }
+        }
+    });
+    tempfile::Builder::new().prefix(&format!("{FOLDER}{}-", std::process::id())).tempdir()
+}
+
+/// How the names of temporary folders begin; the process's id follows.
+const FOLDER: &str = "oxmq-kit-";
 
 /// Sends a signal to a child that was not waited for yet, so its id is still its own.
 pub(crate) fn signal(child: &Child, signal: Signal) {

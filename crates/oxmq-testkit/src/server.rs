@@ -51,11 +51,10 @@ impl Server {
         let program = kind.find();
         let program =
             program.unwrap_or_else(|| panic!("{kind} is not installed: run `cargo xtask servers --all`"));
-        let folder = tempfile::Builder::new().prefix("oxmq-kit-").tempdir();
         let mut server = Self {
             options,
             program,
-            folder: folder.expect("a temporary folder can be made"),
+            folder: process::folder().expect("a temporary folder can be made"),
             port: 0,
             child: Mutex::new(None),
             databases_given: AtomicU32::new(0),
