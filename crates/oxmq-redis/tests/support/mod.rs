@@ -1,5 +1,7 @@
 //! A bench of the behaviour suite: a database of its own on one server that all tests of the program share.
 
+#![allow(dead_code, reason = "not every test program needs all of it")]
+
 use std::future::Future;
 use std::net::TcpListener;
 use std::pin::Pin;
@@ -50,11 +52,16 @@ struct Aging {
     since: Instant,
 }
 
+/// The URL of a database that nobody else uses.
+pub fn fresh_url() -> String {
+    let database = NEXT.fetch_add(1, Ordering::Relaxed);
+    assert!(database < DATABASES, "a test for each database");
+    format!("redis://127.0.0.1:{}/{database}", *PORT)
+}
+
 impl OnRedis {
     pub async fn new() -> Self {
-        let database = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(database < DATABASES, "a test for each database");
-        let url = format!("redis://127.0.0.1:{}/{database}", *PORT);
+        let url = fresh_url();
         let connection = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
         let store = Arc::new(RedisStore::open(&url).await.unwrap());
         Self { store, raw: Mutex::new(Aging { connection, since: Instant::now() }) }
