@@ -466,7 +466,7 @@ impl WireBackoff {
 #[serde(untagged)]
 enum WireRetention {
     Flag(bool),
-    Count(f64),
+    Count(#[serde(serialize_with = "as_whole")] f64),
     Full {
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
         count: Option<f64>,
@@ -505,6 +505,7 @@ impl WireRetention {
         match retention {
             Retention::ALL => Self::Flag(false),
             Retention::NONE => Self::Flag(true),
+            Retention { count: Some(count), age: None, limit: None } => Self::Count(count as f64),
             Retention { count, age, limit } => Self::Full {
                 count: count.map(|count| count as f64),
                 age: age.map(|age| age.as_secs() as f64),
