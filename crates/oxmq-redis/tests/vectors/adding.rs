@@ -92,16 +92,15 @@ pub fn a08(r: &mut Replay) {
         "telemetry":{"metadata":"a/b=c","omitContext":false}}"#;
     r.step("object options", |r| r.add("b", r#"{"path":"x/y","u":"é"}"#, object));
     let with = |rest: &str| format!(r#"{{"attempts":2,"keepLogs":7,{rest}}}"#);
-    r.step("remaining short names", |r| {
-        r.add("c", "null", &with(r#""ignoreDependencyOnFailure":true"#))
-    });
+    r.step("remaining short names", |r| r.add("c", "null", &with(r#""ignoreDependencyOnFailure":true"#)));
     r.step("remaining short names 2", |r| r.add("d", "{}", &with(r#""continueParentOnFailure":true"#)));
     r.step("remaining short names 3", |r| {
         r.add("e", r#""text""#, &with(r#""removeDependencyOnFailure":true"#))
     });
     r.step("deduplication", |r| r.add("f", "5", &with(r#""deduplication":{"id":"dd","ttl":60000}"#)));
     r.step("unknown option is stored as is; arrays and nulls", |r| {
-        let custom = r#""custom":{"list":[1,2],"empty":[],"nothing":null,"deep":{"big":1700000000000123,"f":1.1}}"#;
+        let custom =
+            r#""custom":{"list":[1,2],"empty":[],"nothing":null,"deep":{"big":1700000000000123,"f":1.1}}"#;
         r.add("g", "true", &with(custom))
     });
 }

@@ -142,7 +142,8 @@ impl Keys {
         names.dedup();
         for name in names {
             let (Some((was, bound)), Some((is, ttl))) = (self.0.get(name), found.0.get(name)) else {
-                let show = |side: &Self| side.0.get(name).map_or("-".to_owned(), |(value, _)| value.to_string());
+                let show =
+                    |side: &Self| side.0.get(name).map_or("-".to_owned(), |(value, _)| value.to_string());
                 lines.push(format!("{name}: {} -> {}", show(self), show(found)));
                 continue;
             };

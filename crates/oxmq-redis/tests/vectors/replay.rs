@@ -2,15 +2,15 @@
 
 use std::future::Future;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddGroup, AddRequest, Added, Extended, Fate, Finish, FinishRequest, Idle, RateLimit, RecoverRequest,
-    TakeRequest, Taken,
+    Added, Extended, Fate, Finish, FinishRequest, Idle, RateLimit, RecoverRequest, TakeRequest, Taken,
 };
 use oxmq_core::{
-    Backoff, Ending, Error, ErrorKind, Failure, Job, JobId, JobOptions, JobState, JsonText, Lease, LeasedJob,
-    NewJob, QueueAddress, Result, Retention, Store, Timestamp, Token, backoff_delay,
+    Backoff, Clock, ClockHand, Ending, ErrorKind, Failure, Job, JobId, JobOptions, JobState, JsonText, Lease,
+    LeasedJob, NewJob, Queue, QueueAddress, Result, Retention, Store, Timestamp, Token, backoff_delay,
 };
 use oxmq_redis::RedisStore;
 use redis::Connection;
@@ -124,7 +124,9 @@ pub fn one(taken: Taken) -> LeasedJob {
 /// A scenario that is being replayed.
 pub struct Replay {
     runtime: tokio::runtime::Runtime,
-    pub store: RedisStore,
+    pub store: Arc<RedisStore>,
+    face: Queue,
+    hand: ClockHand,
     pub queue: QueueAddress,
     pub raw: Connection,
     pub url: String,
@@ -166,14 +168,20 @@ pub fn replay(id: &str, twin: fn(&mut Replay)) {
     let document: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = fresh_url();
-    let store = runtime.block_on(RedisStore::open(&url)).unwrap();
+    let store = Arc::new(runtime.block_on(RedisStore::open(&url)).unwrap());
+    let shared: Arc<dyn Store> = store.clone();
+    let start = document["clock_start"].as_i64().unwrap();
+    let (clock, hand) = Clock::manual(Timestamp::from_millis(start));
+    let face = Queue::builder(&shared, "vec").clock(clock).build().unwrap();
     let mut replay = Replay {
         runtime,
         store,
+        face,
+        hand,
         queue: QueueAddress::new("vec").unwrap(),
         raw: redis::Client::open(url.as_str()).unwrap().get_connection().unwrap(),
         url,
-        now: document["clock_start"].as_i64().unwrap(),
+        now: start,
         worker: None,
         limiter: None,
         keep_completed: Retention::ALL,
@@ -222,6 +230,7 @@ impl Replay {
 
     pub fn advance(&mut self, ms: i64) {
         self.now += ms;
+        self.hand.advance(Duration::from_millis(u64::try_from(ms).unwrap()));
     }
 
     pub fn time(&self) -> Timestamp {
@@ -408,8 +417,7 @@ impl Replay {
     }
 
     pub fn add_jobs(&mut self, jobs: Vec<NewJob>) -> Result<Vec<Added>> {
-        let request = AddRequest { groups: vec![AddGroup { jobs }], now: self.time() };
-        self.wait(self.store.add(&self.queue, request))?.remove(0)
+        self.wait(self.face.add_bulk(jobs))
     }
 
     pub fn demand(&self, token: &str) -> TakeRequest {
@@ -490,8 +498,7 @@ impl Replay {
     }
 
     pub fn recover(&mut self) -> Value {
-        let request =
-            RecoverRequest { max_stalled: 1, interval: Duration::from_secs(30), now: self.time() };
+        let request = RecoverRequest { max_stalled: 1, interval: Duration::from_secs(30), now: self.time() };
         let ids = self.wait(self.store.recover(&self.queue, request)).unwrap();
         ids.iter().map(JobId::as_str).collect()
     }
@@ -506,17 +513,23 @@ impl Replay {
     }
 }
 
+impl Replay {
+    /// The lease of an active job runs out without anybody noticing: the lock goes, as the scenarios have it, and
+    /// our own note of the lease, which lasts longer than the lock.
+    pub fn lose_lease(&mut self, id: &str) {
+        self.del(&format!("{id}:lock"));
+        let key = "bull::oxmq:vec:leases";
+        let _: i64 = redis::cmd("HDEL").arg(key).arg(id).query(&mut self.raw).unwrap();
+    }
+}
+
 pub fn lease(job: &str, token: &str) -> Lease {
     Lease { job: job.into(), token: Token::new(token) }
 }
 
 /// A job with its options as JSON, checked as `add` checks them.
 pub fn new_job(name: &str, data: &str, opts: &str) -> Result<NewJob> {
-    Ok(NewJob {
-        name: name.into(),
-        data: JsonText::parse(data).unwrap(),
-        options: JobOptions::parse(opts)?,
-    })
+    Ok(NewJob { name: name.into(), data: JsonText::parse(data).unwrap(), options: JobOptions::parse(opts)? })
 }
 
 /// The ids of jobs that were added, and that they are new.
@@ -582,9 +595,4 @@ pub fn step_names(file: &std::path::Path) -> (String, Vec<String>) {
     let steps = document["steps"].as_array().unwrap().iter();
     let names = steps.map(|step| step["step"].as_str().unwrap().to_owned()).collect();
     (document["id"].as_str().unwrap().to_owned(), names)
-}
-
-/// The kind of an error.
-pub fn kind<T>(result: Result<T, Error>) -> ErrorKind {
-    result.err().unwrap().kind()
 }
