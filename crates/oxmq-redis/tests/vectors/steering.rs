@@ -62,7 +62,7 @@ impl Replay {
         }
     }
 
-    fn clean(&mut self, grace: i64, limit: usize, state: JobState) -> Value {
+    pub fn clean(&mut self, grace: i64, limit: usize, state: JobState) -> Value {
         let request = CleanRequest {
             state,
             older_than: Timestamp::from_millis(self.now - grace),
@@ -93,7 +93,7 @@ impl Replay {
         self.note(job, Note::Log { line: line.into(), keep }).map(|lines| json!(lines))
     }
 
-    fn progress(&mut self, job: &str, json: &str) -> Result<()> {
+    pub fn progress(&mut self, job: &str, json: &str) -> Result<()> {
         self.note(job, Note::Progress(JsonText::parse(json).unwrap())).map(drop)
     }
 
@@ -183,6 +183,12 @@ pub fn a40(r: &mut Replay) {
     }
     r.look("three failed");
     r.step("retryJobs({count:2})", |r| r.retry_many(JobState::Failed, r.now, 2));
+    r.realign(|r| {
+        let _: i64 = r.redis("ZREM", "prioritized", &["2"]);
+        let _: () = r.redis("SET", "pc", &["1"]);
+        r.del("wait");
+        let _: i64 = r.redis("RPUSH", "wait", &["3", "2", "1"]);
+    });
     for i in 1..=3 {
         let j = one(r.take(&format!("u{i}")));
         r.advance(10);
@@ -305,9 +311,11 @@ pub fn a47(r: &mut Replay) {
     // Our own note of the lease still knows whose it is: see the exceptions.
     r.del("1:lock");
     let _ = r.step("complete, lock missing", |r| r.end(&good, done(), false));
-    let _: i64 = r.redis("ZREM", "completed", &["1"]);
-    let _: i64 = r.redis("LPUSH", "active", &["1"]);
-    let _: i64 = r.redis("HDEL", "1", &["returnvalue", "finishedOn", "atm"]);
+    r.realign(|r| {
+        let _: i64 = r.redis("ZREM", "completed", &["1"]);
+        let _: i64 = r.redis("LPUSH", "active", &["1"]);
+        let _: i64 = r.redis("HDEL", "1", &["returnvalue", "finishedOn", "atm"]);
+    });
     // Without the note it is as for Node.
     r.step("moveToWait, lock missing", |r| r.end(&good, Ending::Returned, false)).unwrap_err();
     let _: () = r.redis("SET", "1:lock", &["tok-1"]);
@@ -335,22 +343,32 @@ pub fn a48(r: &mut Replay) {
     plain(r, "empty id is automatic", r#"{"jobId":""}"#);
     plain(r, "reserved name is treated as an existing job", r#"{"jobId":"meta"}"#);
     // Node's counter went on.
-    let _: i64 = r.redis("INCR", "id", &[]);
+    r.realign(|r| r.redis::<i64>("INCR", "id", &[]));
     plain(r, "priority float", r#"{"priority":1.5}"#);
     plain(r, "priority too big", r#"{"priority":2097152}"#);
     plain(r, "priority max", r#"{"priority":2097151}"#);
     plain(r, "priority negative", r#"{"priority":-3}"#);
-    // So it did here.
-    let _: i64 = r.redis("INCR", "id", &[]);
-    let _: i64 = r.redis("INCR", "pc", &[]);
+    r.realign(|r| {
+        let _: i64 = r.redis("INCR", "id", &[]);
+        let _: i64 = r.redis("INCR", "pc", &[]);
+    });
     plain(r, "negative delay", r#"{"delay":-500}"#);
     plain(r, "fractional delay", r#"{"delay":100.5}"#);
     plain(r, "jitter out of range", r#"{"backoff":{"type":"fixed","delay":1,"jitter":2}}"#);
     let _ = r.step("size limit", |r| r.add("a", r#"{"long":"abcdef"}"#, r#"{"sizeLimit":5}"#));
-    plain(r, "two exclusive options", r#"{"failParentOnFailure":true,"ignoreDependencyOnFailure":true}"#);
-    plain(r, "debounce", r#"{"debounce":{"id":"x"}}"#);
-    plain(r, "dedup without id", r#"{"deduplication":{"id":""}}"#);
-    plain(r, "missing parent", r#"{"parent":{"id":"nope","queue":"bull:vec"}}"#);
+    for (name, opts) in [
+        ("two exclusive options", r#"{"failParentOnFailure":true,"ignoreDependencyOnFailure":true}"#),
+        ("debounce", r#"{"debounce":{"id":"x"}}"#),
+        ("dedup without id", r#"{"deduplication":{"id":""}}"#),
+        ("missing parent", r#"{"parent":{"id":"nope","queue":"bull:vec"}}"#),
+    ] {
+        if let Ok(id) = r.step(name, |r| r.add("a", "{}", opts)) {
+            r.realign(|r| {
+                r.remove(id.as_str());
+                let _: i64 = r.redis("DECR", "id", &[]);
+            });
+        }
+    }
     r.look("after");
     for name in ["a:b", ""] {
         r.step(&format!("queue name {name:?}"), |_| oxmq_core::QueueAddress::new(name).map(drop))
@@ -459,7 +477,7 @@ impl Replay {
     }
 
     /// What our own wait makes of a marker that is popped at once: the key, member and score that Node gets.
-    fn pop(&mut self) -> Value {
+    pub fn pop(&mut self) -> Value {
         use oxmq_core::store::{WaitRequest, Woken};
         let request = WaitRequest { worker: None, timeout: Duration::from_millis(20) };
         match self.wait(self.store.wait(&self.queue, request)).unwrap() {

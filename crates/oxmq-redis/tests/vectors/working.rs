@@ -279,6 +279,10 @@ pub fn a32(r: &mut Replay) {
     r.step("limited worker", |r| r.take("tok-2"));
     r.limiter = None;
     r.step("worker without limiter is not held back", |r| r.take("tok-3"));
+    r.realign(|r| {
+        r.del("limiter");
+        r.take("tok-3");
+    });
     r.step("removeRateLimitKey", |r| r.rate_limit(None));
     r.no_twin("getRateLimitTtl without key");
     r.take("tok-4");
