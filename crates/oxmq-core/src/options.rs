@@ -403,8 +403,8 @@ enum WireBackoff {
     Full {
         #[serde(rename = "type")]
         curve: String,
-        #[serde(default, serialize_with = "as_whole")]
-        delay: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
+        delay: Option<f64>,
         #[serde(default, skip_serializing_if = "is_zero")]
         jitter: f64,
     },
@@ -442,7 +442,7 @@ impl WireBackoff {
                     "exponential" => Curve::Exponential,
                     _ => Curve::Custom(curve),
                 },
-                delay: duration_ms(delay)?,
+                delay: duration_ms(delay.unwrap_or(0.0))?,
                 jitter,
             },
         })
@@ -456,7 +456,9 @@ impl WireBackoff {
                 Curve::Exponential => "exponential".into(),
                 Curve::Custom(name) => name.clone(),
             },
-            delay: millis(backoff.delay) as f64,
+            // BullMQ's own curves need one; a worker's own function is told what the producer gave.
+            delay: (!(backoff.delay.is_zero() && matches!(backoff.curve, Curve::Custom(_))))
+                .then(|| millis(backoff.delay) as f64),
             jitter: backoff.jitter,
         }
     }
