@@ -140,8 +140,8 @@ if count > 0 then
       end
     end
     if kind == 'delayed' or kind == 'postponed' then
-      local due = tonumber(ARGV[a + 7])
-      redis.call('HSET', key, 'delay', string.format('%.0f', math.max(due - now, 0)))
+      local due = math.max(tonumber(ARGV[a + 7]), now)
+      redis.call('HSET', key, 'delay', string.format('%.0f', due - now))
       redis.call('ZADD', q.delayed, delayed_score(q, due), id)
       emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
       any_delayed = true

@@ -124,6 +124,7 @@ macro_rules! conformance_cases {
                 a_retry_of_a_job_with_a_priority_goes_behind_its_equals
                 a_retry_later_is_delayed
                 a_postponed_job_spends_no_attempt
+                a_job_that_is_postponed_into_the_past_is_due_now
                 a_returned_job_runs_next_and_spends_no_attempt
                 a_returned_job_with_a_priority_goes_before_its_equals
                 drained_is_told_when_the_last_job_has_ended

@@ -251,9 +251,9 @@ impl Queue {
             }
             Ending::Retry { failure, at: Some(at) } => {
                 self.spend_attempt(&id, failure);
-                self.enter_delayed(&id, at, millis(at - now), now);
+                self.enter_delayed(&id, at.max(now), millis(at - now), now);
             }
-            Ending::Postponed { at } => self.enter_delayed(&id, at, millis(at - now), now),
+            Ending::Postponed { at } => self.enter_delayed(&id, at.max(now), millis(at - now), now),
             Ending::Returned => {
                 self.enter_waiting(&id, End::Front);
                 self.emit_waiting(&id, JobState::Active, now);
