@@ -124,9 +124,10 @@ impl Backoff {
 pub struct Retention {
     /// At most this many are kept, the newest. 0: this job is removed at once. None: any number.
     pub count: Option<u64>,
-    /// Those that finished longer ago than this are removed; whole seconds. None: kept for ever.
+    /// Those that finished this long ago, or longer, are removed; whole seconds. Zero removes this job too. None:
+    /// kept for ever.
     pub age: Option<Duration>,
-    /// The most jobs that one finish removes for their age; default 1,000.
+    /// The most jobs that one finish removes for their age, the newest of them first; default 1,000.
     pub limit: Option<u32>,
 }
 
@@ -141,7 +142,7 @@ impl Retention {
         Self { count: Some(count), ..Self::ALL }
     }
 
-    /// Keep those that finished at most `age` ago.
+    /// Keep those that finished less than `age` ago.
     pub const fn age(age: Duration) -> Self {
         Self { age: Some(age), ..Self::ALL }
     }

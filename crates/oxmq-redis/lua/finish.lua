@@ -118,6 +118,9 @@ if count > 0 then
         if keep_count or keep_age then
           flush(kind)
           apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
+          if not redis.call('ZSCORE', q[kind], id) then
+            state = 'gone'
+          end
         end
       end
       if kind == 'completed' then

@@ -263,6 +263,8 @@ macro_rules! conformance_cases {
                 the_newest_are_kept_by_count
                 a_count_of_zero_removes_the_job_itself
                 old_ones_are_removed_when_another_finishes
+                what_finished_just_so_long_ago_is_too_old
+                an_age_of_nothing_removes_the_job_itself
                 a_finish_removes_at_most_its_limit_of_old_ones
                 age_and_count_hold_both
                 completed_and_failed_jobs_are_kept_apart
