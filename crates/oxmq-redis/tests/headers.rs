@@ -28,7 +28,7 @@ fn lua_files(directory: &str) -> BTreeMap<String, String> {
     let files = entries.filter(|path| path.is_file());
     files
         .map(|path| {
-            assert_eq!(path.extension().unwrap(), "lua", "{path:?}");
+            assert_eq!(path.extension().unwrap(), "lua", "{}", path.display());
             let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
             (name, std::fs::read_to_string(&path).unwrap())
         })

@@ -1,6 +1,7 @@
 //! A bench of the behaviour suite: a database of its own on one server that all tests of the program share.
 
 #![allow(dead_code, reason = "not every test program needs all of it")]
+#![allow(clippy::disallowed_methods, reason = "keys expire by the real clock, which is made up for here")]
 
 use std::future::Future;
 use std::net::TcpListener;
@@ -42,7 +43,7 @@ static PORT: LazyLock<u16> = LazyLock::new(|| {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A store with a database of its own.
-pub struct OnRedis {
+pub(crate) struct OnRedis {
     store: Arc<RedisStore>,
     raw: Mutex<Aging>,
 }
@@ -53,14 +54,14 @@ struct Aging {
 }
 
 /// The URL of a database that nobody else uses.
-pub fn fresh_url() -> String {
+pub(crate) fn fresh_url() -> String {
     let database = NEXT.fetch_add(1, Ordering::Relaxed);
     assert!(database < DATABASES, "a test for each database");
     format!("redis://127.0.0.1:{}/{database}", *PORT)
 }
 
 impl OnRedis {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let url = fresh_url();
         let connection = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
         let store = Arc::new(RedisStore::open(&url).await.unwrap());

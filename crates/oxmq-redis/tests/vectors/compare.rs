@@ -9,16 +9,17 @@
 //! - Our own keys, `P::oxmq:..`, are left out.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 
 use redis::Connection;
 use serde_json::{Map, Value, json};
 
 /// The key space of the queue: what each key holds, and the time to live where there is one.
 #[derive(Debug, Default, Clone)]
-pub struct Keys(BTreeMap<String, (Value, Option<i64>)>);
+pub(crate) struct Keys(BTreeMap<String, (Value, Option<i64>)>);
 
 /// Before the keys of the recorded queue.
-pub const BASE: &str = "bull:vec:";
+pub(crate) const BASE: &str = "bull:vec:";
 
 /// Before our own.
 const OWN: &str = "bull::oxmq:vec:";
@@ -27,7 +28,7 @@ const OWN: &str = "bull::oxmq:vec:";
 const JSON_FIELDS: [&str; 6] = ["opts", "data", "returnvalue", "progress", "stacktrace", "parent"];
 
 /// A value in one form: numbers that are whole as whole ones, all of 14 digits if `lossy`.
-pub fn plain(value: &Value, lossy: bool) -> Value {
+pub(crate) fn plain(value: &Value, lossy: bool) -> Value {
     match value {
         Value::Number(number) => {
             let float = number.as_f64().unwrap();
@@ -46,7 +47,7 @@ pub fn plain(value: &Value, lossy: bool) -> Value {
 }
 
 /// A field of a hash.
-pub fn field(name: &str, value: &Value) -> Value {
+pub(crate) fn field(name: &str, value: &Value) -> Value {
     let json = match value {
         Value::Object(object) => object.get("$json").cloned(),
         Value::String(text) if JSON_FIELDS.contains(&name) => serde_json::from_str(text).ok(),
@@ -66,7 +67,7 @@ fn zset<'a>(members: impl Iterator<Item = (&'a str, f64)>) -> Value {
 
 impl Keys {
     /// As they were recorded.
-    pub fn recorded(keys: &Map<String, Value>) -> Self {
+    pub(crate) fn recorded(keys: &Map<String, Value>) -> Self {
         let read = |(key, entry): (&String, &Value)| {
             let key = key.strip_prefix(BASE).unwrap().to_owned();
             let texts = |name: &str| entry[name].as_array().unwrap().clone();
@@ -90,7 +91,7 @@ impl Keys {
     }
 
     /// As they are on the server now; `surplus` events of the stream were counted as differences before.
-    pub fn found(raw: &mut Connection, surplus: i64) -> Self {
+    pub(crate) fn found(raw: &mut Connection, surplus: i64) -> Self {
         let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(raw).unwrap();
         let mut found = BTreeMap::new();
         for full in keys {
@@ -136,7 +137,7 @@ impl Keys {
     }
 
     /// How `found` differs from these, one line each.
-    pub fn differences(&self, found: &Self, lines: &mut Vec<String>) {
+    pub(crate) fn differences(&self, found: &Self, lines: &mut Vec<String>) {
         let mut names: Vec<&String> = self.0.keys().chain(found.0.keys()).collect();
         names.sort();
         names.dedup();
@@ -177,23 +178,24 @@ impl Keys {
 }
 
 /// Events as lines of text: `completed jobId=1 returnvalue=7 prev=active`.
-pub fn event_line<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+pub(crate) fn event_line<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> String {
     let mut line = String::new();
     for (name, value) in pairs {
         if name == "event" && line.is_empty() {
             value.clone_into(&mut line);
         } else if name == "returnvalue" || name == "data" {
             let json = serde_json::from_str(value).map(|json| plain(&json, false));
-            line += &format!(" {name}={}", json.unwrap_or_else(|_| panic!("{name}={value} is no JSON")));
+            let json = json.unwrap_or_else(|_| panic!("{name}={value} is no JSON"));
+            let _ = write!(line, " {name}={json}");
         } else {
-            line += &format!(" {name}={value}");
+            let _ = write!(line, " {name}={value}");
         }
     }
     line
 }
 
 /// How the events differ: what is left without the beginning and the end that are the same.
-pub fn event_difference(was: &[String], is: &[String]) -> Option<String> {
+pub(crate) fn event_difference(was: &[String], is: &[String]) -> Option<String> {
     let same = was.iter().zip(is).take_while(|(was, is)| was == is).count();
     let (was, is) = (&was[same..], &is[same..]);
     if was.is_empty() && is.is_empty() {

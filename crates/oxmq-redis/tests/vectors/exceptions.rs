@@ -2,13 +2,13 @@
 //! told at the step where it appears.
 
 /// Which scenario, which step, which differences (recorded `->` found), and why.
-pub type Exception = (&'static str, &'static str, &'static [&'static str], &'static str);
+pub(crate) type Exception = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 const NO_FLOWS: &str = "parents and their children are not there yet";
 const NO_DEDUPLICATION: &str = "deduplication is not there yet";
 const SAME_MEANING: &str = "another spelling of the same option";
 
-pub const EXCEPTIONS: &[Exception] = &[
+pub(crate) const EXCEPTIONS: &[Exception] = &[
     ("A-08", "deduplication", &[r#"6.deid: "dd" -> -"#, r#"de:dd: "6" -> -"#], NO_DEDUPLICATION),
     (
         "A-19",

@@ -1,5 +1,6 @@
 //! Runs the Rust twin of a recorded scenario, and compares after each step.
 
+use std::fmt::Write as _;
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,7 +22,7 @@ use crate::exceptions::EXCEPTIONS;
 use crate::support::fresh_url;
 
 /// What a step of a twin has to say of its outcome.
-pub enum Told {
+pub(crate) enum Told {
     /// It worked; nothing more is compared.
     Done,
     /// Nothing that could be compared: the recorded call has no counterpart here.
@@ -39,7 +40,7 @@ pub enum Told {
 }
 
 /// What steps give back.
-pub trait Tell {
+pub(crate) trait Tell {
     fn tell(&self) -> Told;
 }
 
@@ -98,47 +99,47 @@ impl<T: Tell> Tell for Result<T> {
 
 /// An error as the scenarios throw it: its message and its stack.
 #[derive(Clone, Copy)]
-pub struct Thrown {
-    pub message: &'static str,
-    pub stack: Option<u32>,
-    pub for_good: bool,
+pub(crate) struct Thrown {
+    pub(crate) message: &'static str,
+    pub(crate) stack: Option<u32>,
+    pub(crate) for_good: bool,
 }
 
 /// `boom` of the generator.
-pub fn boom(message: &'static str, n: u32) -> Thrown {
+pub(crate) fn boom(message: &'static str, n: u32) -> Thrown {
     Thrown { message, stack: Some(n), for_good: false }
 }
 
 /// `unrec` of the generator.
-pub fn for_good(message: &'static str) -> Thrown {
+pub(crate) fn for_good(message: &'static str) -> Thrown {
     Thrown { message, stack: Some(1), for_good: true }
 }
 
 /// The only job of a take.
-pub fn one(taken: Taken) -> LeasedJob {
+pub(crate) fn one(taken: Taken) -> LeasedJob {
     let mut jobs = taken.jobs;
     assert_eq!(jobs.len(), 1, "one job");
     jobs.remove(0)
 }
 
 /// A scenario that is being replayed.
-pub struct Replay {
+pub(crate) struct Replay {
     runtime: tokio::runtime::Runtime,
-    pub store: Arc<RedisStore>,
+    pub(crate) store: Arc<RedisStore>,
     face: Queue,
     hand: ClockHand,
-    pub queue: QueueAddress,
-    pub raw: Connection,
-    pub url: String,
+    pub(crate) queue: QueueAddress,
+    pub(crate) raw: Connection,
+    pub(crate) url: String,
     /// The scenario's clock.
-    pub now: i64,
+    pub(crate) now: i64,
     /// The options of the worker that takes and finishes.
-    pub worker: Option<&'static str>,
-    pub limiter: Option<(u32, u64)>,
-    pub keep_completed: Retention,
+    pub(crate) worker: Option<&'static str>,
+    pub(crate) limiter: Option<(u32, u64)>,
+    pub(crate) keep_completed: Retention,
     /// The worker's own backoff, in ms.
-    pub own_backoff: fn(u32, &Backoff) -> i64,
-    pub max_starts: Option<u32>,
+    pub(crate) own_backoff: fn(u32, &Backoff) -> i64,
+    pub(crate) max_starts: Option<u32>,
     id: String,
     steps: Vec<Value>,
     at: usize,
@@ -153,7 +154,7 @@ pub struct Replay {
 const NOT_SHOWN: [&str; 2] = ["parent", "parentKey"];
 
 /// All recordings, by name of the file.
-pub fn files() -> Vec<PathBuf> {
+pub(crate) fn files() -> Vec<PathBuf> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/data");
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -162,7 +163,7 @@ pub fn files() -> Vec<PathBuf> {
 }
 
 /// Replays the scenario `id` by its twin.
-pub fn replay(id: &str, twin: fn(&mut Replay)) {
+pub(crate) fn replay(id: &str, twin: fn(&mut Replay)) {
     let start = format!("{id}-");
     let file = files()
         .into_iter()
@@ -217,26 +218,26 @@ impl Replay {
     }
 
     /// Runs a future of the store's.
-    pub fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+    pub(crate) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
         self.runtime.block_on(future)
     }
 
     /// A command on a key of the queue.
-    pub fn redis<T: redis::FromRedisValue>(&mut self, command: &str, key: &str, args: &[&str]) -> T {
+    pub(crate) fn redis<T: redis::FromRedisValue>(&mut self, command: &str, key: &str, args: &[&str]) -> T {
         redis::cmd(command).arg(format!("{BASE}{key}")).arg(args).query(&mut self.raw).unwrap()
     }
 
     /// Deletes a key of the queue.
-    pub fn del(&mut self, key: &str) {
+    pub(crate) fn del(&mut self, key: &str) {
         let _: i64 = self.redis("DEL", key, &[]);
     }
 
-    pub fn advance(&mut self, ms: i64) {
+    pub(crate) fn advance(&mut self, ms: i64) {
         self.now += ms;
         self.hand.advance(Duration::from_millis(u64::try_from(ms).unwrap()));
     }
 
-    pub fn time(&self) -> Timestamp {
+    pub(crate) fn time(&self) -> Timestamp {
         Timestamp::from_millis(self.now)
     }
 
@@ -244,7 +245,7 @@ impl Replay {
 
     /// One step: the next one that is recorded must have this name. Compares what `act` tells, the new events and
     /// the keys.
-    pub fn step<T: Tell>(&mut self, name: &str, act: impl FnOnce(&mut Self) -> T) -> T {
+    pub(crate) fn step<T: Tell>(&mut self, name: &str, act: impl FnOnce(&mut Self) -> T) -> T {
         let step = self.steps.get(self.at).unwrap_or_else(|| panic!("no step for {name}")).clone();
         self.at += 1;
         assert_eq!(step["step"], name, "{}: the next step", self.id);
@@ -269,17 +270,17 @@ impl Replay {
     }
 
     /// A step in which nothing is done.
-    pub fn look(&mut self, name: &str) {
+    pub(crate) fn look(&mut self, name: &str) {
         self.step(name, |_| ());
     }
 
     /// A step with a call of Node's that has no counterpart here: only what it left behind is compared.
-    pub fn no_twin(&mut self, name: &str) {
+    pub(crate) fn no_twin(&mut self, name: &str) {
         self.step(name, |_| Told::NoTwin);
     }
 
     /// The events since the last time.
-    pub fn new_events(&mut self) -> Vec<String> {
+    pub(crate) fn new_events(&mut self) -> Vec<String> {
         let from = if self.last_event == "-" { "-".to_owned() } else { format!("({}", self.last_event) };
         let rows: Vec<(String, Vec<(String, String)>)> = self.redis("XRANGE", "events", &[&from, "+"]);
         if let Some((id, _)) = rows.last() {
@@ -291,7 +292,7 @@ impl Replay {
     }
 
     /// The stream begins anew: what was counted before is gone.
-    pub fn forget_events(&mut self) {
+    pub(crate) fn forget_events(&mut self) {
         self.new_events();
         self.surplus = 0;
     }
@@ -304,12 +305,12 @@ impl Replay {
         });
         let mut text = String::new();
         for (step, line) in unexpected {
-            text += &format!("\n  differs, {step:?}: {line}");
+            let _ = write!(text, "\n  differs, {step:?}: {line}");
         }
         for (_, name, what, _) in listed {
             for line in *what {
                 if !self.found.iter().any(|(step, found)| step == name && found == line) {
-                    text += &format!("\n  listed, but equal, {name:?}: {line}");
+                    let _ = write!(text, "\n  listed, but equal, {name:?}: {line}");
                 }
             }
         }
@@ -318,7 +319,7 @@ impl Replay {
 
     /// Makes the server as it was after the step that is running, in the name of a Node program: for calls that
     /// have no counterpart here.
-    pub fn write_as_recorded(&mut self) {
+    pub(crate) fn write_as_recorded(&mut self) {
         let step = self.steps[self.at - 1].clone();
         for (key, entry) in step["keys"].as_object().unwrap() {
             let texts = |name: &str| -> Vec<String> {
@@ -360,7 +361,7 @@ impl Replay {
     }
 
     /// Goes on as the recording does, after a step that differs.
-    pub fn realign<T>(&mut self, act: impl FnOnce(&mut Self) -> T) {
+    pub(crate) fn realign<T>(&mut self, act: impl FnOnce(&mut Self) -> T) {
         act(self);
         self.surplus += i64::try_from(self.new_events().len()).unwrap();
         self.standing.clear();
@@ -467,21 +468,21 @@ impl Replay {
     // ------------------------------------------------------------------ what scenarios do
 
     /// `queue.add(name, data, opts)`, with `data` and `opts` as JSON.
-    pub fn add(&mut self, name: &str, data: &str, opts: &str) -> Result<JobId> {
+    pub(crate) fn add(&mut self, name: &str, data: &str, opts: &str) -> Result<JobId> {
         let job = new_job(name, data, opts)?;
         self.add_jobs(vec![job]).map(|mut added| added.remove(0).id)
     }
 
     /// Adds, outside of a step.
-    pub fn put(&mut self, name: &str, opts: &str) -> JobId {
+    pub(crate) fn put(&mut self, name: &str, opts: &str) -> JobId {
         self.add(name, "{}", opts).unwrap()
     }
 
-    pub fn add_jobs(&mut self, jobs: Vec<NewJob>) -> Result<Vec<Added>> {
+    pub(crate) fn add_jobs(&mut self, jobs: Vec<NewJob>) -> Result<Vec<Added>> {
         self.wait(self.face.add_bulk(jobs))
     }
 
-    pub fn demand(&self, token: &str) -> TakeRequest {
+    pub(crate) fn demand(&self, token: &str) -> TakeRequest {
         TakeRequest {
             limit: 1,
             token: Token::new(token),
@@ -495,12 +496,12 @@ impl Replay {
     }
 
     /// `worker.getNextJob(token)`
-    pub fn take(&mut self, token: &str) -> Taken {
+    pub(crate) fn take(&mut self, token: &str) -> Taken {
         self.wait(self.store.take(&self.queue, self.demand(token))).unwrap()
     }
 
     /// Writes an ending, and takes the next job with the same token if `next`.
-    pub fn end(&mut self, lease: &Lease, ending: Ending, next: bool) -> Result<Option<Taken>> {
+    pub(crate) fn end(&mut self, lease: &Lease, ending: Ending, next: bool) -> Result<Option<Taken>> {
         let take = next.then(|| self.demand(lease.token.as_str()));
         let finished = vec![Finish { lease: lease.clone(), ending, heeds_cancel: false }];
         let request = FinishRequest { finished, take, now: self.time() };
@@ -509,13 +510,13 @@ impl Replay {
     }
 
     /// `job.moveToCompleted(value, token, next)`
-    pub fn complete(&mut self, job: &LeasedJob, value: &str, next: bool) -> Result<Option<Taken>> {
+    pub(crate) fn complete(&mut self, job: &LeasedJob, value: &str, next: bool) -> Result<Option<Taken>> {
         let keep = job.job.options().remove_on_complete.unwrap_or(self.keep_completed);
         self.end(&job.lease, Ending::Completed { return_value: JsonText::parse(value).unwrap(), keep }, next)
     }
 
     /// `job.moveToFailed(error, token, next)`: whether it is tried again is decided by the client.
-    pub fn fail(&mut self, job: &LeasedJob, thrown: Thrown, next: bool) -> Result<Option<Taken>> {
+    pub(crate) fn fail(&mut self, job: &LeasedJob, thrown: Thrown, next: bool) -> Result<Option<Taken>> {
         let ending = self.failing(&job.job, thrown);
         // Only what is retried at once asks for nothing more.
         let next = next && !matches!(ending, Ending::Retry { at: None, .. });
@@ -523,7 +524,7 @@ impl Replay {
     }
 
     /// What Node's client decides.
-    pub fn failing(&self, job: &Job, thrown: Thrown) -> Ending {
+    pub(crate) fn failing(&self, job: &Job, thrown: Thrown) -> Ending {
         let Thrown { message, stack, for_good } = thrown;
         let options = job.options();
         let mut stacks: Vec<String> =
@@ -555,19 +556,19 @@ impl Replay {
     }
 
     /// The check for stalled jobs, as the scenarios do it: without regard to the one before.
-    pub fn check_stalled(&mut self) -> Value {
+    pub(crate) fn check_stalled(&mut self) -> Value {
         self.del("stalled-check");
         self.recover()
     }
 
-    pub fn recover(&mut self) -> Value {
+    pub(crate) fn recover(&mut self) -> Value {
         let request = RecoverRequest { max_stalled: 1, interval: Duration::from_secs(30), now: self.time() };
         let ids = self.wait(self.store.recover(&self.queue, request)).unwrap();
         ids.iter().map(JobId::as_str).collect()
     }
 
     /// Extends leases; for each whether it was kept.
-    pub fn extend(&mut self, leases: &[(&str, &str)], ms: u64) -> Vec<bool> {
+    pub(crate) fn extend(&mut self, leases: &[(&str, &str)], ms: u64) -> Vec<bool> {
         let leases = leases.iter().map(|(job, token)| lease(job, token)).collect();
         let lease_for = Duration::from_millis(ms);
         let request = oxmq_core::store::ExtendRequest { leases, lease_for, now: self.time() };
@@ -579,24 +580,24 @@ impl Replay {
 impl Replay {
     /// The lease of an active job runs out without anybody noticing: the lock goes, as the scenarios have it, and
     /// our own note of the lease, which lasts longer than the lock.
-    pub fn lose_lease(&mut self, id: &str) {
+    pub(crate) fn lose_lease(&mut self, id: &str) {
         self.del(&format!("{id}:lock"));
         let key = "bull::oxmq:vec:leases";
         let _: i64 = redis::cmd("HDEL").arg(key).arg(id).query(&mut self.raw).unwrap();
     }
 }
 
-pub fn lease(job: &str, token: &str) -> Lease {
+pub(crate) fn lease(job: &str, token: &str) -> Lease {
     Lease { job: job.into(), token: Token::new(token) }
 }
 
 /// A job with its options as JSON, checked as `add` checks them.
-pub fn new_job(name: &str, data: &str, opts: &str) -> Result<NewJob> {
+pub(crate) fn new_job(name: &str, data: &str, opts: &str) -> Result<NewJob> {
     Ok(NewJob { name: name.into(), data: JsonText::parse(data).unwrap(), options: JobOptions::parse(opts)? })
 }
 
 /// The ids of jobs that were added, and that they are new.
-pub fn fates(added: &[Added]) -> Vec<(&str, bool)> {
+pub(crate) fn fates(added: &[Added]) -> Vec<(&str, bool)> {
     added.iter().map(|added| (added.id.as_str(), added.fate == Fate::Created)).collect()
 }
 
@@ -653,7 +654,7 @@ fn recorded_event(event: &Value) -> String {
 }
 
 /// For the tests of the harness: the steps of a recording.
-pub fn step_names(file: &std::path::Path) -> (String, Vec<String>) {
+pub(crate) fn step_names(file: &std::path::Path) -> (String, Vec<String>) {
     let document: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
     let steps = document["steps"].as_array().unwrap().iter();
     let names = steps.map(|step| step["step"].as_str().unwrap().to_owned()).collect();

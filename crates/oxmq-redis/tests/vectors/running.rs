@@ -29,7 +29,7 @@ impl Replay {
     }
 }
 
-pub fn a53(r: &mut Replay) {
+pub(crate) fn a53(r: &mut Replay) {
     r.worker = Some("runner");
     r.step("run", |r| {
         r.begin();
@@ -42,7 +42,7 @@ pub fn a53(r: &mut Replay) {
     r.no_twin("closed");
 }
 
-pub fn a54(r: &mut Replay) {
+pub(crate) fn a54(r: &mut Replay) {
     r.put("a", r#"{"attempts":2}"#);
     let j = one(r.take("t1"));
     r.step("rate limit path", |r| {
@@ -60,7 +60,7 @@ pub fn a54(r: &mut Replay) {
     r.step("complete", |r| r.complete(&j, "null", false)).unwrap();
 }
 
-pub fn a55(r: &mut Replay) {
+pub(crate) fn a55(r: &mut Replay) {
     r.pause();
     r.resume();
     r.put("a", r#"{"jobId":"k1"}"#);
@@ -95,7 +95,7 @@ pub fn a55(r: &mut Replay) {
     });
 }
 
-pub fn a56(r: &mut Replay) {
+pub(crate) fn a56(r: &mut Replay) {
     r.put("a", "{}");
     let j = one(r.take("t1"));
     r.complete(&j, r#"{"v":9}"#, false).unwrap();
@@ -125,7 +125,7 @@ pub fn a56(r: &mut Replay) {
     });
 }
 
-pub fn a57(r: &mut Replay) {
+pub(crate) fn a57(r: &mut Replay) {
     r.step("add flow with fixed ids", |r| {
         // Added by Node.
         r.write_as_recorded();
@@ -136,7 +136,7 @@ pub fn a57(r: &mut Replay) {
     r.step("getJobState(P)", |r| r.state("P"));
 }
 
-pub fn a58(r: &mut Replay) {
+pub(crate) fn a58(r: &mut Replay) {
     r.step("names and their last command", |r| {
         let wait = |worker: Option<&str>| {
             let request =
@@ -167,7 +167,7 @@ pub fn a58(r: &mut Replay) {
     r.no_twin("getWorkers");
 }
 
-pub fn a59(r: &mut Replay) {
+pub(crate) fn a59(r: &mut Replay) {
     r.step("run", |r| {
         r.begin();
         r.put("rl", r#"{"attempts":2}"#);
@@ -200,7 +200,7 @@ pub fn a59(r: &mut Replay) {
     });
 }
 
-pub fn a60(r: &mut Replay) {
+pub(crate) fn a60(r: &mut Replay) {
     let stall = |r: &mut Replay, id: &str| {
         r.check_stalled();
         r.lose_lease(id);
@@ -233,7 +233,7 @@ pub fn a60(r: &mut Replay) {
     });
 }
 
-pub fn a61(r: &mut Replay) {
+pub(crate) fn a61(r: &mut Replay) {
     r.step("run", |r| {
         r.begin();
         r.put("a", r#"{"attempts":3}"#);
@@ -248,7 +248,7 @@ pub fn a61(r: &mut Replay) {
     });
 }
 
-pub fn a62(r: &mut Replay) {
+pub(crate) fn a62(r: &mut Replay) {
     r.step("run", |r| {
         r.begin();
         r.put("bigint", r#"{"stackTraceLimit":0}"#);

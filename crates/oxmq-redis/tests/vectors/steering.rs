@@ -62,7 +62,7 @@ impl Replay {
         }
     }
 
-    pub fn clean(&mut self, grace: i64, limit: usize, state: JobState) -> Value {
+    pub(crate) fn clean(&mut self, grace: i64, limit: usize, state: JobState) -> Value {
         let request = CleanRequest {
             state,
             older_than: Timestamp::from_millis(self.now - grace),
@@ -78,7 +78,7 @@ impl Replay {
         self.wait(self.store.drain(&self.queue, request)).unwrap();
     }
 
-    pub fn obliterate(&mut self, force: bool) -> Result<()> {
+    pub(crate) fn obliterate(&mut self, force: bool) -> Result<()> {
         let request = ObliterateRequest { force, limit: ALL, now: self.time() };
         self.wait(self.store.obliterate(&self.queue, request)).map(|step: Step| assert!(!step.more))
     }
@@ -89,11 +89,11 @@ impl Replay {
     }
 
     /// `job.log(line)`: how many lines there are.
-    pub fn log(&mut self, job: &str, line: &str, keep: Option<u32>) -> Result<Value> {
+    pub(crate) fn log(&mut self, job: &str, line: &str, keep: Option<u32>) -> Result<Value> {
         self.note(job, Note::Log { line: line.into(), keep }).map(|lines| json!(lines))
     }
 
-    pub fn progress(&mut self, job: &str, json: &str) -> Result<()> {
+    pub(crate) fn progress(&mut self, job: &str, json: &str) -> Result<()> {
         self.note(job, Note::Progress(JsonText::parse(json).unwrap())).map(drop)
     }
 
@@ -111,7 +111,7 @@ impl Replay {
     }
 }
 
-pub fn a36(r: &mut Replay) {
+pub(crate) fn a36(r: &mut Replay) {
     r.put("a", r#"{"delay":1000}"#);
     r.put("b", r#"{"delay":1000,"priority":2}"#);
     r.put("c", r#"{"delay":2000}"#);
@@ -126,7 +126,7 @@ pub fn a36(r: &mut Replay) {
     .unwrap();
 }
 
-pub fn a37(r: &mut Replay) {
+pub(crate) fn a37(r: &mut Replay) {
     r.put("a", r#"{"delay":5000}"#);
     r.put("b", "{}");
     r.advance(100);
@@ -137,7 +137,7 @@ pub fn a37(r: &mut Replay) {
     r.step("of a missing job", |r| r.change_delay("2", 10)).unwrap_err();
 }
 
-pub fn a38(r: &mut Replay) {
+pub(crate) fn a38(r: &mut Replay) {
     r.put("a", r#"{"priority":5}"#);
     r.put("b", r#"{"priority":5}"#);
     r.put("c", "{}");
@@ -154,7 +154,7 @@ pub fn a38(r: &mut Replay) {
     r.step("missing", |r| r.change_priority("5", 1, false)).unwrap_err();
 }
 
-pub fn a39(r: &mut Replay) {
+pub(crate) fn a39(r: &mut Replay) {
     r.put("a", "{}");
     let j = one(r.take("t1"));
     r.fail(&j, boom("e", 1), false).unwrap();
@@ -174,7 +174,7 @@ pub fn a39(r: &mut Replay) {
     r.step("retry missing", |r| r.retry("2", JobState::Failed, false)).unwrap_err();
 }
 
-pub fn a40(r: &mut Replay) {
+pub(crate) fn a40(r: &mut Replay) {
     for i in 1..=3 {
         r.put("a", if i == 2 { r#"{"priority":4}"# } else { "{}" });
         let j = one(r.take(&format!("t{i}")));
@@ -200,7 +200,7 @@ pub fn a40(r: &mut Replay) {
     });
 }
 
-pub fn a41(r: &mut Replay) {
+pub(crate) fn a41(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", "{}");
     r.put("c", r#"{"delay":4000}"#);
@@ -217,7 +217,7 @@ pub fn a41(r: &mut Replay) {
     r.step("remove missing", |r| r.remove("99"));
 }
 
-pub fn a42(r: &mut Replay) {
+pub(crate) fn a42(r: &mut Replay) {
     let fill = |r: &mut Replay| {
         r.put("a", "{}");
         r.put("b", r#"{"priority":2}"#);
@@ -229,7 +229,7 @@ pub fn a42(r: &mut Replay) {
     r.step("drain(true)", |r| r.drain(true));
 }
 
-pub fn a43(r: &mut Replay) {
+pub(crate) fn a43(r: &mut Replay) {
     for i in 1..=4 {
         r.put("a", "{}");
         let j = one(r.take(&format!("t{i}")));
@@ -251,7 +251,7 @@ pub fn a43(r: &mut Replay) {
     r.step("clean active: locked is skipped", |r| r.clean(0, 0, JobState::Active));
 }
 
-pub fn a44(r: &mut Replay) {
+pub(crate) fn a44(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", r#"{"delay":1000}"#);
     r.put("c", r#"{"priority":1}"#);
@@ -260,7 +260,7 @@ pub fn a44(r: &mut Replay) {
     r.step("obliterate force", |r| r.obliterate(true)).unwrap();
 }
 
-pub fn a45(r: &mut Replay) {
+pub(crate) fn a45(r: &mut Replay) {
     let data = |json: &str| Note::Data(JsonText::parse(json).unwrap());
     r.add("a", r#"{"v":1}"#, r#"{"keepLogs":2}"#).unwrap();
     r.step("updateData", |r| r.note("1", data(r#"{"v":2}"#)).map(drop)).unwrap();
@@ -281,7 +281,7 @@ pub fn a45(r: &mut Replay) {
     r.step("log missing", |r| r.log("1", "x", None)).unwrap_err();
 }
 
-pub fn a46(r: &mut Replay) {
+pub(crate) fn a46(r: &mut Replay) {
     r.put("a", r#"{"attempts":3}"#);
     r.put("b", "{}");
     let postponed = |ms: i64| Ending::Postponed { at: Timestamp::from_millis(ms) };
@@ -294,7 +294,7 @@ pub fn a46(r: &mut Replay) {
     r.step("moveToDelayed in the past: delay 0", |r| r.end(&j.lease, postponed(r.now - 5), false)).unwrap();
 }
 
-pub fn a47(r: &mut Replay) {
+pub(crate) fn a47(r: &mut Replay) {
     r.put("a", r#"{"attempts":3,"backoff":1000}"#);
     let j = one(r.take("tok-1"));
     let (bad, good) = (lease("1", "bad"), j.lease.clone());
@@ -328,7 +328,7 @@ pub fn a47(r: &mut Replay) {
     r.step("moveToDelayed, job missing", |r| r.end(&good, later, false)).unwrap_err();
 }
 
-pub fn a48(r: &mut Replay) {
+pub(crate) fn a48(r: &mut Replay) {
     let plain = |r: &mut Replay, name: &str, opts: &str| {
         let _ = r.step(name, |r| r.add("a", "{}", opts));
     };
@@ -376,7 +376,7 @@ pub fn a48(r: &mut Replay) {
     }
 }
 
-pub fn a49(r: &mut Replay) {
+pub(crate) fn a49(r: &mut Replay) {
     r.look("meta");
     r.step("add", |r| r.add("a", "{}", "{}")).unwrap();
     r.step("publish custom", |r| {
@@ -391,14 +391,14 @@ pub fn a49(r: &mut Replay) {
     });
 }
 
-pub fn a50(r: &mut Replay) {
+pub(crate) fn a50(r: &mut Replay) {
     r.put("a", r#"{"attempts":5}"#);
     r.max_starts = Some(1);
     let j = one(r.take("tok-1"));
     r.step("fail at the limit: no retry", |r| r.fail(&j, boom("e", 1), false)).unwrap();
 }
 
-pub fn a51(r: &mut Replay) {
+pub(crate) fn a51(r: &mut Replay) {
     use JobState::{Active, Completed, Delayed, Failed, Prioritized, Waiting};
     for i in 1..=4 {
         r.add("a", &format!(r#"{{"i":{i}}}"#), "{}").unwrap();
@@ -465,7 +465,7 @@ pub fn a51(r: &mut Replay) {
 
 impl Replay {
     /// As Node's script of that name: -1 (no such job), 0, 1 (completed) or 2 (failed), and the result or reason.
-    pub fn is_finished(&mut self, id: &str) -> (i32, Option<String>) {
+    pub(crate) fn is_finished(&mut self, id: &str) -> (i32, Option<String>) {
         let Some(view) = self.wait(self.store.job(&self.queue, &id.into())).unwrap() else {
             return (-1, None);
         };
@@ -477,7 +477,7 @@ impl Replay {
     }
 
     /// What our own wait makes of a marker that is popped at once: the key, member and score that Node gets.
-    pub fn pop(&mut self) -> Value {
+    pub(crate) fn pop(&mut self) -> Value {
         use oxmq_core::store::{WaitRequest, Woken};
         let request = WaitRequest { worker: None, timeout: Duration::from_millis(20) };
         match self.wait(self.store.wait(&self.queue, request)).unwrap() {
@@ -488,7 +488,7 @@ impl Replay {
     }
 }
 
-pub fn a52(r: &mut Replay) {
+pub(crate) fn a52(r: &mut Replay) {
     r.step("pop on empty", Replay::pop);
     r.put("a", "{}");
     r.put("b", "{}");

@@ -8,19 +8,19 @@ use crate::replay::{Replay, boom, for_good, one};
 
 impl Replay {
     /// `queue.rateLimit(ms)`; `None` is `queue.removeRateLimitKey()`.
-    pub fn rate_limit(&mut self, ms: Option<i64>) {
+    pub(crate) fn rate_limit(&mut self, ms: Option<i64>) {
         let until = ms.map(|ms| Timestamp::from_millis(self.now + ms));
         let request = LimitRequest { until, now: self.time() };
         self.wait(self.store.limit(&self.queue, request)).unwrap();
     }
 
     /// A field of `meta`, as the settings of Node's queue write it.
-    pub fn set(&mut self, field: &str, value: i64) {
+    pub(crate) fn set(&mut self, field: &str, value: i64) {
         let _: i64 = self.redis("HSET", "meta", &[field, &value.to_string()]);
     }
 }
 
-pub fn a13(r: &mut Replay) {
+pub(crate) fn a13(r: &mut Replay) {
     r.add("a", r#"{"in":1}"#, "{}").unwrap();
     r.look("setup: one waiting job");
     r.worker = Some("w-name");
@@ -31,7 +31,7 @@ pub fn a13(r: &mut Replay) {
     r.step("state", |r| r.state("1"));
 }
 
-pub fn a14(r: &mut Replay) {
+pub(crate) fn a14(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", "{}");
     let j = one(r.step("take", |r| r.take("tok-1")));
@@ -42,14 +42,14 @@ pub fn a14(r: &mut Replay) {
     r.step("complete 2 + nothing left", |r| r.complete(&j2, r#""r2""#, true)).unwrap();
 }
 
-pub fn a15(r: &mut Replay) {
+pub(crate) fn a15(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", r#"{"delay":60000}"#);
     let j = one(r.step("take", |r| r.take("tok-1")));
     r.step("complete + next", |r| r.complete(&j, r#""r1""#, true)).unwrap();
 }
 
-pub fn a16(r: &mut Replay) {
+pub(crate) fn a16(r: &mut Replay) {
     // What has no JSON form is null.
     let values = [
         ("undefined", "null"),
@@ -68,7 +68,7 @@ pub fn a16(r: &mut Replay) {
     r.look("final");
 }
 
-pub fn a17(r: &mut Replay) {
+pub(crate) fn a17(r: &mut Replay) {
     r.put("a", r#"{"removeOnComplete":true}"#);
     let j = one(r.take("tok-1"));
     r.log("1", "line", None).unwrap();
@@ -76,7 +76,7 @@ pub fn a17(r: &mut Replay) {
     r.step("complete", |r| r.complete(&j, r#""x""#, true)).unwrap();
 }
 
-pub fn a18(r: &mut Replay) {
+pub(crate) fn a18(r: &mut Replay) {
     for i in 1..=4 {
         r.put("a", r#"{"removeOnComplete":2}"#);
         let j = one(r.take(&format!("tok-{i}")));
@@ -85,7 +85,7 @@ pub fn a18(r: &mut Replay) {
     }
 }
 
-pub fn a19(r: &mut Replay) {
+pub(crate) fn a19(r: &mut Replay) {
     let run = |r: &mut Replay, i: u32, keep: Option<&str>| {
         let opts = keep.map_or("{}".into(), |keep| format!(r#"{{"removeOnComplete":{keep}}}"#));
         r.put("a", &opts);
@@ -105,7 +105,7 @@ pub fn a19(r: &mut Replay) {
     run(r, 7, Some("-1"));
 }
 
-pub fn a20(r: &mut Replay) {
+pub(crate) fn a20(r: &mut Replay) {
     r.keep_completed = Retention::count(1);
     for i in 1..=3 {
         r.put("a", if i == 3 { r#"{"removeOnComplete":false}"# } else { "{}" });
@@ -115,14 +115,14 @@ pub fn a20(r: &mut Replay) {
     }
 }
 
-pub fn a21(r: &mut Replay) {
+pub(crate) fn a21(r: &mut Replay) {
     r.put("a", "{}");
     let j = one(r.step("take", |r| r.take("tok-1")));
     r.advance(7);
     r.step("fail", |r| r.fail(&j, boom("nope", 1), true)).unwrap();
 }
 
-pub fn a22(r: &mut Replay) {
+pub(crate) fn a22(r: &mut Replay) {
     r.put("a", r#"{"attempts":3,"backoff":{"type":"exponential","delay":1000}}"#);
     let j = one(r.step("take 1", |r| r.take("tok-1")));
     r.advance(5);
@@ -136,7 +136,7 @@ pub fn a22(r: &mut Replay) {
     r.step("fail 3", |r| r.fail(&j, boom("e3", 3), true)).unwrap();
 }
 
-pub fn a23(r: &mut Replay) {
+pub(crate) fn a23(r: &mut Replay) {
     r.put("a", r#"{"attempts":2}"#);
     r.put("b", "{}");
     let j = one(r.step("take 1", |r| r.take("tok-1")));
@@ -147,7 +147,7 @@ pub fn a23(r: &mut Replay) {
     r.step("complete", |r| r.complete(&j, r#""fine""#, false)).unwrap();
 }
 
-pub fn a24(r: &mut Replay) {
+pub(crate) fn a24(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", r#"{"attempts":2,"lifo":true}"#);
     r.put("p", r#"{"attempts":2,"priority":4}"#);
@@ -159,7 +159,7 @@ pub fn a24(r: &mut Replay) {
     r.step("fail prioritized", |r| r.fail(&j, boom("e1", 1), false)).unwrap();
 }
 
-pub fn a25(r: &mut Replay) {
+pub(crate) fn a25(r: &mut Replay) {
     r.own_backoff = |tries: u32, backoff: &Backoff| match &backoff.curve {
         Curve::Custom(name) if name == "stop" => -1,
         Curve::Custom(name) if name == "zero" => 0,
@@ -182,13 +182,13 @@ pub fn a25(r: &mut Replay) {
     }
 }
 
-pub fn a26(r: &mut Replay) {
+pub(crate) fn a26(r: &mut Replay) {
     r.put("a", r#"{"attempts":3}"#);
     let j = one(r.take("tok-1"));
     r.step("fail unrecoverably", |r| r.fail(&j, for_good("stop"), false)).unwrap();
 }
 
-pub fn a27(r: &mut Replay) {
+pub(crate) fn a27(r: &mut Replay) {
     r.put("a", r#"{"attempts":3,"stackTraceLimit":1}"#);
     let j = one(r.take("t1"));
     r.step("limit 1, fail 1", |r| r.fail(&j, boom("e1", 1), false)).unwrap();
@@ -206,7 +206,7 @@ pub fn a27(r: &mut Replay) {
     r.step("no stack", |r| r.fail(&j, bare, false)).unwrap();
 }
 
-pub fn a28(r: &mut Replay) {
+pub(crate) fn a28(r: &mut Replay) {
     r.put("a", r#"{"removeOnFail":true}"#);
     let j = one(r.take("t1"));
     r.step("fail, remove", |r| r.fail(&j, boom("e1", 1), false)).unwrap();
@@ -218,7 +218,7 @@ pub fn a28(r: &mut Replay) {
     }
 }
 
-pub fn a29(r: &mut Replay) {
+pub(crate) fn a29(r: &mut Replay) {
     r.put("a", "{}");
     r.take("tok-1");
     r.step("check 1: lock present, only marked", Replay::check_stalled);
@@ -237,7 +237,7 @@ pub fn a29(r: &mut Replay) {
     .unwrap();
 }
 
-pub fn a30(r: &mut Replay) {
+pub(crate) fn a30(r: &mut Replay) {
     r.put("p", r#"{"priority":9}"#);
     r.take("tok-1");
     r.step("mark", Replay::check_stalled);
@@ -256,7 +256,7 @@ pub fn a30(r: &mut Replay) {
     r.step("stall", Replay::check_stalled);
 }
 
-pub fn a31(r: &mut Replay) {
+pub(crate) fn a31(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", "{}");
     r.limiter = Some((1, 60_000));
@@ -268,7 +268,7 @@ pub fn a31(r: &mut Replay) {
     r.no_twin("getRateLimitTtl(5)");
 }
 
-pub fn a32(r: &mut Replay) {
+pub(crate) fn a32(r: &mut Replay) {
     r.put("a", "{}");
     r.put("b", "{}");
     r.put("p", r#"{"priority":3}"#);
@@ -290,7 +290,7 @@ pub fn a32(r: &mut Replay) {
     r.step("moveToWait of a prioritized job", |r| r.end(&p.lease, Ending::Returned, false)).unwrap();
 }
 
-pub fn a33(r: &mut Replay) {
+pub(crate) fn a33(r: &mut Replay) {
     r.step("setGlobalConcurrency(1)", |r| r.set("concurrency", 1));
     r.put("a", "{}");
     r.put("b", "{}");
@@ -304,7 +304,7 @@ pub fn a33(r: &mut Replay) {
     r.step("removeGlobalConcurrency", |r| json!(r.redis::<i64>("HDEL", "meta", &["concurrency"])));
 }
 
-pub fn a34(r: &mut Replay) {
+pub(crate) fn a34(r: &mut Replay) {
     r.step("setGlobalRateLimit(1, 30000)", |r| {
         r.set("max", 1);
         r.set("duration", 30_000);
@@ -323,7 +323,7 @@ pub fn a34(r: &mut Replay) {
     r.step("removeGlobalRateLimit", |r| json!(r.redis::<i64>("HDEL", "meta", &["max", "duration"])));
 }
 
-pub fn a35(r: &mut Replay) {
+pub(crate) fn a35(r: &mut Replay) {
     r.put("a", r#"{"delay":1000}"#);
     r.put("b", r#"{"delay":1000,"priority":2}"#);
     r.put("c", r#"{"delay":9000}"#);
