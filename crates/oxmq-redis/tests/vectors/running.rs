@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use oxmq_core::store::{EventsRequest, WaitRequest};
-use oxmq_core::{Ending, ErrorKind, EventCursor, Failure, JobState, JsonText, LeasedJob, Store, Timestamp};
+use oxmq_core::{
+    Ending, ErrorKind, EventCursor, EventId, Failure, JobState, JsonText, LeasedJob, Store, Timestamp,
+};
 use serde_json::{Map, Value, json};
 
 use crate::replay::{Replay, Thrown, Told, boom, for_good, one};
@@ -144,6 +146,9 @@ pub(crate) fn a58(r: &mut Replay) {
             r.store.wait(&r.queue, request)
         };
         let (unnamed, alpha) = (wait(None), wait(Some("alpha")));
+        let after = EventCursor::After(EventId::stored("0-0"));
+        let request = EventsRequest { after, limit: 1, timeout: Duration::from_millis(400) };
+        let listener = r.store.events(&r.queue, request);
         let database = format!(" db={} ", r.url.rsplit('/').next().unwrap());
         let client = redis::Client::open(r.url.as_str()).unwrap();
         let list = async {
@@ -151,7 +156,7 @@ pub(crate) fn a58(r: &mut Replay) {
             let mut connection = client.get_connection().unwrap();
             redis::cmd("CLIENT").arg("LIST").query::<String>(&mut connection).unwrap()
         };
-        let list = r.wait(async { tokio::join!(unnamed, alpha, list).2 });
+        let list = r.wait(async { tokio::join!(list, unnamed, alpha, listener).0 });
         let field = |line: &str, name: &str| {
             line.split(' ').find_map(|part| part.strip_prefix(name)).unwrap_or_default().to_owned()
         };
