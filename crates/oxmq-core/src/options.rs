@@ -547,6 +547,18 @@ mod tests {
     }
 
     #[test]
+    fn options_are_written_as_node_writes_them() {
+        for json in [
+            r#"{"removeOnFail":25}"#,
+            r#"{"removeOnFail":{"count":25,"age":60}}"#,
+            r#"{"backoff":{"type":"mine"}}"#,
+            r#"{"backoff":{"type":"exponential","delay":0}}"#,
+        ] {
+            assert_eq!(JobOptions::parse(json).unwrap().to_json().as_str(), json);
+        }
+    }
+
+    #[test]
     fn a_bad_member_is_named_and_a_stored_one_is_kept() {
         for (json, field) in [
             (r#"{"priority":1.5}"#, "priority"),

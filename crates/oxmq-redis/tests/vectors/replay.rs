@@ -426,7 +426,12 @@ impl Replay {
         let was = if was == 0 { &nothing } else { was };
         if let Some(fields) = was[0]["$hash"].as_object() {
             let [leased] = taken.jobs.as_slice() else {
-                return Some(format!("taken: {} -> {:?}", was[1], taken.idle));
+                // Until when depends on the server's clock, too.
+                let idle = match taken.idle {
+                    Some(Idle::RateLimited { .. }) => "limited".to_owned(),
+                    other => format!("{other:?}"),
+                };
+                return Some(format!("taken: {} -> {idle}", was[1]));
             };
             let is = shown(&leased.job);
             let mut lines = Vec::new();
