@@ -34,9 +34,8 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
         // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
         yield_now().await;
         sent.store(true, Ordering::Release);
-        let outcome = match timeout_at(deadline, send(&link, &call.command, &next)).await {
-            Ok(outcome) => outcome,
-            Err(_) => return Err(unanswered(&call, &link)),
+        let Ok(outcome) = timeout_at(deadline, send(&link, &call.command, &next)).await else {
+            return Err(unanswered(&call, &link));
         };
         next = Next::Owner;
         let fault = match outcome {

@@ -4,7 +4,7 @@
 //! between two waits on a channel ends the second at once; so does a reconnect, as messages may have been missed.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use oxmq_core::{ErrorKind, Result};
@@ -33,7 +33,8 @@ struct Channel {
     news: watch::Sender<u64>,
     /// What the last wait that ended knew of.
     seen: u64,
-    server: Arc<Server>,
+    /// Not held: a node that has left the cluster is let go.
+    server: Weak<Server>,
     used: Instant,
 }
 
@@ -52,7 +53,7 @@ impl Channels {
     pub(super) async fn resubscribe(&self, server: &Arc<Server>, link: &Link) {
         let names: Vec<String> = locked(&self.open)
             .iter()
-            .filter(|(_, channel)| Arc::ptr_eq(&channel.server, server))
+            .filter(|(_, channel)| channel.server.ptr_eq(&Arc::downgrade(server)))
             .map(|(name, _)| name.clone())
             .collect();
         for name in names {
@@ -79,22 +80,22 @@ impl Channels {
         }
         let (mut news, is_new) = {
             let mut open = locked(&shared.channels.open);
-            match open.get_mut(&name).filter(|channel| Arc::ptr_eq(&channel.server, &server)) {
-                Some(channel) => {
-                    channel.used = Instant::now();
-                    let count = *channel.news.borrow();
-                    if count != channel.seen {
-                        channel.seen = count;
-                        return Ok(());
-                    }
-                    (channel.news.subscribe(), false)
+            let here = Arc::downgrade(&server);
+            if let Some(channel) = open.get_mut(&name).filter(|channel| channel.server.ptr_eq(&here)) {
+                channel.used = Instant::now();
+                let count = *channel.news.borrow();
+                if count != channel.seen {
+                    channel.seen = count;
+                    return Ok(());
                 }
-                None => {
-                    let (sender, news) = watch::channel(0);
-                    let used = Instant::now();
-                    open.insert(name.clone(), Channel { news: sender, seen: 0, server, used });
-                    (news, true)
-                }
+                (channel.news.subscribe(), false)
+            } else {
+                let (sender, news) = watch::channel(0);
+                open.insert(
+                    name.clone(),
+                    Channel { news: sender, seen: 0, server: here, used: Instant::now() },
+                );
+                (news, true)
             }
         };
         if is_new {

@@ -82,7 +82,7 @@ impl Events {
         let after = if read.after == "$" { last(&shared, &read.key).await? } else { read.after.clone() };
         if read.timeout.is_zero() {
             let mut command = redis::cmd("XREAD");
-            command.arg("COUNT").arg(read.limit).arg("STREAMS").arg(&read.key).arg(&after);
+            command.arg("COUNT").arg(read.limit.max(1)).arg("STREAMS").arg(&read.key).arg(&after);
             return now(&shared, &read.key, command).await.map(pairs);
         }
         let after = id(&after)

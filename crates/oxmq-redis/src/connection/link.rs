@@ -23,7 +23,7 @@ pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
 /// A connection with calls in flight that says nothing for so long is given up.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// An idle connection is asked whether it lives each time this has passed.
-const PING_EVERY: Duration = Duration::from_secs(15);
+pub(super) const PING_EVERY: Duration = Duration::from_secs(15);
 /// Calls that may wait to be written before further ones wait outside.
 const QUEUE: usize = 1024;
 
@@ -101,8 +101,8 @@ pub(super) struct Opening<'a> {
     pub(super) name: Option<&'a str>,
     /// Where messages of channels go.
     pub(super) pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
-    /// Whether silence means that it is dead: not so where blocking commands are sent.
-    pub(super) watched: bool,
+    /// How long it may idle before it is asked whether it lives. None where blocking commands make it silent.
+    pub(super) ping_every: Option<Duration>,
 }
 
 /// What became of a command.
@@ -182,7 +182,7 @@ impl Link {
                 Ok::<(), ()>(())
             });
         }
-        let noted = Noted { socket, traffic: traffic.clone() };
+        let noted = Noted { socket, traffic: traffic.clone(), is_full: false };
         let (connection, driver) = MultiplexedConnection::new_with_config(&info, noted, config)
             .await
             .map_err(|error| greeting(&error))?;
@@ -190,14 +190,14 @@ impl Link {
         let end = Arc::new(end);
         let task = tokio::spawn({
             let (end, mut killed, traffic) = (end.clone(), ended.clone(), traffic.clone());
-            let (watched, connection) = (opening.watched, connection.clone());
+            let (ping_every, connection) = (opening.ping_every, connection.clone());
             async move {
                 let reason = {
                     // Dropped before the end is told: all that wait for answers hear of it then.
                     tokio::pin!(driver);
                     tokio::select! {
                         () = &mut driver => "the server closed it",
-                        reason = silence(&traffic, connection), if watched => reason,
+                        reason = silence(&traffic, connection, ping_every) => reason,
                         _ = killed.wait_for(Option::is_some) => "it was given up",
                     }
                 };
@@ -335,7 +335,12 @@ impl Outcome {
 }
 
 /// Returns when the server has been silent for too long.
-async fn silence(traffic: &Traffic, mut connection: MultiplexedConnection) -> &'static str {
+async fn silence(
+    traffic: &Traffic,
+    mut connection: MultiplexedConnection,
+    ping_every: Option<Duration>,
+) -> &'static str {
+    let Some(ping_every) = ping_every else { return std::future::pending().await };
     loop {
         if traffic.in_flight.load(Ordering::Acquire) > 0 {
             let until = traffic.quiet_since() + STALLED_AFTER;
@@ -345,7 +350,7 @@ async fn silence(traffic: &Traffic, mut connection: MultiplexedConnection) -> &'
             sleep_until(until).await;
             continue;
         }
-        let until = traffic.quiet_since() + PING_EVERY;
+        let until = traffic.quiet_since() + ping_every;
         tokio::select! {
             () = traffic.busy.notified() => continue,
             () = sleep_until(until) => {}

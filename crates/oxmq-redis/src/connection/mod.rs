@@ -109,11 +109,13 @@ pub(crate) struct Settings {
     pub(crate) shared_wait: bool,
     /// Whose certificates are trusted, as PEM, instead of those the system trusts.
     pub(crate) ca: Option<PathBuf>,
+    /// How long a connection may idle before it is asked whether it lives.
+    pub(crate) ping_every: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { call_deadline: CALL_DEADLINE, shared_wait: false, ca: None }
+        Self { call_deadline: CALL_DEADLINE, shared_wait: false, ca: None, ping_every: link::PING_EVERY }
     }
 }
 
@@ -146,6 +148,7 @@ impl Hub {
             call_deadline: target.call_deadline.unwrap_or(settings.call_deadline),
             shared_wait: target.shared_wait.unwrap_or(settings.shared_wait),
             ca: None,
+            ping_every: settings.ping_every,
         };
         let dialer = Dialer::new(&target)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -155,12 +158,14 @@ impl Hub {
         let shared = Arc::new(Shared::new(target, settings, dialer, runtime.handle().clone()));
         let (stop, stopping) = oneshot::channel::<()>();
         let (ended, stopped) = watch::channel(false);
+        let served = shared.clone();
         std::thread::Builder::new()
             .name("oxmq-redis".into())
             .spawn(move || {
                 runtime.block_on(async { drop(stopping.await) });
                 // A name that is being looked up would hold the thread otherwise.
                 runtime.shutdown_background();
+                served.markers.close();
                 ended.send_replace(true);
             })
             .map_err(|error| internal(&error))?;

@@ -115,7 +115,7 @@ pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link
                 shared.channels.heard(&info);
             }
         })),
-        watched: true,
+        ping_every: Some(shared.settings.ping_every),
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
     findings::look(shared, &link).await?;

@@ -255,6 +255,50 @@ async fn a_silent_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_is_asked_whether_it_lives() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let settings = Settings { ping_every: Duration::from_millis(100), ..Settings::default() };
+    let hub = Hub::open_with(&proxy.url(), settings).await.unwrap();
+    let mut raw = server.raw();
+    eventually("it is asked", || std::future::ready(raw.clients(&["cmd=ping"]).len() == 1)).await;
+    proxy.set(Mood::Silent);
+    eventually("it is replaced", || std::future::ready(hub.generation() == 1)).await;
+    assert_eq!(number(&hub, "INCR a").await, 1);
+}
+
+#[tokio::test]
+async fn a_large_call_on_a_slow_line_is_no_silence() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let hub = Hub::open(&proxy.url()).await.unwrap();
+    proxy.set(Mood::Slow);
+    let began = Instant::now();
+    let mut set = redis::cmd("SET");
+    set.arg("large").arg(vec![b'x'; 24 << 20]);
+    hub.call(Call { command: set, ..call("SET large") }).await.unwrap();
+    assert!(began.elapsed() > link::STALLED_AFTER, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn waits_end_when_the_hub_is_closed() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    hub.wait_channel("c", LONG).await.unwrap();
+    let began = Instant::now();
+    let (marker, events, channel, ()) = tokio::join!(
+        hub.wait_marker(marker_wait("m", "n", LONG)),
+        hub.read_stream(read("e", "$", LONG)),
+        hub.wait_channel("c", LONG),
+        hub.close(),
+    );
+    assert_eq!(marker.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(events.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(channel.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
 async fn a_call_given_up_before_it_was_sent_is_never_sent() {
     let mut server = Server::start(&[]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
