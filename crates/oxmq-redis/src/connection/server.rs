@@ -51,6 +51,9 @@ impl Server {
 
     /// The connection, as soon as there is one.
     pub(super) async fn link(&self, deadline: Instant) -> Result<Arc<Link>> {
+        if let Some(link) = self.link_now() {
+            return Ok(link);
+        }
         let mut current = self.current.subscribe();
         let is_open = |state: &Result<Arc<Link>>| state.as_ref().is_ok_and(|link| link.is_open());
         let found =
