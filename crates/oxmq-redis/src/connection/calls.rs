@@ -40,7 +40,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
         next = Next::Owner;
         let fault = match outcome {
             Outcome::Reply(Value::ServerError(error)) => fault::understand(&error),
-            Outcome::Reply(value) => return Ok(flat(value)),
+            Outcome::Reply(value) => return Ok(value),
             Outcome::Cut { unsent } if unsent || call.repeatable => {
                 sent.store(!unsent, Ordering::Release);
                 cut |= !unsent;
@@ -155,30 +155,12 @@ pub(super) async fn on(server: &Server, command: &Cmd, deadline: Instant) -> Res
                 }
                 error
             }
-            Ok(Outcome::Reply(value)) => return Ok(flat(value)),
+            Ok(Outcome::Reply(value)) => return Ok(value),
             _ => Error::new(ErrorKind::Unavailable, "every_node", "the server did not answer")
                 .with("server", &link.address),
         };
         if !backoff.wait(deadline).await {
             return Err(error);
         }
-    }
-}
-
-/// A reply in the shapes of RESP2, so that nothing outside depends on which protocol the server speaks.
-///
-/// Maps become flat arrays, doubles become text, booleans 0 and 1. What RESP3 nests (`ZRANGE .. WITHSCORES`) stays
-/// nested; redis-rs's conversions read both.
-pub(super) fn flat(value: Value) -> Value {
-    match value {
-        Value::Map(pairs) => {
-            Value::Array(pairs.into_iter().flat_map(|(key, value)| [flat(key), flat(value)]).collect())
-        }
-        Value::Array(items) | Value::Set(items) => Value::Array(items.into_iter().map(flat).collect()),
-        Value::Double(number) => Value::BulkString(number.to_string().into_bytes()),
-        Value::Boolean(yes) => Value::Int(i64::from(yes)),
-        Value::VerbatimString { text, .. } => Value::BulkString(text.into_bytes()),
-        Value::Attribute { data, .. } => flat(*data),
-        other => other,
     }
 }

@@ -147,8 +147,11 @@ impl Link {
     }
 
     async fn open_patiently(dialer: &Dialer, address: &Address, opening: Opening<'_>) -> Result<Self> {
+        // RESP2 has one shape for every reply, and is all that is needed where there are no messages of channels.
+        if opening.pushes.is_none() {
+            return Self::open_as(dialer, address, &opening, ProtocolVersion::RESP2).await;
+        }
         match Self::open_as(dialer, address, &opening, ProtocolVersion::RESP3).await {
-            // Proxies and old servers: the same without messages of channels.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 Self::open_as(dialer, address, &opening, ProtocolVersion::RESP2).await
             }
@@ -165,7 +168,8 @@ impl Link {
         let socket = dialer.dial(address).await.map_err(|error| dial::understand(error, address))?;
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
-        if let Some(login) = opening.login {
+        let has_pushes = protocol == ProtocolVersion::RESP3;
+        if let Some(login) = opening.login.filter(|_| has_pushes) {
             if let Some(user) = &login.user {
                 info = info.set_username(user);
             }
@@ -175,7 +179,6 @@ impl Link {
         }
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(QUEUE);
-        let has_pushes = protocol == ProtocolVersion::RESP3 && opening.pushes.is_some();
         if let Some(pushes) = opening.pushes.clone().filter(|_| has_pushes) {
             config = config.set_push_sender(move |info: PushInfo| {
                 pushes(info);
@@ -222,8 +225,17 @@ impl Link {
         Ok(link)
     }
 
-    /// Selects the database and tells the name; a server that knows no names, or does not allow them, is fine.
+    /// Logs in, selects the database and tells the name; a server that does not allow names is fine.
     async fn introduce(&mut self, opening: &Opening<'_>) -> Result<()> {
+        if let Some(password) =
+            opening.login.and_then(|login| login.password.as_ref()).filter(|_| !self.has_pushes)
+        {
+            let user = opening.login.and_then(|login| login.user.as_deref());
+            let auth = self.send(redis::cmd("AUTH").arg(user).arg(password.reveal())).await;
+            if let Some(error) = auth.error("connect") {
+                return Err(error);
+            }
+        }
         if opening.db != 0 {
             let select = self.send(redis::cmd("SELECT").arg(opening.db)).await;
             if let Some(error) = select.error("connect") {

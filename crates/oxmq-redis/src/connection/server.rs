@@ -108,17 +108,11 @@ pub(super) async fn connect(shared: &Arc<Shared>, place: &Place) -> Result<Link>
 
 /// Opens a command connection to an address and looks at what is found there.
 pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link> {
-    let weak = Arc::downgrade(shared);
     let opening = Opening {
         login: Some(&shared.target.login),
         db: shared.target.db,
-        name: None,
-        pushes: Some(Arc::new(move |info| {
-            if let Some(shared) = weak.upgrade() {
-                shared.channels.heard(&info);
-            }
-        })),
         ping_every: Some(shared.settings.ping_every),
+        ..Opening::default()
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
     findings::look(shared, &link).await?;
@@ -147,7 +141,6 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
             match connect(&shared, &server.place).await {
                 Ok(open) => {
                     let open = Arc::new(open);
-                    shared.channels.resubscribe(&server, &open).await;
                     shared.count_generation();
                     let took_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(server = %open.address, took_ms, "connected to Redis");

@@ -162,6 +162,12 @@ async fn an_acl_user_may_lack_what_is_not_needed() {
     assert_eq!(marker.unwrap().unwrap().member, "0");
     let wait = hub.wait_marker(marker_wait("other", "n", LONG)).await;
     assert_eq!(wait.unwrap_err().kind(), ErrorKind::Refused);
+    let _: () = raw.ask("ACL SETUSER al resetchannels &mine");
+    let hub = Hub::open(&format!("redis://al:p%40w@127.0.0.1:{}", server.port)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(hub.wait_channel("theirs", LONG).await.unwrap_err().kind(), ErrorKind::Refused);
+    }
+    hub.wait_channel("mine", LONG).await.unwrap();
 }
 
 #[tokio::test]
@@ -173,6 +179,21 @@ async fn a_unix_socket_will_do() {
     let mut raw = server.raw();
     let _: () = raw.ask("SELECT 2");
     assert_eq!(raw.ask::<i64>("GET a"), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_closed_and_comes_back() {
+    let server = Server::start(&[]).await;
+    let settings = Settings { idle_max: Duration::from_millis(50), ..Settings::default() };
+    let hub = Hub::open_with(&server.url(), settings).await.unwrap();
+    let mut raw = server.raw();
+    for _ in 0..3 {
+        hub.wait_channel("c", LONG).await.unwrap();
+        assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
+        hub.read_stream(read("e", "$", Duration::from_millis(10))).await.unwrap();
+        assert!(raw.clients(&[]).len() > 2);
+        eventually("they are closed", || std::future::ready(raw.clients(&[]).len() == 2)).await;
+    }
 }
 
 #[tokio::test]
@@ -205,6 +226,21 @@ async fn calls_survive_a_restart_of_the_server() {
     let (value, ()) = tokio::join!(number(&hub, "INCR a"), server.restart());
     assert_eq!(value, 1);
     assert_eq!(hub.generation(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_loads_its_data_is_waited_for() {
+    let slow = ["--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = Server::start(&[&slow[..], &["--enable-debug-command", "local"]].concat()).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    let mut raw = server.raw();
+    let _: () = raw.ask("DEBUG POPULATE 2000");
+    let _: () = raw.ask("SAVE");
+    server.stop();
+    server.restart().await;
+    let mut raw = server.raw();
+    assert_eq!(raw.try_ask::<i64>("INCR a").unwrap_err().code(), Some("LOADING"));
+    assert_eq!(number(&hub, "INCR a").await, 1);
 }
 
 #[tokio::test]
@@ -523,13 +559,23 @@ async fn a_channel_wakes_and_misses_nothing() {
         let _: i64 = raw.ask("CLIENT KILL TYPE pubsub");
     };
     let _ = tokio::join!(hub.wait_channel("c", LONG), kill);
-    assert_eq!(hub.generation(), 1);
+    assert_eq!(hub.generation(), 0);
     assert_eq!(raw.ask::<i64>("PUBLISH c x"), 1);
     hub.wait_channel("c", LONG).await.unwrap();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     // Nothing, to the end.
+    let began = Instant::now();
     hub.wait_channel("c", Duration::from_millis(50)).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(50));
+    // Several callers miss nothing either.
+    let (one, two) = tokio::join!(hub.wait_news("c", 0, LONG), hub.wait_news("d", 0, LONG));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let _: i64 = raw.ask("PUBLISH c x");
+    let newest = hub.wait_news("c", one, LONG).await.unwrap();
+    assert!(newest > one);
+    assert_eq!(hub.wait_news("c", one, LONG).await.unwrap(), newest);
+    assert_eq!(hub.wait_news("d", two, Duration::from_millis(20)).await.unwrap(), two);
+    assert_eq!(raw.clients(&["sub=2"]).len(), 1);
 }
 
 #[tokio::test]
@@ -590,4 +636,19 @@ async fn a_block_that_is_not_answered_is_begun_anew() {
     };
     let (marker, ()) = tokio::join!(hub.wait_marker(marker_wait("m", "n", LONG)), put);
     assert!(marker.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_large_reply_arrives_though_channels_are_listened_to() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    hub.wait_channel("c", LONG).await.unwrap();
+    let mut set = redis::cmd("SETRANGE");
+    set.arg("large").arg(40 << 20).arg("x");
+    hub.call(Call { command: set, ..call("SETRANGE large") }).await.unwrap();
+    let Value::BulkString(large) = hub.call(repeatable("GET large")).await.unwrap() else {
+        panic!("no text")
+    };
+    assert_eq!(large.len(), (40 << 20) + 1);
+    assert_eq!(hub.generation(), 0);
 }
