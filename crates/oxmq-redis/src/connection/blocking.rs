@@ -112,7 +112,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
                     Remedy::Wait => connection = Some(open),
                     Remedy::Rediscover => {
                         if let Some(command) = open.server.link_now() {
-                            command.kill("it leads to a replica");
+                            command.retire("it leads to a replica");
                         }
                     }
                     Remedy::Moved | Remedy::Ask => {

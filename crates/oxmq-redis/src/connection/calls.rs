@@ -44,7 +44,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
             Outcome::Cut { unsent } if unsent || call.repeatable => {
                 sent.store(!unsent, Ordering::Release);
                 cut |= !unsent;
-                link.kill("it is broken");
+                link.retire("it is broken");
                 if backoff.wait(deadline).await {
                     continue;
                 }
@@ -64,7 +64,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
             Remedy::Tell => false,
             Remedy::Wait => backoff.wait(deadline).await,
             Remedy::Rediscover => {
-                link.kill("it leads to a replica");
+                link.retire("it leads to a replica");
                 backoff.wait(deadline).await
             }
             Remedy::LoadScript => match call.script {
@@ -150,8 +150,10 @@ pub(super) async fn on(server: &Server, command: &Cmd, deadline: Instant) -> Res
             Ok(Outcome::Reply(Value::ServerError(error))) => {
                 let fault = fault::understand(&error);
                 let error = fault.error("every_node").with("server", &link.address);
-                if fault.remedy == Remedy::Tell {
-                    return Err(error);
+                match fault.remedy {
+                    Remedy::Tell => return Err(error),
+                    Remedy::Rediscover => link.retire("it leads to a replica"),
+                    _ => {}
                 }
                 error
             }

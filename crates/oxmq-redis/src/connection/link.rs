@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dial::{Dialer, Noted};
-use super::target::{Address, Login};
+use super::target::{Address, Login, Secret};
 use super::{dial, fault};
 
 /// The longest to open one connection.
@@ -67,10 +67,11 @@ impl Traffic {
 
     /// Counts a call until the guard is dropped.
     fn enter(&self) -> Flight<'_> {
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+        if self.in_flight.load(Ordering::Acquire) == 0 {
             self.since_ms.store(self.now(), Ordering::Release);
             self.busy.notify_one();
         }
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
         Flight(self)
     }
 
@@ -169,13 +170,12 @@ impl Link {
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         let has_pushes = protocol == ProtocolVersion::RESP3;
-        if let Some(login) = opening.login.filter(|_| has_pushes) {
+        let login = opening.login.filter(|login| login.user.is_some() || login.password.is_some());
+        if let Some(login) = login.filter(|_| has_pushes) {
             if let Some(user) = &login.user {
                 info = info.set_username(user);
             }
-            if let Some(password) = &login.password {
-                info = info.set_password(password.reveal());
-            }
+            info = info.set_password(login.password.as_ref().map_or("", Secret::reveal));
         }
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(QUEUE);
@@ -192,23 +192,19 @@ impl Link {
         let (end, ended) = watch::channel(None);
         let end = Arc::new(end);
         let task = tokio::spawn({
-            let (end, mut killed, traffic) = (end.clone(), ended.clone(), traffic.clone());
+            let (end, traffic) = (end.clone(), traffic.clone());
             let (ping_every, connection) = (opening.ping_every, connection.clone());
             async move {
                 let reason = {
                     // Dropped before the end is told: all that wait for answers hear of it then.
                     tokio::pin!(driver);
                     tokio::select! {
+                        biased; // After a pause of the whole process, what has arrived counts first.
                         () = &mut driver => "the server closed it",
                         reason = silence(&traffic, connection, ping_every) => reason,
-                        _ = killed.wait_for(Option::is_some) => "it was given up",
                     }
                 };
-                end.send_if_modified(|state| {
-                    let first = state.is_none();
-                    state.get_or_insert(reason);
-                    first
-                });
+                finish(&end, reason);
             }
         });
         let mut link = Self {
@@ -227,11 +223,10 @@ impl Link {
 
     /// Logs in, selects the database and tells the name; a server that does not allow names is fine.
     async fn introduce(&mut self, opening: &Opening<'_>) -> Result<()> {
-        if let Some(password) =
-            opening.login.and_then(|login| login.password.as_ref()).filter(|_| !self.has_pushes)
-        {
-            let user = opening.login.and_then(|login| login.user.as_deref());
-            let auth = self.send(redis::cmd("AUTH").arg(user).arg(password.reveal())).await;
+        let login = opening.login.filter(|login| login.user.is_some() || login.password.is_some());
+        if let Some(login) = login.filter(|_| !self.has_pushes) {
+            let password = login.password.as_ref().map_or("", Secret::reveal);
+            let auth = self.send(redis::cmd("AUTH").arg(&login.user).arg(password)).await;
             if let Some(error) = auth.error("connect") {
                 return Err(error);
             }
@@ -239,6 +234,9 @@ impl Link {
         if opening.db != 0 {
             let select = self.send(redis::cmd("SELECT").arg(opening.db)).await;
             if let Some(error) = select.error("connect") {
+                if error.kind() != ErrorKind::Internal {
+                    return Err(error);
+                }
                 let remedy =
                     format!("the server refuses it ({}); see its setting `databases`", error.message());
                 return Err(Error::invalid("connect", "db", opening.db, remedy));
@@ -258,7 +256,7 @@ impl Link {
             .map_err(|error| greeting(&error))?;
         self.id = match replies.first() {
             Some(Value::Int(id)) => Some(*id),
-            Some(Value::ServerError(error)) if matches!(error.code(), "NOAUTH" | "DENIED") => {
+            Some(Value::ServerError(error)) if !is_lacking(error) => {
                 return Err(fault::understand(error).error("connect"));
             }
             _ => None,
@@ -310,16 +308,12 @@ impl Link {
         }
     }
 
-    /// Gives it up.
-    pub(super) fn kill(&self, reason: &'static str) {
-        self.end.send_if_modified(|state| {
-            let first = state.is_none();
-            state.get_or_insert(reason);
-            first
-        });
+    /// Has it replaced. Calls that are on it already go on and get their answers.
+    pub(super) fn retire(&self, reason: &'static str) {
+        finish(&self.end, reason);
     }
 
-    /// Whether it is still there, as far as is known.
+    /// Whether it may be used, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.ended.borrow().is_none()
     }
@@ -344,6 +338,19 @@ impl Outcome {
             Self::Reply(value) => Some(value),
         }
     }
+}
+
+fn finish(end: &watch::Sender<Option<&'static str>>, reason: &'static str) {
+    end.send_if_modified(|state| {
+        let is_first = state.is_none();
+        state.get_or_insert(reason);
+        is_first
+    });
+}
+
+/// Whether the server lacks a command, or does not let us use it.
+fn is_lacking(error: &redis::ServerError) -> bool {
+    error.code() == "NOPERM" || error.details().is_some_and(|details| details.contains("nknown"))
 }
 
 /// Returns when the server has been silent for too long.

@@ -20,18 +20,19 @@ pub(super) async fn connect(
     login: &Login,
 ) -> Result<Link> {
     let mut failures = Vec::new();
+    let mut refusal = None;
     for sentinel in sentinels {
         match try_one(shared, sentinel, master, login).await {
             Ok(link) => return Ok(link),
-            // What one sentinel's master refuses will be refused by the next one's, and must be told as it is.
-            Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
-                return Err(error);
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
+                failures.push(format!("{sentinel}: {}", error.message()));
             }
-            Err(error) => failures.push(format!("{sentinel}: {}", error.message())),
+            // Waiting does not help here, so this is what must be told if no other sentinel leads further.
+            Err(error) => refusal = Some(error),
         }
     }
     let message = format!("no sentinel leads to the master {master}: {}", failures.join("; "));
-    Err(Error::new(ErrorKind::Unavailable, "connect", message))
+    Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "connect", message)))
 }
 
 /// How long one sentinel may take before the next is asked.

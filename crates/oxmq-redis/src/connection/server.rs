@@ -116,7 +116,11 @@ pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
     findings::look(shared, &link).await?;
-    Ok(link)
+    if link.is_open() {
+        return Ok(link);
+    }
+    let message = format!("the connection was lost: {}", link.ended().await);
+    Err(Error::new(ErrorKind::Unavailable, "connect", message).with("server", address))
 }
 
 /// Keeps the connection up for as long as there is a server to keep it for.

@@ -171,6 +171,32 @@ async fn an_acl_user_may_lack_what_is_not_needed() {
 }
 
 #[tokio::test]
+async fn a_server_may_allow_few_connections_or_lack_commands() {
+    let server = Server::start(&["--maxclients", "3", "--rename-command", "HELLO", ""]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    // Without HELLO there is no RESP3 and no message: callers are told to look.
+    for _ in 0..3 {
+        hub.wait_channel("c", LONG).await.unwrap();
+    }
+    let mut raw = server.raw();
+    assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
+    assert_eq!(raw.clients(&[]).len(), 3);
+    // One more is refused, and waited for.
+    assert_eq!(hub.read_stream(read("e", "0", Duration::from_millis(100))).await.unwrap(), Value::Nil);
+    let error = Hub::open(&server.url()).await.unwrap_err();
+    // The server's reason may be lost, as it closes the connection right after it.
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let began = Instant::now();
+    let raise = async {
+        let _: () = raw.ask("CONFIG SET maxclients 10");
+        let _: () = raw.ask("XADD e * n 1");
+    };
+    let (events, ()) = tokio::join!(hub.read_stream(read("e", "0", LONG)), raise);
+    assert_eq!(entries(events.unwrap()), ["1"]);
+    assert!(began.elapsed() < LONG);
+}
+
+#[tokio::test]
 async fn a_unix_socket_will_do() {
     let server = Server::start(&["--unixsocket", "redis.sock"]).await;
     let path = server.dir.path().join("redis.sock");
@@ -402,10 +428,17 @@ async fn errors_of_the_server_have_kinds_and_remedies() {
     let (_server, mut raw) = busy.await.unwrap();
     assert_eq!(raw.ask::<i64>("GET b"), tries);
 
-    // A replica: read only, until it is none.
+    // A replica: read only, until it is none. None of many calls at once is in doubt.
     let _: () = raw.ask("REPLICAOF 127.0.0.1 1");
     let error = hub.call(call("INCR c")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
+    let mut many = tokio::task::JoinSet::new();
+    let hub = Arc::new(hub);
+    for _ in 0..200 {
+        let hub = hub.clone();
+        many.spawn(async move { hub.call(call("INCR c")).await.unwrap_err().kind() });
+    }
+    assert!(many.join_all().await.into_iter().all(|kind| kind == ErrorKind::ReadOnly));
     let promoted = async {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let _: () = raw.ask("REPLICAOF NO ONE");
