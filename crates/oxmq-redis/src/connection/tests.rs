@@ -685,3 +685,69 @@ async fn a_large_reply_arrives_though_channels_are_listened_to() {
     assert_eq!(large.len(), (40 << 20) + 1);
     assert_eq!(hub.generation(), 0);
 }
+
+#[tokio::test]
+async fn under_constant_cuts_every_call_is_answered_once() {
+    let server = Server::start(&[]).await;
+    let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let hub = hub.clone();
+        callers.spawn(async move {
+            let (mut done, mut in_doubt) = (0, 0);
+            for _ in 0..100 {
+                hub.call(repeatable("INCR repeated")).await.unwrap();
+                match hub.call(call("INCR once")).await {
+                    Ok(_) => done += 1,
+                    Err(error) if error.kind() == ErrorKind::Ambiguous => in_doubt += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            (done, in_doubt)
+        });
+    }
+    let mut raw = server.raw();
+    let mut kills = 0;
+    let counts = async {
+        let mut sums = (0, 0);
+        while let Some(counts) = callers.join_next().await {
+            let (done, in_doubt) = counts.unwrap();
+            sums = (sums.0 + done, sums.1 + in_doubt);
+        }
+        sums
+    };
+    let mut counts = std::pin::pin!(counts);
+    let (done, in_doubt) = loop {
+        match timeout(Duration::from_millis(3), &mut counts).await {
+            Ok(counts) => break counts,
+            Err(_) => kills += raw.ask::<i64>("CLIENT KILL TYPE normal"),
+        }
+    };
+    let once: i64 = raw.ask("GET once");
+    assert_eq!(done + in_doubt, 800);
+    assert!((done..=done + in_doubt).contains(&once), "{done} done, {in_doubt} in doubt, {once} applied");
+    assert!(raw.ask::<i64>("GET repeated") >= 800);
+    assert!(kills > 0);
+}
+
+#[tokio::test]
+async fn no_marker_is_lost_on_those_who_give_up() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    let mut raw = server.raw();
+    for score in 1..=200 {
+        let _: () = raw.ask(&format!("ZADD m {score} 1"));
+        let deadline = Instant::now() + LONG;
+        let marker = loop {
+            assert!(Instant::now() < deadline, "marker {score} is lost");
+            let name = format!("n{}", fastrand::u8(..3));
+            let patience = Duration::from_micros(fastrand::u64(..2000));
+            if let Ok(Ok(Some(marker))) =
+                timeout(patience, hub.wait_marker(marker_wait("m", &name, LONG))).await
+            {
+                break marker;
+            }
+        };
+        assert_eq!(marker, Marker { member: "1".to_owned(), score: f64::from(score) });
+    }
+}
