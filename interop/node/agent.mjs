@@ -90,7 +90,12 @@ const verbs = {
     const job = await jobOf(request);
     return request.method ? job[request.method](...revive(request.args ?? [])) : job;
   },
-  wait: async request => (await jobOf(request)).waitUntilFinished(find(request.events), request.ttl),
+  wait: async request => {
+    const job = await jobOf(request);
+    const finished = job.waitUntilFinished(find(request.events), request.ttl);
+    write({ of: 'process', event: 'waits', job: request.job });
+    return finished;
+  },
   open: async ({ gate }) => gates.open(gate),
   close: async ({ on, args = [] }) => {
     const object = find(on);

@@ -18,6 +18,7 @@ pub mod processors;
 pub mod rig;
 pub mod server;
 pub mod soak;
+mod steer;
 
 pub use agent::{Agent, undefined};
 pub use rig::{Rig, Running, Side, Work, ms, until};

@@ -264,6 +264,24 @@ impl Rig {
         }
     }
 
+    /// The same of a job that holds at a gate, which is opened when the side has begun to wait.
+    pub async fn outcome_once_waited_for(&self, side: Side, id: &str, gate: &str) -> Result<Value, String> {
+        let before = self.agent.told("process").len();
+        let opens = async {
+            if side == Side::Node {
+                let waits = || async { self.agent.told("process")[before..].iter().any(|line| line["job"] == id) };
+                until("Node begins to wait", waits).await;
+            }
+            // Its looks at the stream and the job are on their way, before these.
+            for _ in 0..5 {
+                self.counts(side).await;
+            }
+            self.open(gate).await;
+        };
+        let (outcome, ()) = tokio::join!(self.outcome(side, id), opens);
+        outcome
+    }
+
     /// A job as a side shows it, in the names of Node's getters, with its `state`. What is not there is left out.
     pub async fn shown(&self, side: Side, id: &str) -> Value {
         match side {

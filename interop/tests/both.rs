@@ -1,7 +1,11 @@
 //! Everything that both sides do with one queue, in both directions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
 
+#[path = "both/getters.rs"]
+mod getters;
 #[path = "both/jobs.rs"]
 mod jobs;
+#[path = "both/options.rs"]
+mod options;
 #[path = "both/work.rs"]
 mod work;
