@@ -17,6 +17,9 @@ import { gates } from './gates.mjs';
 import { plain, revive } from './plain.mjs';
 import { processors } from './processors.mjs';
 
+// Stacks show where a processor failed, nothing of the library.
+Error.stackTraceLimit = 1;
+
 const LIBRARIES = { 5: 'bullmq5', 6: 'bullmq' };
 const WORKER_EVENTS = ['active', 'completed', 'failed', 'stalled', 'drained', 'error', 'lockRenewalFailed'];
 

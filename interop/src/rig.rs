@@ -17,7 +17,7 @@ use crate::processors::{self, Diary};
 use crate::server;
 
 /// How long anything that must happen may take.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Milliseconds.
 pub const fn ms(millis: u64) -> Duration {
@@ -376,7 +376,12 @@ fn from_view(view: JobView) -> Value {
     put("id", job.id.as_str().into());
     put("name", job.name.into());
     put("data", read(&job.data));
-    put("opts", read(&job.opts));
+    // 0 is shown or not, by where it stands in the stored text; it means the same.
+    let mut opts = read(&job.opts);
+    if opts["attempts"] == 0 {
+        opts.as_object_mut().unwrap().remove("attempts");
+    }
+    put("opts", opts);
     put("progress", job.progress.as_ref().map_or(json!(0), read));
     put("returnvalue", job.return_value.as_ref().map_or(Value::Null, read));
     let stacks = job.stacktrace.as_ref().map_or(Value::Null, read);

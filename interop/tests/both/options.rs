@@ -63,10 +63,6 @@ fn meaning(mut opts: Value) -> Value {
             };
         }
     }
-    // None and 0 are the same number of further tries.
-    if opts["attempts"] == 0 {
-        opts.as_object_mut().unwrap().remove("attempts");
-    }
     // A jitter of 1 and of 1.0 is one.
     if let Some(jitter) = opts.get_mut("backoff").and_then(|backoff| backoff.get_mut("jitter")) {
         *jitter = json!(jitter.as_f64());
