@@ -79,19 +79,19 @@ impl Agent {
         let mut child = spawn(node("agent.mjs"));
         let (stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let hears = heard.clone();
+        let listener = heard.clone();
         std::thread::spawn(move || {
             for line in BufReader::new(stdout).lines().map_while(Result::ok) {
                 let Ok(line) = serde_json::from_str::<Value>(&line) else {
                     panic!("the agent wrote a line that is no JSON: {line}")
                 };
-                let mut heard = hears.lock().unwrap();
+                let mut heard = listener.lock().unwrap();
                 match line["id"].as_u64().filter(|_| line.get("of").is_none()) {
                     Some(id) => drop(heard.pending.remove(&id).map(|waits| waits.send(line))),
                     None => heard.told.push(line),
                 }
             }
-            let mut heard = hears.lock().unwrap();
+            let mut heard = listener.lock().unwrap();
             heard.ended = true;
             heard.pending.clear();
         });
@@ -124,7 +124,7 @@ impl Agent {
         }
     }
 
-    /// Makes an object: a Queue, Worker, QueueEvents or FlowProducer.
+    /// Makes an object: a `Queue`, `Worker`, `QueueEvents` or `FlowProducer`.
     pub async fn make(&self, kind: &str, name: &str, queue: &str, options: Value, version: u32) {
         let request = json!({ "do": "new", "as": name, "kind": kind, "queue": queue, "options": options, "version": version });
         self.ask(request).await.unwrap_or_else(|error| panic!("{kind} of {queue}: {error:?}"));

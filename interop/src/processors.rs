@@ -45,9 +45,7 @@ pub async fn work(diary: Arc<Diary>, data: Value, context: JobContext) -> Result
             }
             Err(HandlerError::fail(format!("try {} in rust", job.attempts_made + 1)))
         }
-        "throws" => {
-            Ok(json!({ "side": "rust", "made": job.attempts_made, "started": job.attempts_started }))
-        }
+        "throws" => Ok(json!({ "side": "rust", "made": job.attempts_made, "started": job.attempts_started })),
         "unrecoverable" => Err(HandlerError::give_up(message())),
         "note" => {
             context.progress(&data["progress"]).await?;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use oxmq_core::store::{Gate, JobsRequest, LogsRequest};
 use oxmq_core::{
-    BackoffAnswer, Clock, JobOptions, JobOutcome, JobState, JobView, JsonText, Order, Queue, Store, Worker,
+    BackoffAnswer, Clock, JobOptions, JobOutcome, JobState, JobView, JsonText, Order, Queue, Store,
+    Timestamp, Worker,
 };
 use oxmq_redis::RedisStore;
 use serde_json::{Map, Value, json};
@@ -44,6 +45,7 @@ pub enum Side {
 impl Side {
     pub const BOTH: [Self; 2] = [Self::Node, Self::Rust];
 
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Node => Self::Rust,
@@ -256,7 +258,8 @@ impl Rig {
             Side::Node => {
                 let events = self.make("QueueEvents", json!({})).await;
                 let ttl = millis(PATIENCE);
-                let request = json!({ "do": "wait", "on": self.name, "job": id, "events": events, "ttl": ttl });
+                let request =
+                    json!({ "do": "wait", "on": self.name, "job": id, "events": events, "ttl": ttl });
                 let answer = self.agent.ask(request).await.map_err(|error| error.message);
                 self.agent.close(&events, json!([])).await;
                 answer
@@ -269,7 +272,8 @@ impl Rig {
         let before = self.agent.told("process").len();
         let opens = async {
             if side == Side::Node {
-                let waits = || async { self.agent.told("process")[before..].iter().any(|line| line["job"] == id) };
+                let waits =
+                    || async { self.agent.told("process")[before..].iter().any(|line| line["job"] == id) };
                 until("Node begins to wait", waits).await;
             }
             // Its looks at the stream and the job are on their way, before these.
@@ -297,7 +301,7 @@ impl Rig {
 
     /// The ids of the jobs in a state, in ascending order of the side's own getter.
     pub async fn ids(&self, side: Side, state: JobState) -> Vec<String> {
-        let ids = match side {
+        match side {
             Side::Node => {
                 let jobs = self.node("getJobs", json!([[state.as_str()], 0, -1, true])).await;
                 jobs.as_array().unwrap().iter().map(|job| job["id"].as_str().unwrap().to_owned()).collect()
@@ -306,10 +310,9 @@ impl Rig {
                 let request =
                     JobsRequest { states: vec![state], offset: 0, limit: 1_000, order: Order::Ascending };
                 let page = self.queue.jobs(request).await.unwrap();
-                page.jobs.iter().map(|view| view.job.id.to_string()).collect::<Vec<_>>()
+                page.jobs.iter().map(|view| view.job.id.to_string()).collect()
             }
-        };
-        ids
+        }
     }
 
     /// How many jobs are in each state.
@@ -318,7 +321,10 @@ impl Rig {
             Side::Node => self.node("getJobCounts", json!([])).await,
             Side::Rust => {
                 let counts = self.queue.counts().await.unwrap();
-                JobState::ALL.into_iter().map(|state| (state.as_str().to_owned(), json!(counts.of(state)))).collect()
+                JobState::ALL
+                    .into_iter()
+                    .map(|state| (state.as_str().to_owned(), json!(counts.of(state))))
+                    .collect()
             }
         }
     }
@@ -394,8 +400,8 @@ fn from_view(view: JobView) -> Value {
     put("stalledCounter", job.stalled_count.into());
     put("failedReason", job.failed_reason.into());
     put("deferredFailure", job.deferred_failure.into());
-    put("finishedOn", job.finished_on.map(|at| at.as_millis()).into());
-    put("processedOn", job.processed_on.map(|at| at.as_millis()).into());
+    put("finishedOn", job.finished_on.map(Timestamp::as_millis).into());
+    put("processedOn", job.processed_on.map(Timestamp::as_millis).into());
     put("processedBy", job.processed_by.into());
     put("state", state.into());
     shown.into()

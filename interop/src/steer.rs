@@ -92,7 +92,9 @@ impl Rig {
     /// Whether it was done.
     pub async fn obliterate(&self, side: Side, force: bool) -> bool {
         match side {
-            Side::Node => self.agent.call(&self.name, "obliterate", json!([{ "force": force }])).await.is_ok(),
+            Side::Node => {
+                self.agent.call(&self.name, "obliterate", json!([{ "force": force }])).await.is_ok()
+            }
             Side::Rust => self.queue.obliterate(force, |_| {}).await.is_ok(),
         }
     }
@@ -107,7 +109,10 @@ impl Rig {
     pub async fn change_priority(&self, side: Side, id: &str, priority: u32, lifo: bool) {
         match side {
             Side::Node => {
-                drop(self.node_job(id, "changePriority", json!([{ "priority": priority, "lifo": lifo }])).await);
+                drop(
+                    self.node_job(id, "changePriority", json!([{ "priority": priority, "lifo": lifo }]))
+                        .await,
+                );
             }
             Side::Rust => self.queue.change_priority(id, priority, lifo).await.unwrap(),
         }

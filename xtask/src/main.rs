@@ -97,7 +97,8 @@ fn install_bullmq() -> Result<()> {
     }
     let mut install = Command::new("npm");
     install.args(["ci", "--ignore-scripts"]).current_dir(folder);
-    run(install).context("the interop tests need Node 20 or later with npm (Debian: apt-get install nodejs npm)")
+    run(install)
+        .context("the interop tests need Node 20 or later with npm (Debian: apt-get install nodejs npm)")
 }
 
 fn cargo(arguments: &[&str]) -> Command {

@@ -19,6 +19,7 @@ async fn main() {
     let url = std::env::var("OXMQ_INTEROP_URL").unwrap();
     let store = Gate::before(Arc::new(RedisStore::open(&url).await.unwrap()));
     let diary = Arc::<Diary>::default();
+    let tells = settings["tells"] == true;
     let worker = Worker::builder(&store, settings["queue"].as_str().unwrap())
         .concurrency(settings["concurrency"].as_u64().unwrap().try_into().unwrap())
         .lease(ms("lock"))
@@ -27,18 +28,19 @@ async fn main() {
         .poll(ms("stallCheck"))
         .retry_delay(ms("stallCheck"))
         .name("rust")
-        .on(|event| match event {
-            WorkerEvent::Completed { job, .. } => tell(&json!({ "event": "done", "jobId": job.id.as_str() })),
-            WorkerEvent::Error { error } => tell(&json!({ "event": "error", "message": error.to_string() })),
-            _ => {}
+        .on(|event| {
+            if let WorkerEvent::Error { error } = event {
+                tell(&json!({ "event": "error", "message": error.to_string() }));
+            }
         })
         .handle_any(move |data: Value, context: JobContext| {
-            tell(&json!({ "event": "run", "jobId": context.job().id.as_str() }));
+            if tells {
+                tell(&json!({ "event": "run", "jobId": context.job().id.as_str() }));
+            }
             processors::work(diary.clone(), data, context)
         })
         .start()
         .unwrap();
-    tell(&json!({ "event": "ready" }));
     let ended = tokio::task::spawn_blocking(|| for _ in std::io::stdin().lock().lines() {});
     worker.run_until(async { ended.await.unwrap() }).await.unwrap();
 }

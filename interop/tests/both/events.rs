@@ -39,13 +39,16 @@ async fn everything(rig: &Rig, steers: Side, works: Side) {
     let start = || rig.work(works, work.clone());
     // A worker that finds nothing; then one job after the other, each seen to its end.
     let worker = start().await;
-    let done = rig.add(steers, "note", json!({ "progress": { "at": [1, "ü"] }, "lines": [] }), json!({})).await;
+    let done =
+        rig.add(steers, "note", json!({ "progress": { "at": [1, "ü"] }, "lines": [] }), json!({})).await;
     rig.reaches(&done, JobState::Completed).await;
     let failed = rig.add(steers, "fail", json!({ "message": "no\u{7f}/" }), json!({ "attempts": 2 })).await;
     rig.reaches(&failed, JobState::Failed).await;
-    let lost = rig.add(steers, "unrecoverable", json!({ "message": "never" }), json!({ "attempts": 3 })).await;
-    rig.reaches(&lost, JobState::Failed).await;
-    let later = rig.add(steers, "fail", json!({ "message": "x" }), json!({ "attempts": 2, "backoff": 60_000 })).await;
+    let hopeless =
+        rig.add(steers, "unrecoverable", json!({ "message": "never" }), json!({ "attempts": 3 })).await;
+    rig.reaches(&hopeless, JobState::Failed).await;
+    let later =
+        rig.add(steers, "fail", json!({ "message": "x" }), json!({ "attempts": 2, "backoff": 60_000 })).await;
     rig.reaches(&later, JobState::Delayed).await;
     let gone = rig.add(steers, "echo", json!(0), json!({ "removeOnComplete": true })).await;
     until("it is gone", || async { rig.view(&gone).await.is_none() }).await;
@@ -56,7 +59,9 @@ async fn everything(rig: &Rig, steers: Side, works: Side) {
     rig.add(steers, "echo", json!(1), json!({ "jobId": "own" })).await;
     rig.add(steers, "echo", json!(2), json!({ "jobId": "own" })).await;
     let first = rig.add(steers, "echo", json!(3), json!({ "priority": 4 })).await;
-    let delayed = rig.add(steers, "echo", json!(4), json!({ "delay": 60_000, "timestamp": 1_900_000_000_000_u64 })).await;
+    let delayed = rig
+        .add(steers, "echo", json!(4), json!({ "delay": 60_000, "timestamp": 1_900_000_000_000_u64 }))
+        .await;
     rig.promote(steers, &delayed).await;
     rig.change_priority(steers, &first, 2, false).await;
     rig.update_progress(steers, "own", json!("half")).await;
@@ -65,7 +70,7 @@ async fn everything(rig: &Rig, steers: Side, works: Side) {
     rig.retry(steers, &failed, JobState::Failed).await;
     rig.retry(steers, &done, JobState::Completed).await;
     assert!(rig.remove(steers, &delayed).await);
-    assert!(rig.remove(steers, &lost).await);
+    assert!(rig.remove(steers, &hopeless).await);
     rig.clean(steers, JobState::Delayed).await;
     rig.drain(steers, true).await;
     rig.clean(steers, JobState::Completed).await;
@@ -98,7 +103,10 @@ async fn both_see_every_event_in_order_and_alike() {
         everything(&rig, steers, works).await;
         let expected = ours(&rig).await;
         assert!(expected.len() > 40, "{}", expected.len());
-        until("Node's listener has seen the last one", || async { rig.agent.told(&node).len() >= expected.len() }).await;
+        until("Node's listener has seen the last one", || async {
+            rig.agent.told(&node).len() >= expected.len()
+        })
+        .await;
         let told: Vec<Value> = rig
             .agent
             .told(&node)
@@ -113,9 +121,12 @@ async fn both_see_every_event_in_order_and_alike() {
 #[tokio::test]
 async fn both_write_the_same_events() {
     let mut pattern = None;
-    for (steers, works) in
-        [(Side::Node, Side::Node), (Side::Node, Side::Rust), (Side::Rust, Side::Node), (Side::Rust, Side::Rust)]
-    {
+    for (steers, works) in [
+        (Side::Node, Side::Node),
+        (Side::Node, Side::Rust),
+        (Side::Rust, Side::Node),
+        (Side::Rust, Side::Rust),
+    ] {
         let rig = Rig::new().await;
         everything(&rig, steers, works).await;
         let events = masked(&ours(&rig).await);
@@ -136,9 +147,10 @@ async fn a_custom_event_is_heard_by_the_other_side() {
     let node = rig.make("QueueEvents", json!({})).await;
     rig.queue.publish("mine", &[("text", "grüße"), ("n", "1")]).await.unwrap();
     until("Node hears ours", || async {
-        rig.agent.told(&node).iter().any(|line| {
-            line["event"] == "mine" && line["fields"] == json!({ "text": "grüße", "n": "1" })
-        })
+        rig.agent
+            .told(&node)
+            .iter()
+            .any(|line| line["event"] == "mine" && line["fields"] == json!({ "text": "grüße", "n": "1" }))
     })
     .await;
     let producer = rig.make("QueueEventsProducer", json!({})).await;
@@ -190,7 +202,10 @@ async fn local_events_of_a_node_worker_tell_nothing_wrong() {
     let ours = rig.work(Side::Rust, Work { lock: ms(300), stall_check: ms(200), ..Work::default() }).await;
     let mut ids = Vec::new();
     for n in 0..20 {
-        ids.push(rig.add(if n % 2 == 0 { Side::Rust } else { Side::Node }, "slow", json!({ "ms": 60 }), json!({})).await);
+        ids.push(
+            rig.add(if n % 2 == 0 { Side::Rust } else { Side::Node }, "slow", json!({ "ms": 60 }), json!({}))
+                .await,
+        );
     }
     for id in &ids {
         rig.reaches(id, JobState::Completed).await;

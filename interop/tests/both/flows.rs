@@ -4,15 +4,19 @@ use oxmq_core::JobState;
 use oxmq_interop::{Rig, Side, Work, until};
 use serde_json::{Value, json};
 
-/// A parent in the rig's queue with children in another, added by Node's FlowProducer. Answers with the ids.
-async fn flow(rig: &Rig, children: &Rig, names: &[(&str, Value, Value)], opts: Value) -> (String, Vec<String>) {
+/// A parent in the rig's queue with children in another, added by Node's `FlowProducer`. Answers with the ids.
+async fn flow(
+    rig: &Rig,
+    children: &Rig,
+    names: &[(&str, Value, Value)],
+    opts: Value,
+) -> (String, Vec<String>) {
     let producer = rig.make("FlowProducer", json!({})).await;
     let nodes: Vec<Value> = names
         .iter()
         .map(|(name, data, opts)| json!({ "name": name, "queueName": children.name, "data": data, "opts": opts }))
         .collect();
-    let tree =
-        json!({ "name": "echo", "queueName": rig.name, "data": { "is": "parent" }, "opts": opts, "children": nodes });
+    let tree = json!({ "name": "echo", "queueName": rig.name, "data": { "is": "parent" }, "opts": opts, "children": nodes });
     let answer = rig.agent.call(&producer, "add", json!([tree])).await.unwrap();
     let id = |node: &Value| node["job"]["id"].as_str().unwrap().to_owned();
     let kids = answer["children"].as_array().unwrap().iter().map(id).collect();
@@ -26,11 +30,16 @@ fn child(name: &str, data: Value, opts: Value) -> (&str, Value, Value) {
 #[tokio::test]
 async fn a_parent_waits_for_its_children_and_both_see_it() {
     let (rig, children) = (Rig::new().await, Rig::new().await);
-    let (parent, kids) =
-        flow(&rig, &children, &[child("echo", json!(1), json!({})), child("echo", json!(2), json!({}))], json!({})).await;
+    let (parent, kids) = flow(
+        &rig,
+        &children,
+        &[child("echo", json!(1), json!({})), child("echo", json!(2), json!({}))],
+        json!({}),
+    )
+    .await;
     for side in Side::BOTH {
         assert_eq!(rig.shown(side, &parent).await["state"], "waiting-children");
-        assert_eq!(rig.ids(side, JobState::WaitingChildren).await, [parent.clone()]);
+        assert_eq!(rig.ids(side, JobState::WaitingChildren).await, [parent.as_str()]);
         let mut waiting = children.ids(side, JobState::Waiting).await;
         waiting.sort();
         let mut kids = kids.clone();
@@ -41,12 +50,18 @@ async fn a_parent_waits_for_its_children_and_both_see_it() {
 
 async fn a_parent_runs_when_its_children_are_done(side: Side) {
     let (rig, children) = (Rig::new().await, Rig::new().await);
-    let (parent, _) =
-        flow(&rig, &children, &[child("echo", json!(1), json!({})), child("echo", json!(2), json!({}))], json!({})).await;
+    let (parent, _) = flow(
+        &rig,
+        &children,
+        &[child("echo", json!(1), json!({})), child("echo", json!(2), json!({}))],
+        json!({}),
+    )
+    .await;
     let worker = children.work(side, Work::default()).await;
     rig.reaches(&parent, JobState::Waiting).await;
     let values = rig.node_job(&parent, "getChildrenValues", json!([])).await;
-    let mut values: Vec<i64> = values.as_object().unwrap().values().map(|value| value.as_i64().unwrap()).collect();
+    let mut values: Vec<i64> =
+        values.as_object().unwrap().values().map(|value| value.as_i64().unwrap()).collect();
     values.sort_unstable();
     assert_eq!(values, [1, 2]);
     worker.close().await;

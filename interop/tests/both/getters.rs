@@ -8,7 +8,10 @@ use serde_json::{Value, json};
 pub(crate) fn masked(mut job: Value) -> Value {
     for time in ["id", "timestamp", "processedOn", "finishedOn"] {
         if let Some(value) = job.get_mut(time) {
-            assert!(value.is_string() || value.as_i64().is_some_and(|ms| ms > 1_700_000_000_000), "{time}: {value}");
+            assert!(
+                value.is_string() || value.as_i64().is_some_and(|ms| ms > 1_700_000_000_000),
+                "{time}: {value}"
+            );
             *value = "..".into();
         }
     }
@@ -24,7 +27,8 @@ pub(crate) fn masked(mut job: Value) -> Value {
 /// A job in each state, made and moved by these sides. Answers with what both show.
 async fn in_each_state(adds: Side, works: Side) -> Vec<(JobState, Value)> {
     let rig = Rig::new().await;
-    let opts = || json!({ "attempts": 2, "backoff": 60_000, "keepLogs": 4, "removeOnFail": { "age": 3_600 } });
+    let opts =
+        || json!({ "attempts": 2, "backoff": 60_000, "keepLogs": 4, "removeOnFail": { "age": 3_600 } });
     let with = |name: &str, value: Value| {
         let mut opts = opts();
         opts[name] = value;
@@ -84,9 +88,20 @@ async fn pages_are_the_same_from_both_sides() {
     let rig = Rig::new().await;
     for n in 0..25 {
         rig.add(if n % 2 == 0 { Side::Node } else { Side::Rust }, "echo", json!(n), json!({})).await;
-        rig.add(if n % 2 == 0 { Side::Rust } else { Side::Node }, "echo", json!(n), json!({ "priority": n % 3 + 1 }))
-            .await;
-        rig.add(if n % 2 == 0 { Side::Rust } else { Side::Node }, "echo", json!(n), json!({ "delay": 50_000 })).await;
+        rig.add(
+            if n % 2 == 0 { Side::Rust } else { Side::Node },
+            "echo",
+            json!(n),
+            json!({ "priority": n % 3 + 1 }),
+        )
+        .await;
+        rig.add(
+            if n % 2 == 0 { Side::Rust } else { Side::Node },
+            "echo",
+            json!(n),
+            json!({ "delay": 50_000 }),
+        )
+        .await;
     }
     for state in [JobState::Waiting, JobState::Prioritized, JobState::Delayed] {
         assert_eq!(rig.ids(Side::Node, state).await, rig.ids(Side::Rust, state).await, "{state}");
@@ -98,8 +113,8 @@ async fn pages_are_the_same_from_both_sides() {
 #[tokio::test]
 async fn node_lists_our_workers_by_name_and_we_list_ours() {
     let rig = Rig::new().await;
-    let named = rig.work(Side::Rust, Work { name: Some("bob ü:1".into()), ..Work::default() }).await;
-    let node = rig.work(Side::Node, Work { name: Some("ann".into()), ..Work::default() }).await;
+    let bob = rig.work(Side::Rust, Work { name: Some("bob ü:1".into()), ..Work::default() }).await;
+    let ann = rig.work(Side::Node, Work { name: Some("ann".into()), ..Work::default() }).await;
     until("Node sees both", || async {
         let workers = rig.node("getWorkers", json!([])).await;
         let mut names: Vec<&str> =
@@ -118,8 +133,8 @@ async fn node_lists_our_workers_by_name_and_we_list_ours() {
         workers.len() == 1 && workers[0].name.as_deref() == Some("bob ü:1")
     })
     .await;
-    named.close().await;
-    node.close().await;
+    bob.close().await;
+    ann.close().await;
 }
 
 #[tokio::test]

@@ -115,7 +115,8 @@ async fn what_both_refuse() {
     }
     // Bytes of UTF-8 count: {"text":"ü"} has 13.
     for (limit, fits) in [(12, false), (13, true)] {
-        let node = rig.agent.call(&rig.name, "add", json!(["x", { "text": "ü" }, { "sizeLimit": limit }])).await;
+        let node =
+            rig.agent.call(&rig.name, "add", json!(["x", { "text": "ü" }, { "sizeLimit": limit }])).await;
         assert_eq!(node.is_ok(), fits, "{limit}");
         assert_eq!(rig.queue.add_named("x", &json!({ "text": "ü" })).size_limit(limit).await.is_ok(), fits);
     }
@@ -162,7 +163,10 @@ async fn what_is_kept_of_finished_jobs_is_the_jobs_choice() {
                 let rig = Rig::new().await;
                 let mut ids = Vec::new();
                 for _ in 0..4 {
-                    ids.push(rig.add(works.other(), name, json!({ "message": "x" }), json!({ option: keep })).await);
+                    ids.push(
+                        rig.add(works.other(), name, json!({ "message": "x" }), json!({ option: keep }))
+                            .await,
+                    );
                 }
                 let worker = rig.work(works, Work::default()).await;
                 until("all have ended", || async {
@@ -216,7 +220,7 @@ async fn what_only_node_can_add_is_worked_on() {
     let first = rig.add(Side::Node, "echo", json!(1), json!({ "priority": -5 })).await;
     let broken = rig.add(Side::Node, "echo", json!(2), json!({ "delay": 100.5, "mine": [] })).await;
     let early = rig.add(Side::Node, "echo", json!(3), json!({ "delay": -5 })).await;
-    assert_eq!(rig.ids(Side::Rust, JobState::Prioritized).await, [first.clone()]);
+    assert_eq!(rig.ids(Side::Rust, JobState::Prioritized).await, [first.as_str()]);
     rig.resume(Side::Rust).await;
     let worker = rig.work(Side::Rust, Work::default()).await;
     assert_eq!(rig.outcome(Side::Node, &nothing).await, Ok(json!({})));

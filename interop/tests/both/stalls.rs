@@ -35,7 +35,7 @@ impl Victim {
             Side::Rust => {
                 let settings = json!({
                     "queue": rig.name, "concurrency": work.concurrency, "lock": millis(work.lock),
-                    "stallCheck": millis(work.stall_check), "maxStalled": work.max_stalled,
+                    "stallCheck": millis(work.stall_check), "maxStalled": work.max_stalled, "tells": true,
                 });
                 let mut command = Command::new(env!("CARGO_BIN_EXE_soak_worker"));
                 command.arg(settings.to_string()).env("OXMQ_INTEROP_URL", server::url());
@@ -82,7 +82,8 @@ async fn the_jobs_of_a_killed_worker_are_done_by_the_other_side() {
     for victim in Side::BOTH {
         let rig = Rig::new().await;
         let gate = format!("{} gate", rig.name);
-        let id = rig.add(victim, "hold", json!({ "gate": gate }), json!({ "attempts": 3, "priority": 2 })).await;
+        let id =
+            rig.add(victim, "hold", json!({ "gate": gate }), json!({ "attempts": 3, "priority": 2 })).await;
         let killed = Victim::with(victim, &rig, short(), &id).await;
         let worker = rig.work(victim.other(), short()).await;
         killed.kill().await;
@@ -90,7 +91,8 @@ async fn the_jobs_of_a_killed_worker_are_done_by_the_other_side() {
         assert_eq!(rig.outcome(victim, &id).await, Ok(json!("released")));
         let shown = rig.shown(Side::Node, &id).await;
         assert_eq!(shown, rig.shown(Side::Rust, &id).await);
-        let numbers = ["stalledCounter", "attemptsStarted", "attemptsMade"].map(|name| shown[name].as_u64().unwrap());
+        let numbers =
+            ["stalledCounter", "attemptsStarted", "attemptsMade"].map(|name| shown[name].as_u64().unwrap());
         assert_eq!(numbers, [1, 2, 1], "a stall is no try: {shown}");
         let expected = ["added", "waiting", "active", "waiting", "stalled", "active", "completed"];
         assert_eq!(events_of(&rig, &id).await, expected, "{victim:?} killed");

@@ -242,10 +242,8 @@ async fn obliterate_leaves_nothing_of_the_other_side() {
         rig.reaches(&running, JobState::Completed).await;
         assert!(rig.obliterate(steers, false).await);
         worker.close().await;
-        let mut left: Vec<String> = redis::cmd("KEYS")
-            .arg(format!("bull:{}:*", rig.name))
-            .query(&mut server::connection())
-            .unwrap();
+        let mut left: Vec<String> =
+            redis::cmd("KEYS").arg(format!("bull:{}:*", rig.name)).query(&mut server::connection()).unwrap();
         // A worker that is still there looks for stalled jobs and writes its own.
         left.retain(|key| !key.ends_with(":stalled-check") && !key.ends_with(":meta"));
         assert_eq!(left, Vec::<String>::new());

@@ -15,7 +15,10 @@ async fn results_are_read_by_the_other_side() {
             (json!(null), Value::Null),
             (json!(0), json!(0)),
             (json!(""), json!("")),
-            (json!({ "a": [{ "b": [[], {}, "\u{7f}/ü"] }] }), json!({ "a": [{ "b": [[], {}, "\u{7f}/ü"] }] })),
+            (
+                json!({ "a": [{ "b": [[], {}, "\u{7f}/ü"] }] }),
+                json!({ "a": [{ "b": [[], {}, "\u{7f}/ü"] }] }),
+            ),
         ] {
             // Nothing is added under `value` for undefined: JSON has no such member.
             let id = rig.add(Side::Node, "value", json!({ "value": value }), json!({})).await;
@@ -38,14 +41,17 @@ async fn a_job_that_failed_on_one_side_succeeds_on_the_other() {
         ] {
             let rig = Rig::new().await;
             let gate = format!("{} gate", rig.name);
-            let id = rig.add(first.other(), "throws", json!({ "fails": 1, "gate": gate }), opts.clone()).await;
+            let id =
+                rig.add(first.other(), "throws", json!({ "fails": 1, "gate": gate }), opts.clone()).await;
             // The queue is paused while the first try runs, so that the second waits for the other side.
             let one = rig.work(first, Work::default()).await;
             rig.holds(first, &one, &id).await;
             rig.queue.pause().await.unwrap();
             rig.open(&gate).await;
-            until("the first try has failed", || async { rig.view(&id).await.unwrap().job.attempts_made == 1 })
-                .await;
+            until("the first try has failed", || async {
+                rig.view(&id).await.unwrap().job.attempts_made == 1
+            })
+            .await;
             one.close().await;
             let other = rig.work(first.other(), Work::default()).await;
             rig.node("resume", json!([])).await;
@@ -53,7 +59,11 @@ async fn a_job_that_failed_on_one_side_succeeds_on_the_other() {
             let side = if first == Side::Node { "rust" } else { "node" };
             assert_eq!(result, json!({ "side": side, "made": 1, "started": 2 }), "{opts}");
             let shown = rig.shown(Side::Node, &id).await;
-            assert_eq!((&shown["attemptsMade"], &shown["attemptsStarted"]), (&json!(2), &json!(2)), "{shown}");
+            assert_eq!(
+                (&shown["attemptsMade"], &shown["attemptsStarted"]),
+                (&json!(2), &json!(2)),
+                "{shown}"
+            );
             let expected = if first == Side::Node { "try 1 in node" } else { "try 1 in rust" };
             assert_eq!(shown["failedReason"], expected, "kept by a later success");
             assert_eq!(shown["stacktrace"].as_array().unwrap().len(), 1);
@@ -228,7 +238,8 @@ async fn a_handler_that_is_told_too_many_holds_both_sides() {
         let limiter = Some((100, ms(1_000)));
         let id = rig.add(works.other(), "limit", json!({ "ms": 400 }), json!({})).await;
         let worker = rig.work(works, Work { limiter, ..Work::default() }).await;
-        until("the limit is there", || async { rig.queue.counts().await.unwrap().limited_until.is_some() }).await;
+        until("the limit is there", || async { rig.queue.counts().await.unwrap().limited_until.is_some() })
+            .await;
         let other = rig.work(works.other(), Work { limiter, ..Work::default() }).await;
         let ttl = rig.node("getRateLimitTtl", json!([100])).await.as_i64().unwrap();
         assert!((1..=400).contains(&ttl), "{ttl}");
