@@ -382,12 +382,7 @@ fn from_view(view: JobView) -> Value {
     put("id", job.id.as_str().into());
     put("name", job.name.into());
     put("data", read(&job.data));
-    // 0 is shown or not, by where it stands in the stored text; it means the same.
-    let mut opts = read(&job.opts);
-    if opts["attempts"] == 0 {
-        opts.as_object_mut().unwrap().remove("attempts");
-    }
-    put("opts", opts);
+    put("opts", read(&job.opts));
     put("progress", job.progress.as_ref().map_or(json!(0), read));
     put("returnvalue", job.return_value.as_ref().map_or(Value::Null, read));
     let stacks = job.stacktrace.as_ref().map_or(Value::Null, read);

@@ -196,15 +196,22 @@ async fn trimming_by_node_is_noticed_and_the_limit_is_nodes() {
 }
 
 #[tokio::test]
-async fn local_events_of_a_node_worker_tell_nothing_wrong() {
+async fn locks_are_renewed_and_neither_side_takes_the_others_jobs_for_stalled() {
     let rig = Rig::new().await;
-    let worker = rig.work(Side::Node, Work { lock: ms(300), stall_check: ms(200), ..Work::default() }).await;
-    let ours = rig.work(Side::Rust, Work { lock: ms(300), stall_check: ms(200), ..Work::default() }).await;
+    // The jobs take longer than a lock lasts and than two checks.
+    let work = Work { lock: ms(1_000), stall_check: ms(400), concurrency: 2, ..Work::default() };
+    let worker = rig.work(Side::Node, work.clone()).await;
+    let ours = rig.work(Side::Rust, work).await;
     let mut ids = Vec::new();
-    for n in 0..20 {
+    for n in 0..4 {
         ids.push(
-            rig.add(if n % 2 == 0 { Side::Rust } else { Side::Node }, "slow", json!({ "ms": 60 }), json!({}))
-                .await,
+            rig.add(
+                if n % 2 == 0 { Side::Rust } else { Side::Node },
+                "slow",
+                json!({ "ms": 2_000 }),
+                json!({}),
+            )
+            .await,
         );
     }
     for id in &ids {
