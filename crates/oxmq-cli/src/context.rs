@@ -49,6 +49,11 @@ impl Context {
         Self { out, prefix: common.prefix, url, url_from, opened: Mutex::default() }
     }
 
+    /// The URL that was asked for on the command line itself, if it was.
+    pub(crate) fn url_of_flag(&self) -> Option<&str> {
+        (self.url_from == "--store").then_some(&*self.url)
+    }
+
     /// The URL of the store, as other processes of ours are to be given it.
     pub(crate) fn url(&self) -> &str {
         &self.url
@@ -69,13 +74,6 @@ impl Context {
     /// # Errors
     /// `NotFound`: it is not there, and may not be made; those of opening it.
     pub(crate) async fn store(&self, missing: Missing) -> Result<Arc<dyn Store>> {
-        if self.url.starts_with("redis") || self.url.starts_with("valkey") {
-            let message = "this build has no Redis store yet; use --store sqlite:PATH";
-            return Err(Error::new(ErrorKind::Unsupported, "connect", message)
-                .with("url", redacted(&self.url))
-                .with("from", self.url_from)
-                .into());
-        }
         let file = file_of(&self.url);
         let is_new = file.as_deref().is_some_and(|file| !file.exists());
         if is_new && missing == Missing::Refuse {
@@ -93,7 +91,7 @@ impl Context {
             (true, false) => format!("{}?mode=rw", self.url),
             (true, true) => format!("{}&mode=rw", self.url),
         };
-        let store = oxmq::connect(&url).await?;
+        let store = oxmq::connect(&url).await.map_err(|error| error.with("from", self.url_from))?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
         match &file {
             Some(file) => {
@@ -130,14 +128,6 @@ fn shown(path: &Path) -> String {
     absolute(path).unwrap_or_else(|_| path.into()).display().to_string()
 }
 
-/// The URL without its password.
-fn redacted(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme + 3 <= at => format!("{}***{}", &url[..scheme + 3], &url[at..]),
-        _ => url.to_owned(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,11 +143,5 @@ mod tests {
         ] {
             assert_eq!(file_of(url).as_deref(), file.map(Path::new), "{url}");
         }
-    }
-
-    #[test]
-    fn a_password_is_not_shown() {
-        assert_eq!(redacted("redis://me:secret@host:6379/0"), "redis://***@host:6379/0");
-        assert_eq!(redacted("redis://host"), "redis://host");
     }
 }

@@ -43,6 +43,14 @@ leave(q, id, state)
 local text = 'cancelled: ' .. reason
 redis.call('HSET', key, 'failedReason', text, 'finishedOn', ARGV[1])
 redis.call('HDEL', key, 'defa')
+local ties = redis.call('HMGET', key, 'deid', 'parentKey', 'parent')
+read_settings(q)
+if ties[1] then
+  dedup_finished(q, id, ties[1], tonumber(ARGV[1]))
+end
+if ties[2] then
+  child_failed(key, ties[2], ties[3], text, tonumber(ARGV[1]))
+end
 redis.call('ZADD', q.failed, ARGV[1], id)
 local prev = (state == 'wait' or state == 'paused') and 'waiting' or state
 emit(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', prev)

@@ -49,7 +49,8 @@ if count > 0 then
     local a = 4 + (i - 1) * 12
     local id, token, kind, text, stacks = ARGV[a], ARGV[a + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
     local key = q.base .. id
-    local job = redis.call('HMGET', key, 'name', 'atm', 'priority', 'opts', 'attemptsMade')
+    local job = redis.call('HMGET', key, 'name', 'atm', 'priority', 'opts', 'attemptsMade', 'deid', 'parentKey',
+      'parent')
     if not job[1] and redis.call('EXISTS', key) == 0 then
       return { 'refused', 'missing', '' }
     end
@@ -95,8 +96,16 @@ if count > 0 then
     if kind == 'completed' or kind == 'failed' then
       local keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
       local state = kind
+      if job[6] then
+        dedup_finished(q, id, job[6], now)
+      end
+      if job[7] and kind == 'completed' then
+        child_completed(key, job[7], text, now)
+      elseif job[7] then
+        child_failed(key, job[7], job[8], text, now)
+      end
       if keep_count == 0 then
-        delete_jobs(q, { id })
+        delete_jobs(q, { id }, true)
         state = 'gone'
       else
         if kind == 'completed' then

@@ -35,11 +35,14 @@ end
 read_settings(q)
 for _, id in ipairs(ids) do
   local key = q.base .. id
-  local job = redis.call('HMGET', key, 'priority', 'opts')
+  local job = redis.call('HMGET', key, 'priority', 'opts', 'parentKey')
   local forget = { 'finishedOn', 'processedOn', state == 'completed' and 'returnvalue' or 'failedReason' }
   if ARGV[3] == '1' then forget[#forget + 1] = 'atm' end
   if ARGV[4] == '1' then forget[#forget + 1] = 'ats' end
   redis.call('HDEL', key, unpack(forget))
+  if job[3] then
+    child_retried(key, job[3], state)
+  end
   local priority = tonumber(job[1]) or 0
   local front = false
   if priority == 0 then

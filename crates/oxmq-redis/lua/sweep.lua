@@ -25,6 +25,6 @@ end
 if #gone > 0 then
   call_many('ZREM', q.expiry, gone)
 end
-delete_jobs(q, removed)
+delete_jobs(q, removed, true)
 local more = redis.call('ZCOUNT', q.expiry, '-inf', '(' .. ARGV[1]) > 0
 return { #removed, more and 1 or 0 }

@@ -37,6 +37,15 @@
 //! | --- | --- | --- |
 //! | `sqlite:jobs.db` | one SQLite file, several processes | `sqlite` |
 //! | `sqlite::memory:` | the same in memory, for tests | `sqlite` |
+//! | `redis://[USER:PASSWORD@]HOST[:PORT][/DB]` | Redis 6.2 or later, or Valkey; the queues of BullMQ 6 | `redis` |
+//! | `redis+unix:///PATH[?db=N]` | the same through a socket of this machine | `redis` |
+//! | `rediss://..` | the same, encrypted; `?ca=FILE.pem` for an authority of your own | `tls` |
+//! | `redis-sentinel://HOST:PORT,HOST:PORT/DB?master=NAME` | the master that sentinels know | `redis` |
+//! | `redis-cluster://HOST:PORT,HOST:PORT` | a cluster, of which some nodes are named | `cluster` |
+//!
+//! `valkey` may stand for `redis` in each of them. Options of all that speak to Redis: `call_timeout=MS` (how long one
+//! call may take in all, default 10000) and `shared_wait=true` (one connection waits for the work of all queues; Node's
+//! `getWorkers` does not list the workers then).
 //!
 //! No feature is on by default.
 
@@ -46,6 +55,9 @@ use std::sync::Arc;
 
 #[doc(inline)]
 pub use oxmq_core::*;
+/// The Redis store.
+#[cfg(feature = "redis")]
+pub use oxmq_redis as redis;
 /// The embedded store, with its builder.
 #[cfg(feature = "sqlite")]
 pub use oxmq_sqlite as sqlite;
@@ -61,18 +73,31 @@ pub async fn connect(url: &str) -> Result<Arc<dyn Store>> {
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(store::Gate::before(Arc::new(oxmq_sqlite::SqliteStore::open(url).await?))),
         #[cfg(not(feature = "sqlite"))]
-        "sqlite" => Err(Error::new(
-            ErrorKind::Unsupported,
-            "connect",
-            "this build has no SQLite store; turn on the feature `sqlite` of the crate `oxmq`",
-        )),
-        "redis" | "rediss" | "valkey" | "valkeys" => Err(Error::new(
-            ErrorKind::Unsupported,
-            "connect",
-            "this version has no Redis store yet; use `sqlite:PATH`",
-        )),
-        _ => Err(Error::invalid("connect", "url", url, "use `sqlite:PATH` or `sqlite::memory:`")),
+        "sqlite" => Err(lacks("SQLite", "sqlite")),
+        scheme if scheme.starts_with("redis") || scheme.starts_with("valkey") => connect_redis(url).await,
+        "" => Err(Error::invalid("connect", "url", url, USE)),
+        scheme => Err(Error::invalid("connect", "url", format!("{scheme}:.."), USE)),
     }
+}
+
+/// What the message about a wrong URL says. The URL itself is not shown: it may hold a password.
+const USE: &str = "use `sqlite:PATH`, `sqlite::memory:` or `redis://HOST:PORT`";
+
+#[cfg(feature = "redis")]
+async fn connect_redis(url: &str) -> Result<Arc<dyn Store>> {
+    Ok(store::Gate::before(Arc::new(oxmq_redis::RedisStore::open(url).await?)))
+}
+
+#[cfg(not(feature = "redis"))]
+async fn connect_redis(_url: &str) -> Result<Arc<dyn Store>> {
+    Err(lacks("Redis", "redis"))
+}
+
+#[cfg(not(all(feature = "sqlite", feature = "redis")))]
+fn lacks(store: &str, feature: &str) -> Error {
+    let message =
+        format!("this build has no {store} store; turn on the feature `{feature}` of the crate `oxmq`");
+    Error::new(ErrorKind::Unsupported, "connect", message)
 }
 
 /// The code in the README compiles.

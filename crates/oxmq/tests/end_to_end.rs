@@ -1,6 +1,6 @@
 //! The whole of it, on each real store: a queue, workers, and what becomes of the jobs. Real time; leases and checks
 //! are fractions of a second.
-#![cfg(feature = "sqlite")]
+#![cfg(all(feature = "sqlite", feature = "redis"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
 #![allow(clippy::items_after_statements, reason = "a handler stands where it is used")]
 
@@ -330,6 +330,15 @@ macro_rules! cases {
                 }
             )*
         }
+        mod redis {
+            $(
+                #[tokio::test]
+                async fn $case() {
+                    let url = oxmq_testkit::Server::shared().fresh_url();
+                    super::$case(oxmq::connect(&url).await.unwrap()).await;
+                }
+            )*
+        }
         mod memory {
             $(
                 #[tokio::test]
@@ -361,10 +370,13 @@ async fn urls_that_make_no_sense_are_explained() {
     for (url, word) in [
         ("jobs.db", "sqlite:PATH"),
         ("sqlite:", "name a file"),
-        ("redis://localhost", "no Redis store yet"),
+        ("redis://localhost:port", "port"),
+        ("redis://localhost?retries=3", "retries"),
+        ("postgres://me:secret@host", "sqlite:PATH"),
         ("sqlite:/no/such/folder/jobs.db", "/no/such/folder"),
     ] {
         let error = oxmq::connect(url).await.unwrap_err();
         assert!(error.to_string().contains(word), "{url}: {error}");
+        assert!(!error.to_string().contains("secret"), "{error}");
     }
 }

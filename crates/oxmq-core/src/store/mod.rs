@@ -318,6 +318,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// What this store is, without secrets: `sqlite:/var/lib/app/jobs.db`.
     fn describe(&self) -> String;
 
+    /// Drops the connections it has and makes new ones, if it has any; calls that are under way may answer
+    /// [`Ambiguous`](crate::ErrorKind::Ambiguous). For a worker that sees work and gets none.
+    fn renew(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+
     /// Writes what is still to be written, and closes. Later calls answer [`Closed`](crate::ErrorKind::Closed).
     fn close(&self) -> Answer<'_, ()>;
 }

@@ -13,20 +13,6 @@ local function call_many(command, key, values)
   end
 end
 
--- Removes all that belongs to jobs, but not their places in lists.
-local function delete_jobs(q, ids)
-  for from = 1, #ids, 100 do
-    local keys = {}
-    for i = from, math.min(from + 99, #ids) do
-      local key = q.base .. ids[i]
-      local n = #keys
-      keys[n + 1], keys[n + 2], keys[n + 3] = key, key .. ':logs', key .. ':dependencies'
-      keys[n + 4], keys[n + 5], keys[n + 6] = key .. ':processed', key .. ':failed', key .. ':unsuccessful'
-    end
-    redis.call('UNLINK', unpack(keys))
-  end
-end
-
 -- The state of a job whose hash exists, by BullMQ's names ('wait', 'paused', ..); false if it is in none.
 local function state_of(q, id)
   if redis.call('ZSCORE', q.completed, id) then return 'completed' end

@@ -1,17 +1,56 @@
 //! One owner for all connections of a store: a thread of its own with a small runtime, so that leases are kept and
 //! connections recover whatever the user's runtime does.
+//!
+//! Start with [`Hub`]. A call's life is `calls`; a connection is a `link`, kept up by its `server`; `blocking` is what
+//! waits for `markers` and `events` have in common; what the server's errors mean is the table in `fault`.
 
+mod backoff;
+mod blocking;
+mod calls;
+mod channels;
+#[cfg(feature = "cluster")]
+mod cluster;
+mod dial;
+mod events;
+mod fault;
+mod findings;
+mod link;
+mod markers;
+mod routes;
+mod sentinel;
+mod server;
+mod shared;
+#[path = "../target.rs"]
+pub(crate) mod target;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
-use redis::aio::MultiplexedConnection;
-use redis::{AsyncConnectionConfig, Cmd, Value};
-use tokio::sync::{Mutex, oneshot};
+use redis::{Cmd, Value};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::scripts::Script;
+use channels::Channels;
+use dial::Dialer;
+use events::Events;
+use markers::Markers;
+use shared::{Shared, locked};
+use target::{Layout, Target};
 
 /// How long a call may take in all, unless the store was built otherwise.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
+/// How long the first connection may take.
+const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
+/// How long closing waits for the answers to calls.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+const CLOSE_STEP: Duration = Duration::from_millis(5);
 
 /// One call to the server.
 #[derive(Debug)]
@@ -61,148 +100,256 @@ pub(crate) struct StreamRead {
     pub(crate) timeout: Duration,
 }
 
-/// The owner of the connections.
+/// What can be set. The URL's own settings win.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    /// How long a call may take in all.
+    pub(crate) call_deadline: Duration,
+    /// Whether all waits for markers share one connection, for servers that allow few.
+    pub(crate) shared_wait: bool,
+    /// Whose certificates are trusted, as PEM, instead of those the system trusts.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { call_deadline: CALL_DEADLINE, shared_wait: false, ca: None }
+    }
+}
+
+/// The owner of the connections. All that it does ends with it.
+///
+/// Its methods may be awaited on any runtime. A future of its that is dropped takes back what was not sent yet.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    client: redis::Client,
-    runtime: tokio::runtime::Handle,
-    stop: Option<oneshot::Sender<()>>,
-    commands: Mutex<Option<MultiplexedConnection>>,
+    shared: Arc<Shared>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    stopped: watch::Receiver<bool>,
 }
 
 impl Hub {
     /// Connects to the server at `url`.
     pub(crate) async fn open(url: &str) -> Result<Self> {
-        let client = redis::Client::open(url).map_err(|error| {
-            Error::invalid("connect", "url", url, "use redis://HOST:PORT").caused_by(error)
-        })?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-        let handle = runtime.handle().clone();
-        let (stop, stopped) = oneshot::channel();
+        Self::open_with(url, Settings::default()).await
+    }
+
+    /// Connects to the server at `url`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`] names what is wrong with the URL; [`ErrorKind::Unavailable`]: nobody answers there.
+    pub(crate) async fn open_with(url: &str, settings: Settings) -> Result<Self> {
+        let mut target = Target::parse(url)?;
+        if target.tls && target.ca.is_none() {
+            target.ca.clone_from(&settings.ca);
+        }
+        let settings = Settings {
+            call_deadline: target.call_deadline.unwrap_or(settings.call_deadline),
+            shared_wait: target.shared_wait.unwrap_or(settings.shared_wait),
+            ca: None,
+        };
+        let dialer = Dialer::new(&target)?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| internal(&error))?;
+        let shared = Arc::new(Shared::new(target, settings, dialer, runtime.handle().clone()));
+        let (stop, stopping) = oneshot::channel::<()>();
+        let (ended, stopped) = watch::channel(false);
         std::thread::Builder::new()
             .name("oxmq-redis".into())
-            .spawn(move || runtime.block_on(async { drop(stopped.await) }))
-            .map_err(internal)?;
-        Ok(Self { client, runtime: handle, stop: Some(stop), commands: Mutex::new(None) })
-    }
-
-    async fn fresh(&self, name: Option<String>) -> redis::RedisResult<MultiplexedConnection> {
-        let client = self.client.clone();
-        let task = self.runtime.spawn(async move {
-            let config = AsyncConnectionConfig::new().set_response_timeout(None);
-            let mut connection = client.get_multiplexed_async_connection_with_config(&config).await?;
-            if let Some(name) = name {
-                redis::cmd("CLIENT").arg("SETNAME").arg(name).exec_async(&mut connection).await?;
+            .spawn(move || {
+                runtime.block_on(async { drop(stopping.await) });
+                // A name that is being looked up would hold the thread otherwise.
+                runtime.shutdown_background();
+                ended.send_replace(true);
+            })
+            .map_err(|error| internal(&error))?;
+        let hub = Self { shared: shared.clone(), stop: Mutex::new(Some(stop)), stopped };
+        let address = hub.describe();
+        hub.owned("connect", async move {
+            match timeout(CONNECT_DEADLINE, shared.routes.start(&shared)).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(ErrorKind::Unavailable, "connect", "nobody answers in time")),
             }
-            Ok(connection)
-        });
-        task.await
-            .map_err(|_| redis::RedisError::from(std::io::Error::other("the connection thread ended")))?
+        })
+        .await
+        .map_err(|error| error.with("url", address))?;
+        Ok(hub)
     }
 
-    async fn commands(&self) -> redis::RedisResult<MultiplexedConnection> {
-        let mut commands = self.commands.lock().await;
-        if commands.is_none() {
-            *commands = Some(self.fresh(None).await?);
-        }
-        commands.clone().ok_or_else(|| std::io::Error::other("no connection").into())
-    }
-
-    /// Sends a call.
+    /// Sends a call and gives the reply, in the shapes of RESP2 whatever the server speaks.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Unavailable`]: not applied. [`ErrorKind::Ambiguous`]: sent, unanswered, and not repeatable.
+    /// The server's own errors by what the caller can do: see `fault`.
     pub(crate) async fn call(&self, call: Call) -> Result<Value> {
-        let work = async {
-            let mut connection = self.commands().await?;
-            match connection.send_packed_command(&call.command).await.and_then(Value::extract_error) {
-                Err(error)
-                    if error.kind() == redis::ServerErrorKind::NoScript.into() && call.script.is_some() =>
-                {
-                    if let Some(script) = call.script {
-                        redis::cmd("SCRIPT")
-                            .arg("LOAD")
-                            .arg(script.source())
-                            .exec_async(&mut connection)
-                            .await?;
-                    }
-                    connection.send_packed_command(&call.command).await.and_then(Value::extract_error)
-                }
-                other => other,
+        let (operation, repeatable) = (call.operation, call.repeatable);
+        let sent = Arc::new(AtomicBool::new(false));
+        let _counted = Counted::new(&self.shared.calls);
+        let result = self.owned(operation, calls::run(self.shared.clone(), call, sent.clone())).await;
+        match result {
+            Err(error)
+                if error.kind() == ErrorKind::Closed && sent.load(Ordering::Acquire) && !repeatable =>
+            {
+                let message = "the store was closed before the server answered: it may have been applied";
+                Err(Error::new(ErrorKind::Ambiguous, operation, message))
             }
-        };
-        match tokio::time::timeout(CALL_DEADLINE, work).await {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(error)) => {
-                if error.is_io_error() {
-                    *self.commands.lock().await = None;
-                }
-                Err(Error::new(ErrorKind::Unavailable, call.operation, error.to_string()).caused_by(error))
-            }
-            Err(_) => {
-                Err(Error::new(ErrorKind::Ambiguous, call.operation, "the server did not answer in time"))
-            }
+            other => other,
         }
     }
 
-    /// Waits for a marker.
+    /// Waits for a marker. One that was popped for a wait that is given up goes to the next wait for its key.
+    ///
+    /// While there is no connection this waits, too, and ends with `None` at its time.
     pub(crate) async fn wait_marker(&self, wait: MarkerWait) -> Result<Option<Marker>> {
-        let unavailable =
-            |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "wait", error.to_string());
-        let mut connection = self.fresh(Some(wait.client_name)).await.map_err(unavailable)?;
-        let popped: Option<(String, String, f64)> = redis::cmd("BZPOPMIN")
-            .arg(wait.key)
-            .arg(wait.timeout.as_secs_f64().max(0.001))
-            .query_async(&mut connection)
-            .await
-            .map_err(unavailable)?;
-        Ok(popped.map(|(_, member, score)| Marker { member, score }))
+        self.check_open("wait")?;
+        Markers::wait(&self.shared, wait).await
     }
 
-    /// Reads a stream.
+    /// Reads a stream: `Nil`, or `[[key, [entry, ..]]]`.
     pub(crate) async fn read_stream(&self, read: StreamRead) -> Result<Value> {
-        let unavailable =
-            |error: redis::RedisError| Error::new(ErrorKind::Unavailable, "events", error.to_string());
-        let mut connection = self.fresh(None).await.map_err(unavailable)?;
-        let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(read.limit);
-        if !read.timeout.is_zero() {
-            command.arg("BLOCK").arg(u64::try_from(read.timeout.as_millis()).unwrap_or(u64::MAX).max(1));
-        }
-        command.arg("STREAMS").arg(read.key).arg(read.after);
-        connection.send_packed_command(&command).await.map_err(unavailable)
+        self.owned("events", Events::read(self.shared.clone(), read)).await
     }
 
     /// Waits until something may have been published on a channel, at most `timeout`.
-    pub(crate) async fn wait_channel(&self, _channel: &str, timeout: Duration) -> Result<()> {
-        tokio::time::sleep(timeout.min(Duration::from_millis(20))).await;
-        Ok(())
+    ///
+    /// The first call on a channel returns as soon as it is listened to: look at what the channel tells of after every
+    /// return, the first too. A message between two calls ends the second at once; that is certain for one caller per
+    /// channel only, as of several the first to come takes it.
+    pub(crate) async fn wait_channel(&self, channel: &str, timeout: Duration) -> Result<()> {
+        self.owned("wait", Channels::wait(self.shared.clone(), channel.to_owned(), timeout)).await
     }
 
-    /// Whether the keys are spread over several servers.
+    /// Sends a command to every server that has keys. The names are for [`Hub::on_node`].
+    pub(crate) async fn every_node(&self, command: Cmd) -> Result<Vec<(String, Value)>> {
+        let shared = self.shared.clone();
+        self.owned("every_node", async move {
+            let deadline = Instant::now() + shared.settings.call_deadline;
+            let mut replies = Vec::new();
+            for server in shared.routes.primaries() {
+                let name = server.name();
+                replies.push((name, calls::on(&server, &command, deadline).await?));
+            }
+            Ok(replies)
+        })
+        .await
+    }
+
+    /// Sends a command that is repeatable to one server: the next `SCAN` after one of [`Hub::every_node`].
+    pub(crate) async fn on_node(&self, node: &str, command: Cmd) -> Result<Value> {
+        let (shared, node) = (self.shared.clone(), node.to_owned());
+        self.owned("every_node", async move {
+            let deadline = Instant::now() + shared.settings.call_deadline;
+            match shared.routes.primaries().iter().find(|server| server.name() == node) {
+                Some(server) => calls::on(server, &command, deadline).await,
+                None => {
+                    Err(Error::new(ErrorKind::Unavailable, "every_node", "the node has left the cluster")
+                        .with("server", node))
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether the keys are spread over a cluster.
     pub(crate) fn is_cluster(&self) -> bool {
-        false
+        matches!(self.shared.target.layout, Layout::Cluster(_))
     }
 
-    /// What the server is, without secrets.
+    /// The URL without its secrets.
     pub(crate) fn describe(&self) -> String {
-        format!("redis://{}", self.client.get_connection_info().addr())
+        self.shared.target.to_string()
     }
 
-    /// A key on each server, to send a command to all of them.
-    pub(crate) async fn nodes(&self) -> Result<Vec<String>> {
-        Ok(vec![String::new()])
+    /// What was found wrong with the servers, each with its remedy.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        self.shared.warnings()
     }
 
-    /// Closes all connections.
+    /// Grows whenever a command connection was made anew: something may have been missed.
+    pub(crate) fn generation(&self) -> u64 {
+        self.shared.generation()
+    }
+
+    /// Closes all connections, after calls that are under way have had [`CLOSE_PATIENCE`] for their answers.
     pub(crate) async fn close(&self) {
-        *self.commands.lock().await = None;
+        let shared = self.shared.clone();
+        let farewell = self.owned("close", async move {
+            shared.closed.store(true, Ordering::Release);
+            let _ = timeout(CLOSE_PATIENCE, async {
+                while shared.calls.load(Ordering::Acquire) > 0 {
+                    sleep(CLOSE_STEP).await;
+                }
+                Markers::give_back(&shared).await;
+            })
+            .await;
+            Ok(())
+        });
+        let _ = farewell.await;
+        self.shared.closed.store(true, Ordering::Release);
+        drop(locked(&self.stop).take());
+        let _ = self.stopped.clone().wait_for(|stopped| *stopped).await;
+    }
+
+    /// Does work on the owner's thread, for as long as the caller waits for it.
+    async fn owned<T: Send + 'static>(
+        &self,
+        operation: &'static str,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        self.check_open(operation)?;
+        let mut task = Owned(self.shared.runtime.spawn(work));
+        match (&mut task.0).await {
+            Ok(result) => result,
+            Err(error) if error.is_panic() => {
+                Err(Error::new(ErrorKind::Internal, operation, "the connection's task panicked")
+                    .caused_by(error))
+            }
+            Err(_) => Err(closed(operation)),
+        }
+    }
+
+    fn check_open(&self, operation: &'static str) -> Result<()> {
+        if self.shared.closed.load(Ordering::Acquire) { Err(closed(operation)) } else { Ok(()) }
     }
 }
 
 impl Drop for Hub {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.shared.closed.store(true, Ordering::Release);
+        drop(locked(&self.stop).take());
     }
 }
 
-fn internal(error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Internal, "connect", "the connection thread could not be started").caused_by(error)
+/// A task that ends when nobody waits for it any more.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+struct Counted<'a>(&'a AtomicUsize);
+
+impl<'a> Counted<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::AcqRel);
+        Self(count)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+fn closed(operation: &'static str) -> Error {
+    Error::new(ErrorKind::Closed, operation, "the store was closed")
+}
+
+fn internal(error: &std::io::Error) -> Error {
+    let message = format!("the connection thread could not be started: {error}");
+    Error::new(ErrorKind::Internal, "connect", message)
 }

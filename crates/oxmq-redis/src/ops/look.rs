@@ -95,12 +95,13 @@ pub(crate) async fn queues(store: &RedisStore, prefix: Option<&str>) -> Result<V
         None => "*:meta".to_owned(),
     };
     let mut found: BTreeSet<QueueAddress> = BTreeSet::new();
-    for node in store.hub().nodes().await? {
-        let mut cursor = "0".to_owned();
+    let scan = |cursor: &str| {
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("hash");
+        scan
+    };
+    for (node, mut answer) in store.hub().every_node(scan("0")).await? {
         loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(&cursor).arg("MATCH").arg(&pattern).arg("COUNT").arg(SCAN_COUNT).arg("TYPE").arg("hash");
-            let answer = store.read_at("queues", &node, scan).await?;
             let read = || -> Read<(String, Vec<String>)> {
                 let [next, keys] = reply::tuple::<2>(answer)?;
                 Ok((
@@ -113,7 +114,7 @@ pub(crate) async fn queues(store: &RedisStore, prefix: Option<&str>) -> Result<V
             if next == "0" || found.len() >= QUEUES_MAX {
                 break;
             }
-            cursor = next;
+            answer = store.hub().on_node(&node, scan(&next)).await?;
         }
     }
     let mut queues = BTreeMap::new();

@@ -40,7 +40,7 @@ static PORT: LazyLock<u16> = LazyLock::new(|| {
 static NEXT: AtomicU32 = AtomicU32::new(0);
 
 /// A store with a database of its own.
-pub struct OnRedis {
+pub(crate) struct OnRedis {
     store: Arc<RedisStore>,
     raw: Mutex<Aging>,
 }
@@ -51,7 +51,7 @@ struct Aging {
 }
 
 impl OnRedis {
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let database = NEXT.fetch_add(1, Ordering::Relaxed);
         assert!(database < DATABASES, "a test for each database");
         let url = format!("redis://127.0.0.1:{}/{database}", *PORT);

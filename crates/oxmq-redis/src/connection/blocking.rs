@@ -1,0 +1,235 @@
+//! A connection on which we block: for markers, or for events.
+//!
+//! What is waited for is a [`Desk`]'s affair. Here is what both have in common: the connection is opened, named,
+//! replaced when it is silent; a block is cut into slices, and ended early when somebody comes whom it does not serve
+//! or when nobody is left; whoever waits is answered when their time has come, whatever the connection does.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oxmq_core::{Error, ErrorKind, Result};
+use redis::{Cmd, Value};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::backoff::Backoff;
+use super::fault::{self, Remedy};
+use super::link::{DIAL_DEADLINE, Link, Opening, Outcome};
+use super::server::Server;
+use super::shared::Shared;
+
+/// The longest block.
+const BLOCK_MAX: Duration = Duration::from_secs(10);
+/// The longest block where the server does not let us end one early.
+const BLOCK_SHORT: Duration = Duration::from_millis(250);
+/// The shortest block; zero would block for ever.
+const BLOCK_MIN: Duration = Duration::from_millis(10);
+/// How much longer than the block its answer may take.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a block goes on for nobody: callers come back soon as a rule.
+const GRACE: Duration = Duration::from_millis(50);
+/// How soon a block is ended again that had not begun at the server the last time.
+const INTERRUPT_AGAIN: Duration = Duration::from_millis(5);
+/// How long a connection stays open on which nobody waits.
+const IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// Those who wait on one connection.
+pub(super) trait Desk: Send + Sync {
+    /// The name that the connection bears.
+    fn client_name(&self) -> Option<&str>;
+    /// Answers those whose time has come, and says when the next one's comes. None if nobody waits.
+    fn expire(&self, now: Instant) -> Option<Instant>;
+    /// What to send for all who wait.
+    fn ask(&self, longest: Duration) -> Option<Asked>;
+    /// Whether a block serves all who wait by now.
+    fn covers(&self, asked: &Asked) -> bool;
+    /// Gives an answer to those it is for.
+    fn answer(&self, reply: Value);
+    /// Gives an error to all who wait.
+    fn refuse(&self, error: &Error);
+    /// Closes if nobody waits, and says whether it did.
+    fn retire(&self) -> bool;
+}
+
+/// A block.
+pub(super) struct Asked {
+    /// What is sent.
+    pub(super) command: Cmd,
+    /// What it waits for.
+    pub(super) keys: Vec<String>,
+    /// How long it may take.
+    pub(super) wait: Duration,
+}
+
+/// How long to block when the last who waits does so until `until`.
+pub(super) fn slice(until: Instant, longest: Duration) -> Duration {
+    until.saturating_duration_since(Instant::now()).clamp(BLOCK_MIN, longest)
+}
+
+/// A connection that can block.
+struct Blocking {
+    link: Link,
+    server: Arc<Server>,
+    can_interrupt: bool,
+}
+
+/// Serves a desk until it retires.
+pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<Notify>, slot_key: String) {
+    let mut connection: Option<Blocking> = None;
+    let mut backoff = Backoff::new();
+    loop {
+        if desk.expire(Instant::now()).is_none() {
+            let lost = async {
+                match &connection {
+                    Some(connection) => connection.link.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = wake.notified() => {}
+                _ = lost => connection = None,
+                () = sleep(IDLE_MAX) => if desk.retire() { return },
+            }
+            continue;
+        }
+        let Some(open) = connection.take().filter(|open| open.link.is_open()) else {
+            match meanwhile(&*desk, &wake, connect(&shared, &*desk, &slot_key)).await {
+                Ok(opened) => connection = Some(opened),
+                Err(error) => {
+                    if error.kind() != ErrorKind::Unavailable {
+                        desk.refuse(&error);
+                    }
+                    meanwhile(&*desk, &wake, sleep(backoff.pause())).await;
+                }
+            }
+            continue;
+        };
+        match block(&*desk, &wake, open).await {
+            Ok((open, None)) => connection = Some(open),
+            Ok((open, Some(Value::ServerError(error)))) => {
+                let fault = fault::understand(&error);
+                match fault.remedy {
+                    Remedy::Wait => connection = Some(open),
+                    Remedy::Rediscover => {
+                        if let Some(command) = open.server.link_now() {
+                            command.kill("it leads to a replica");
+                        }
+                    }
+                    Remedy::Moved | Remedy::Ask => {
+                        if shared.routes.redirect(&shared, &open.server, &fault).is_none() {
+                            desk.refuse(&fault.error("wait"));
+                        }
+                    }
+                    Remedy::Tell | Remedy::LoadScript => {
+                        desk.refuse(&fault.error("wait"));
+                        connection = Some(open);
+                    }
+                }
+                meanwhile(&*desk, &wake, sleep(backoff.pause())).await;
+            }
+            Ok((open, Some(reply))) => {
+                backoff = Backoff::new();
+                desk.answer(reply);
+                connection = Some(open);
+            }
+            Err(reason) => {
+                tracing::debug!(reason, "a waiting connection to Redis was lost");
+                meanwhile(&*desk, &wake, sleep(backoff.pause())).await;
+            }
+        }
+    }
+}
+
+/// Opens a connection to where the command connection leads.
+async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Result<Blocking> {
+    let (server, command) = shared.routes.link(shared, slot_key, Instant::now() + DIAL_DEADLINE).await?;
+    let opening = Opening {
+        login: Some(&shared.target.login),
+        db: shared.target.db,
+        name: desk.client_name(),
+        ..Opening::default()
+    };
+    let link = Link::open(&shared.dialer, &command.address, opening).await?;
+    let can_interrupt = link.id.is_some();
+    Ok(Blocking { link, server, can_interrupt })
+}
+
+/// Blocks once. Gives the connection back with the reply, if there was something to ask; or says why it is lost.
+async fn block(
+    desk: &dyn Desk,
+    wake: &Notify,
+    mut open: Blocking,
+) -> std::result::Result<(Blocking, Option<Value>), &'static str> {
+    let longest = if open.can_interrupt { BLOCK_MAX } else { BLOCK_SHORT };
+    let Some(asked) = desk.ask(longest) else { return Ok((open, None)) };
+    let give_up = Instant::now() + asked.wait + PATIENCE;
+    let mut current = open.server.watch();
+    let mut interrupt: Option<Instant> = None;
+    let outcome = {
+        let mut reply = pin!(open.link.send(&asked.command));
+        loop {
+            let now = Instant::now();
+            let next = desk.expire(now);
+            interrupt = match next {
+                _ if !open.can_interrupt => None,
+                Some(_) if desk.covers(&asked) => None,
+                Some(_) => Some(interrupt.unwrap_or(now)),
+                None => Some(interrupt.unwrap_or(now + GRACE)),
+            };
+            tokio::select! {
+                biased;
+                outcome = &mut reply => break outcome,
+                () = until(interrupt) => {
+                    interrupt = Some(Instant::now() + INTERRUPT_AGAIN);
+                    let unblock = end_block(&open.server, open.link.id);
+                    tokio::select! {
+                        biased;
+                        outcome = &mut reply => break outcome,
+                        allowed = unblock => open.can_interrupt = allowed,
+                    }
+                }
+                () = sleep_until(give_up) => return Err("a block was not answered"),
+                () = until(next) => {}
+                () = wake.notified() => {}
+                _ = current.changed() => {
+                    if open.server.link_now().is_some_and(|command| command.address != open.link.address) {
+                        return Err("the master is another now");
+                    }
+                }
+            }
+        }
+    };
+    match outcome {
+        Outcome::Reply(reply) => Ok((open, Some(reply))),
+        Outcome::Cut { .. } => Err("the connection broke"),
+    }
+}
+
+/// Asks the server to end a block, from the command connection. False if the server does not allow that.
+async fn end_block(server: &Server, id: Option<i64>) -> bool {
+    let (Some(command), Some(id)) = (server.link_now(), id) else { return true };
+    let reply = command.send(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await;
+    !matches!(reply, Outcome::Reply(Value::ServerError(_)))
+}
+
+/// Works, while those are answered whose time comes.
+async fn meanwhile<T>(desk: &dyn Desk, wake: &Notify, work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    loop {
+        let next = desk.expire(Instant::now());
+        tokio::select! {
+            done = &mut work => return done,
+            () = until(next) => {}
+            () = wake.notified() => {}
+        }
+    }
+}
+
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

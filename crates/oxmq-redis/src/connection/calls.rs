@@ -1,0 +1,185 @@
+//! A call from beginning to end: found a server, sent, answered, and what happens when one of these fails.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use oxmq_core::{Error, ErrorKind, Result};
+use redis::{Cmd, Value};
+use tokio::task::yield_now;
+use tokio::time::{Instant, timeout_at};
+
+use super::Call;
+use super::backoff::Backoff;
+use super::fault::{self, Remedy};
+use super::link::{Link, Outcome};
+use super::routes::Next;
+use super::server::Server;
+use super::shared::Shared;
+
+/// After so many redirections in a row there is a pause before the next: the nodes do not agree.
+const REDIRECTS_AT_ONCE: u32 = 3;
+
+/// Sends a call and answers once. `sent` tells whether it may have been applied without an answer.
+pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) -> Result<Value> {
+    let deadline = Instant::now() + shared.settings.call_deadline;
+    let mut backoff = Backoff::new();
+    let mut next = Next::Owner;
+    let mut redirects = 0;
+    let mut cut = false;
+    loop {
+        let (server, link) = match find(&shared, &call, &next, deadline).await {
+            Ok(found) => found,
+            Err(error) => return Err(not_sent(call.operation, &error, cut)),
+        };
+        // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
+        yield_now().await;
+        sent.store(true, Ordering::Release);
+        let outcome = match timeout_at(deadline, send(&link, &call.command, &next)).await {
+            Ok(outcome) => outcome,
+            Err(_) => return Err(unanswered(&call, &link)),
+        };
+        next = Next::Owner;
+        let fault = match outcome {
+            Outcome::Reply(Value::ServerError(error)) => fault::understand(&error),
+            Outcome::Reply(value) => return Ok(flat(value)),
+            Outcome::Cut { unsent } if unsent || call.repeatable => {
+                sent.store(!unsent, Ordering::Release);
+                cut |= !unsent;
+                link.kill("it is broken");
+                if backoff.wait(deadline).await {
+                    continue;
+                }
+                let message = "the connection broke and there was no time left for another";
+                let error = Error::new(ErrorKind::Unavailable, call.operation, message);
+                return Err(error.with("server", &link.address));
+            }
+            Outcome::Cut { .. } => {
+                let message = "the connection broke after the call was sent: it may have been applied";
+                let error = Error::new(ErrorKind::Ambiguous, call.operation, message);
+                return Err(error.with("server", &link.address));
+            }
+        };
+        // All that is sent again below was not applied.
+        sent.store(false, Ordering::Release);
+        let retry = match fault.remedy {
+            Remedy::Tell => false,
+            Remedy::Wait => backoff.wait(deadline).await,
+            Remedy::Rediscover => {
+                link.kill("it leads to a replica");
+                backoff.wait(deadline).await
+            }
+            Remedy::LoadScript => match call.script {
+                Some(script) => {
+                    let mut load = redis::cmd("SCRIPT");
+                    load.arg("LOAD").arg(script.source());
+                    match timeout_at(deadline, link.send(&load)).await {
+                        Ok(outcome) => match outcome.error(call.operation) {
+                            // A cut is found again, and waited for, by the next round.
+                            Some(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
+                            Some(_) => backoff.wait(deadline).await,
+                            None => Instant::now() < deadline,
+                        },
+                        Err(_) => false,
+                    }
+                }
+                None => false,
+            },
+            Remedy::Moved | Remedy::Ask => {
+                redirects += 1;
+                match shared.routes.redirect(&shared, &server, &fault) {
+                    Some(redirected) => {
+                        next = redirected;
+                        redirects <= REDIRECTS_AT_ONCE || backoff.wait(deadline).await
+                    }
+                    None => false,
+                }
+            }
+        };
+        if !retry {
+            return Err(fault.error(call.operation).with("server", &link.address));
+        }
+    }
+}
+
+async fn find(
+    shared: &Arc<Shared>,
+    call: &Call,
+    next: &Next,
+    deadline: Instant,
+) -> Result<(Arc<Server>, Arc<Link>)> {
+    match next {
+        #[cfg(feature = "cluster")]
+        Next::Asked(server) => server.link(deadline).await.map(|link| (server.clone(), link)),
+        Next::Owner => shared.routes.link(shared, &call.slot_key, deadline).await,
+    }
+}
+
+async fn send(link: &Link, command: &Cmd, next: &Next) -> Outcome {
+    match next {
+        #[cfg(feature = "cluster")]
+        Next::Asked(_) => link.send_after(redis::cmd("ASKING"), command).await,
+        Next::Owner => link.send(command).await,
+    }
+}
+
+/// There was no connection to the end. `cut` if one broke with the call on it, which then was repeatable.
+fn not_sent(operation: &'static str, error: &Error, cut: bool) -> Error {
+    let fate = if cut { "no answer" } else { "not applied" };
+    let message = format!("{fate}: {}", error.message());
+    let kind = match error.kind() {
+        kind @ (ErrorKind::Refused | ErrorKind::Unsupported | ErrorKind::Invalid | ErrorKind::Closed) => kind,
+        _ => ErrorKind::Unavailable,
+    };
+    error.context().fold(Error::new(kind, operation, message), |told, (key, value)| told.with(key, value))
+}
+
+fn unanswered(call: &Call, link: &Link) -> Error {
+    let (kind, message) = if call.repeatable {
+        (ErrorKind::Unavailable, "the server did not answer in time")
+    } else {
+        (ErrorKind::Ambiguous, "the server did not answer in time: it may have been applied")
+    };
+    Error::new(kind, call.operation, message).with("server", &link.address)
+}
+
+/// Sends a command that is repeatable to a server of choice.
+pub(super) async fn on(server: &Server, command: &Cmd, deadline: Instant) -> Result<Value> {
+    let mut backoff = Backoff::new();
+    loop {
+        let link = server.link(deadline).await.map_err(|error| not_sent("every_node", &error, false))?;
+        let error = match timeout_at(deadline, link.send(command)).await {
+            Ok(Outcome::Reply(Value::ServerError(error))) => {
+                let fault = fault::understand(&error);
+                let error = fault.error("every_node").with("server", &link.address);
+                if fault.remedy == Remedy::Tell {
+                    return Err(error);
+                }
+                error
+            }
+            Ok(Outcome::Reply(value)) => return Ok(flat(value)),
+            _ => Error::new(ErrorKind::Unavailable, "every_node", "the server did not answer")
+                .with("server", &link.address),
+        };
+        if !backoff.wait(deadline).await {
+            return Err(error);
+        }
+    }
+}
+
+/// A reply in the shapes of RESP2, so that nothing outside depends on which protocol the server speaks.
+///
+/// Maps become flat arrays, doubles become text, booleans 0 and 1. What RESP3 nests (`ZRANGE .. WITHSCORES`) stays
+/// nested; redis-rs's conversions read both.
+pub(super) fn flat(value: Value) -> Value {
+    match value {
+        Value::Map(pairs) => {
+            Value::Array(pairs.into_iter().flat_map(|(key, value)| [flat(key), flat(value)]).collect())
+        }
+        Value::Array(items) | Value::Set(items) => Value::Array(items.into_iter().map(flat).collect()),
+        Value::Double(number) => Value::BulkString(number.to_string().into_bytes()),
+        Value::Boolean(yes) => Value::Int(i64::from(yes)),
+        Value::VerbatimString { text, .. } => Value::BulkString(text.into_bytes()),
+        Value::Attribute { data, .. } => flat(*data),
+        other => other,
+    }
+}

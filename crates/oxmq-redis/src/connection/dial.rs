@@ -1,0 +1,163 @@
+//! Opening sockets: TCP, Unix, TLS.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use oxmq_core::{Error, ErrorKind, Result};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use super::link::Traffic;
+use super::target::{Address, Target};
+
+/// The kernel asks a silent peer after this time..
+const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
+/// ..and again each time this has passed.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// What all sockets of a hub have in common.
+#[derive(Clone)]
+pub(super) struct Dialer {
+    #[cfg(feature = "tls")]
+    tls: Option<tokio_rustls::TlsConnector>,
+}
+
+impl Dialer {
+    /// Reads the certificates, if there is encryption.
+    #[cfg_attr(
+        not(feature = "tls"),
+        allow(clippy::unnecessary_wraps, reason = "certificates may be unreadable")
+    )]
+    pub(super) fn new(target: &Target) -> Result<Self> {
+        #[cfg(feature = "tls")]
+        return Ok(Self { tls: if target.tls { Some(tls::connector(target.ca.as_deref())?) } else { None } });
+        #[cfg(not(feature = "tls"))]
+        {
+            let _ = target;
+            Ok(Self {})
+        }
+    }
+
+    /// Opens a socket to `address`.
+    pub(super) async fn dial(&self, address: &Address) -> io::Result<Box<dyn Socket>> {
+        match address {
+            Address::Tcp(host, port) => {
+                let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                stream.set_nodelay(true)?;
+                let keepalive =
+                    TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
+                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+                #[cfg(feature = "tls")]
+                if let Some(tls) = &self.tls {
+                    let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host.clone())
+                        .map_err(io::Error::other)?;
+                    return Ok(Box::new(tls.connect(name, stream).await?));
+                }
+                Ok(Box::new(stream))
+            }
+            #[cfg(unix)]
+            Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+            #[cfg(not(unix))]
+            Address::Unix(_) => {
+                Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system"))
+            }
+        }
+    }
+}
+
+/// What it means that a socket could not be opened.
+pub(super) fn understand(error: io::Error, address: &Address) -> Error {
+    #[cfg(feature = "tls")]
+    if error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>()) {
+        let message =
+            format!("no encryption with {address}: {error}: trust its CA by ?ca=PATH, or see if it has TLS");
+        return Error::new(ErrorKind::Refused, "connect", message).caused_by(error);
+    }
+    let message = format!("{address} cannot be reached: {error}");
+    Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
+}
+
+/// Any socket.
+pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
+
+/// A socket that notes what went through it: whether a call was written at all, and when the server last spoke.
+pub(super) struct Noted {
+    pub(super) socket: Box<dyn Socket>,
+    pub(super) traffic: std::sync::Arc<Traffic>,
+}
+
+impl AsyncRead for Noted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.socket).poll_read(cx, buffer))?;
+        if buffer.filled().len() > before {
+            self.traffic.heard();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Noted {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+        self.traffic.wrote(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use std::path::Path;
+    use std::sync::Arc;
+
+    use tokio_rustls::TlsConnector;
+    use tokio_rustls::rustls::crypto::aws_lc_rs;
+    use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
+    use tokio_rustls::rustls::{ClientConfig, RootCertStore};
+
+    use super::{Error, Result};
+
+    /// The provider is named here and not installed for the process: what a user's program installs stays as it is.
+    pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector> {
+        let mut roots = RootCertStore::empty();
+        if let Some(path) = ca {
+            let remedy = "name a readable PEM file with the certificates to trust";
+            let wrong = |error| Error::invalid("connect", "ca", path.display(), remedy).caused_by(error);
+            for certificate in CertificateDer::pem_file_iter(path).map_err(wrong)? {
+                let certificate = certificate.map_err(wrong)?;
+                roots.add(certificate).map_err(|error| {
+                    Error::invalid("connect", "ca", path.display(), remedy).caused_by(error)
+                })?;
+            }
+            if roots.is_empty() {
+                return Err(Error::invalid("connect", "ca", path.display(), remedy));
+            }
+        } else {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| {
+                Error::new(oxmq_core::ErrorKind::Internal, "connect", "TLS cannot be set up").caused_by(error)
+            })?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(TlsConnector::from(Arc::new(config)))
+    }
+}

@@ -1,0 +1,265 @@
+//! Waits for markers. A popped marker goes to one who waits for its key; if nobody does any more, it is kept for the
+//! next, and given back to the server when that takes too long: it may be what another process waits for.
+
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use oxmq_core::{Error, ErrorKind, Result};
+use redis::{Value, from_redis_value};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep};
+
+use super::blocking::{self, Asked, Desk, slice};
+use super::shared::{Shared, locked};
+use super::{Call, Marker, MarkerWait, calls};
+
+/// So many waits have a connection of their own; the further ones share one.
+pub(super) const WAITERS_MAX: usize = 4;
+/// How long a marker is kept that nobody waits for.
+const KEPT_MAX: Duration = Duration::from_secs(1);
+
+/// All who wait, and what was popped for nobody.
+#[derive(Default)]
+pub(super) struct Markers {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    kept: HashMap<String, VecDeque<Marker>>,
+    waiters: Vec<Waiter>,
+    connections: HashMap<Channel, Arc<Notify>>,
+}
+
+struct Waiter {
+    number: u64,
+    key: String,
+    on: Channel,
+    until: Instant,
+    answer: oneshot::Sender<Result<Option<Marker>>>,
+}
+
+/// Which connection waits.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Channel {
+    Own { key: String, name: String },
+    Shared(u16),
+}
+
+/// Somebody's wait; dropping it gives up, and gives back what came too late to be seen.
+pub(super) struct Waiting {
+    shared: Arc<Shared>,
+    number: u64,
+    key: String,
+    answer: oneshot::Receiver<Result<Option<Marker>>>,
+}
+
+impl Future for Waiting {
+    type Output = Result<Option<Marker>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(cx).map(|answer| match answer {
+            Ok(answer) => answer,
+            Err(_) => Err(Error::new(ErrorKind::Closed, "wait", "the store was closed")),
+        })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        // Nothing can be sent once it is closed, so nothing is lost between the two lines.
+        self.answer.close();
+        if let Ok(Ok(Some(marker))) = self.answer.try_recv() {
+            deliver(&self.shared, &self.key, marker);
+        }
+        let mut state = locked(&self.shared.markers.state);
+        if let Some(at) = state.waiters.iter().position(|waiter| waiter.number == self.number) {
+            let waiter = state.waiters.remove(at);
+            if let Some(wake) = state.connections.get(&waiter.on) {
+                wake.notify_one();
+            }
+        }
+    }
+}
+
+impl Markers {
+    /// Begins a wait.
+    pub(super) fn wait(shared: &Arc<Shared>, wait: MarkerWait) -> Waiting {
+        let (sender, answer) = oneshot::channel();
+        let mut state = locked(&shared.markers.state);
+        let number = state.next;
+        state.next += 1;
+        let waiting = Waiting { shared: shared.clone(), number, key: wait.key.clone(), answer };
+        if let Some(marker) = state.kept.get_mut(&wait.key).and_then(VecDeque::pop_front) {
+            let _ = sender.send(Ok(Some(marker)));
+            return waiting;
+        }
+        let group = shared.routes.group(&wait.key);
+        let on = state.channel(shared, &wait, group);
+        let waiter = Waiter {
+            number,
+            key: wait.key.clone(),
+            on: on.clone(),
+            until: Instant::now() + wait.timeout,
+            answer: sender,
+        };
+        state.waiters.push(waiter);
+        if let Some(wake) = state.connections.get(&on) {
+            wake.notify_one();
+        } else {
+            let wake = Arc::new(Notify::new());
+            state.connections.insert(on.clone(), wake.clone());
+            let desk = Arc::new(MarkerDesk { shared: shared.clone(), on });
+            shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, wait.key));
+        }
+        waiting
+    }
+
+    /// Gives back all that is kept.
+    pub(super) async fn give_back(shared: &Arc<Shared>) {
+        let kept = std::mem::take(&mut locked(&shared.markers.state).kept);
+        for (key, markers) in kept {
+            for marker in markers {
+                put(shared, &key, &marker).await;
+            }
+        }
+    }
+}
+
+impl State {
+    /// The connection for a wait: its own, as long as there are few.
+    fn channel(&self, shared: &Shared, wait: &MarkerWait, group: u16) -> Channel {
+        let own = Channel::Own { key: wait.key.clone(), name: wait.client_name.clone() };
+        let count = self.connections.keys().filter(|on| matches!(on, Channel::Own { .. })).count();
+        let has_own = self.connections.contains_key(&own) || count < WAITERS_MAX;
+        if has_own && !shared.settings.shared_wait { own } else { Channel::Shared(group) }
+    }
+}
+
+/// Hands a marker to the first who waits for its key, or keeps it.
+fn deliver(shared: &Arc<Shared>, key: &str, marker: Marker) {
+    let mut state = locked(&shared.markers.state);
+    let mut marker = marker;
+    while let Some(at) = state.waiters.iter().position(|waiter| waiter.key == key) {
+        let waiter = state.waiters.remove(at);
+        match waiter.answer.send(Ok(Some(marker))) {
+            Ok(()) => {
+                // It may be another connection's waiter, which now blocks for nobody.
+                if let Some(wake) = state.connections.get(&waiter.on) {
+                    wake.notify_one();
+                }
+                return;
+            }
+            Err(Ok(Some(back))) => marker = back,
+            Err(_) => return,
+        }
+    }
+    state.kept.entry(key.to_owned()).or_default().push_back(marker);
+    drop(state);
+    let (shared, key) = (shared.clone(), key.to_owned());
+    shared.runtime.clone().spawn(async move {
+        sleep(KEPT_MAX).await;
+        let kept = {
+            let mut state = locked(&shared.markers.state);
+            let kept = state.kept.get_mut(&key).and_then(VecDeque::pop_front);
+            state.kept.retain(|_, kept| !kept.is_empty());
+            kept
+        };
+        if let Some(marker) = kept {
+            put(&shared, &key, &marker).await;
+        }
+    });
+}
+
+/// Puts a marker back. What cannot be put back was lost with the server that had it.
+async fn put(shared: &Arc<Shared>, key: &str, marker: &Marker) {
+    let mut command = redis::cmd("ZADD");
+    command.arg(key).arg("NX").arg(marker.score).arg(&marker.member);
+    let call = Call { operation: "wait", slot_key: key.to_owned(), command, script: None, repeatable: true };
+    if let Err(error) = calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false))).await {
+        tracing::debug!(%error, key, "a marker could not be put back");
+    }
+}
+
+struct MarkerDesk {
+    shared: Arc<Shared>,
+    on: Channel,
+}
+
+impl Desk for MarkerDesk {
+    fn client_name(&self) -> Option<&str> {
+        match &self.on {
+            Channel::Own { name, .. } => Some(name),
+            Channel::Shared(_) => None,
+        }
+    }
+
+    fn expire(&self, now: Instant) -> Option<Instant> {
+        let mut state = locked(&self.shared.markers.state);
+        for waiter in state.waiters.extract_if(.., |waiter| waiter.on == self.on && waiter.until <= now) {
+            let _ = waiter.answer.send(Ok(None));
+        }
+        state.waiters.iter().filter(|waiter| waiter.on == self.on).map(|waiter| waiter.until).min()
+    }
+
+    fn ask(&self, longest: Duration) -> Option<Asked> {
+        let mut keys: Vec<String> = Vec::new();
+        let state = locked(&self.shared.markers.state);
+        let mut until = None;
+        for waiter in state.waiters.iter().filter(|waiter| waiter.on == self.on) {
+            until = until.max(Some(waiter.until));
+            if !keys.contains(&waiter.key) {
+                keys.push(waiter.key.clone());
+            }
+        }
+        drop(state);
+        // The server serves the first key that has a marker: each must come first now and then.
+        if keys.len() > 1 {
+            let first = fastrand::usize(..keys.len());
+            keys.rotate_left(first);
+        }
+        let wait = slice(until?, longest);
+        let mut command = redis::cmd("BZPOPMIN");
+        command.arg(&keys).arg(format!("{:.3}", wait.as_secs_f64()));
+        Some(Asked { command, keys, wait })
+    }
+
+    fn covers(&self, asked: &Asked) -> bool {
+        let state = locked(&self.shared.markers.state);
+        state.waiters.iter().all(|waiter| waiter.on != self.on || asked.keys.contains(&waiter.key))
+    }
+
+    fn answer(&self, reply: Value) {
+        match from_redis_value::<Option<(String, String, f64)>>(reply) {
+            Ok(None) => {}
+            Ok(Some((key, member, score))) => deliver(&self.shared, &key, Marker { member, score }),
+            Err(error) => {
+                self.refuse(
+                    &Error::new(ErrorKind::Corrupt, "wait", "the marker cannot be read").caused_by(error),
+                );
+            }
+        }
+    }
+
+    fn refuse(&self, error: &Error) {
+        let mut state = locked(&self.shared.markers.state);
+        for waiter in state.waiters.extract_if(.., |waiter| waiter.on == self.on) {
+            let _ = waiter.answer.send(Err(error.clone()));
+        }
+    }
+
+    fn retire(&self) -> bool {
+        let mut state = locked(&self.shared.markers.state);
+        let is_idle = state.waiters.iter().all(|waiter| waiter.on != self.on);
+        if is_idle {
+            state.connections.remove(&self.on);
+        }
+        is_idle
+    }
+}

@@ -1,0 +1,59 @@
+//! The master that sentinels know: asked for anew at every connection, and asked itself whether it is one.
+
+use std::sync::Arc;
+
+use oxmq_core::{Error, ErrorKind, Result};
+use redis::from_redis_value;
+
+use super::link::{Link, Opening};
+use super::server;
+use super::shared::Shared;
+use super::target::{Address, Login};
+
+/// Opens a command connection to the master.
+pub(super) async fn connect(
+    shared: &Arc<Shared>,
+    sentinels: &[Address],
+    master: &str,
+    login: &Login,
+) -> Result<Link> {
+    let mut failures = Vec::new();
+    for sentinel in sentinels {
+        match try_one(shared, sentinel, master, login).await {
+            Ok(link) => return Ok(link),
+            // What one sentinel's master refuses will be refused by the next one's, and must be told as it is.
+            Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
+                return Err(error);
+            }
+            Err(error) => failures.push(format!("{sentinel}: {}", error.message())),
+        }
+    }
+    let message = format!("no sentinel leads to the master {master}: {}", failures.join("; "));
+    Err(Error::new(ErrorKind::Unavailable, "connect", message))
+}
+
+async fn try_one(shared: &Arc<Shared>, sentinel: &Address, master: &str, login: &Login) -> Result<Link> {
+    let link =
+        Link::open(&shared.dialer, sentinel, Opening { login: Some(login), ..Opening::default() }).await?;
+    let ask = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).to_owned();
+    let reply = link.ask(&ask).await?;
+    let Ok(Some((host, port))) = from_redis_value::<Option<(String, u16)>>(reply) else {
+        return Err(Error::new(
+            ErrorKind::Unavailable,
+            "connect",
+            "it knows no master of that name; see ?master=",
+        ));
+    };
+    let link = server::open(shared, &Address::Tcp(host, port)).await?;
+    let role = link.ask(&redis::cmd("ROLE")).await?;
+    let is_master = match role.as_sequence().and_then(<[_]>::first) {
+        Some(redis::Value::BulkString(role)) => role == b"master",
+        Some(redis::Value::SimpleString(role)) => role == "master",
+        _ => false,
+    };
+    if is_master {
+        Ok(link)
+    } else {
+        Err(Error::new(ErrorKind::ReadOnly, "connect", format!("{} is not a master yet", link.address)))
+    }
+}
