@@ -24,6 +24,9 @@ fn telemetry(value: &JsonText) -> Option<BTreeMap<String, JsonText>> {
     members.keys().all(|name| TELEMETRY.iter().any(|(long, _)| long == name)).then_some(members)
 }
 
+/// What stands for no attempts given.
+const ZERO: &str = r#""attempts":0"#;
+
 /// The options as they are stored. `attempts` is always there.
 pub(crate) fn to_wire(options: &JobOptions) -> String {
     let mut options = Cow::Borrowed(options);
@@ -70,7 +73,16 @@ pub(crate) fn from_wire(stored: String) -> JsonText {
             at > 0 && bytes[at - 1] == b'"' && bytes.get(at + short.len()) == Some(&b'"')
         })
     });
-    if has_short && let Ok(mut members) = serde_json::from_str::<BTreeMap<String, JsonText>>(&stored) {
+    // The 0 that every writer puts there when nothing was given; BullMQ puts it anywhere.
+    if let Some(rest) = stored.strip_prefix(r#"{"attempts":0,"#).filter(|_| !has_short) {
+        return JsonText::stored(format!("{{{rest}"));
+    }
+    let has_zero = stored
+        .match_indices(ZERO)
+        .any(|(at, _)| matches!(stored.as_bytes().get(at + ZERO.len()), Some(b',' | b'}')));
+    if (has_short || has_zero)
+        && let Ok(mut members) = serde_json::from_str::<BTreeMap<String, JsonText>>(&stored)
+    {
         for (long, short) in SHORT {
             if let Some(value) = members.remove(short) {
                 members.insert(long.into(), value);
@@ -86,11 +98,7 @@ pub(crate) fn from_wire(stored: String) -> JsonText {
         }
         return JsonText::of(&members).unwrap_or_else(|_| JsonText::stored(stored));
     }
-    // The 0 that every writer puts there when nothing was given.
-    match stored.strip_prefix(r#"{"attempts":0,"#) {
-        Some(rest) => JsonText::stored(format!("{{{rest}")),
-        None => JsonText::stored(stored),
-    }
+    JsonText::stored(stored)
 }
 
 #[cfg(test)]
@@ -115,5 +123,18 @@ mod tests {
         assert_eq!(to_wire(&options), r#"{"attempts":0,"tm":"a"}"#);
         let options = JobOptions::parse(r#"{"keepLogs":5,"priority":2}"#).unwrap();
         assert_eq!(to_wire(&options), r#"{"attempts":0,"priority":2,"kl":5}"#);
+    }
+
+    #[test]
+    fn no_attempts_are_not_shown_wherever_they_are_stored() {
+        for (stored, shown) in [
+            (r#"{"attempts":0}"#, "{}"),
+            (r#"{"attempts":0,"lifo":true}"#, r#"{"lifo":true}"#),
+            (r#"{"lifo":true,"attempts":0}"#, r#"{"lifo":true}"#),
+            (r#"{"attempts":0,"kl":3}"#, r#"{"keepLogs":3}"#),
+            (r#"{"mine":{"attempts":0},"attempts":2}"#, r#"{"attempts":2,"mine":{"attempts":0}}"#),
+        ] {
+            assert_eq!(from_wire(stored.into()).as_str(), shown, "{stored}");
+        }
     }
 }
