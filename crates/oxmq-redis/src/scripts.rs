@@ -43,10 +43,6 @@ macro_rules! scripts {
                 sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
             };
         )*
-
-        /// All of them.
-        #[cfg(test)]
-        pub(crate) static ALL: &[&Script] = &[$(&$name),*];
     };
 }
 

@@ -261,10 +261,10 @@ impl Options {
                 ("db", _) => options.db = Some(number("db", value)?),
                 ("ca", _) => options.ca = Some(PathBuf::from(decode("ca", value)?)),
                 ("master", Kind::Sentinel) if !value.is_empty() => {
-                    options.master = Some(decode("master", value)?)
+                    options.master = Some(decode("master", value)?);
                 }
                 ("sentinel_user", Kind::Sentinel) => {
-                    options.sentinel_user = Some(decode("sentinel_user", value)?)
+                    options.sentinel_user = Some(decode("sentinel_user", value)?);
                 }
                 ("sentinel_password", Kind::Sentinel) => {
                     options.sentinel_password = Some(Secret(decode("sentinel_password", value)?));

@@ -32,8 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(50);
 /// How soon a block is ended again that had not begun at the server the last time.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(5);
-/// How long a connection stays open on which nobody waits.
-const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Those who wait on one connection.
 pub(super) trait Desk: Send + Sync {
@@ -90,7 +88,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             tokio::select! {
                 () = wake.notified() => {}
                 _ = lost => connection = None,
-                () = sleep(IDLE_MAX) => if desk.retire() { return },
+                () = sleep(shared.settings.idle_max) => if desk.retire() { return },
             }
             continue;
         }
@@ -114,7 +112,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
                     Remedy::Wait => connection = Some(open),
                     Remedy::Rediscover => {
                         if let Some(command) = open.server.link_now() {
-                            command.kill("it leads to a replica");
+                            command.retire("it leads to a replica");
                         }
                     }
                     Remedy::Moved | Remedy::Ask => {

@@ -31,6 +31,7 @@ pub(super) struct Markers {
 
 #[derive(Default)]
 struct State {
+    is_closed: bool,
     next: u64,
     kept: HashMap<String, VecDeque<Marker>>,
     waiters: Vec<Waiter>,
@@ -100,6 +101,9 @@ impl Markers {
             let _ = sender.send(Ok(Some(marker)));
             return waiting;
         }
+        if state.is_closed {
+            return waiting;
+        }
         let group = shared.routes.group(&wait.key);
         let on = state.channel(shared, &wait, group);
         let waiter = Waiter {
@@ -119,6 +123,13 @@ impl Markers {
             shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, wait.key));
         }
         waiting
+    }
+
+    /// Ends all waits: nobody serves them any more.
+    pub(super) fn close(&self) {
+        let mut state = locked(&self.state);
+        state.is_closed = true;
+        state.waiters.clear();
     }
 
     /// Gives back all that is kept.

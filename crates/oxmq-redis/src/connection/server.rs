@@ -51,6 +51,9 @@ impl Server {
 
     /// The connection, as soon as there is one.
     pub(super) async fn link(&self, deadline: Instant) -> Result<Arc<Link>> {
+        if let Some(link) = self.link_now() {
+            return Ok(link);
+        }
         let mut current = self.current.subscribe();
         let is_open = |state: &Result<Arc<Link>>| state.as_ref().is_ok_and(|link| link.is_open());
         let found =
@@ -105,21 +108,19 @@ pub(super) async fn connect(shared: &Arc<Shared>, place: &Place) -> Result<Link>
 
 /// Opens a command connection to an address and looks at what is found there.
 pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link> {
-    let weak = Arc::downgrade(shared);
     let opening = Opening {
         login: Some(&shared.target.login),
         db: shared.target.db,
-        name: None,
-        pushes: Some(Arc::new(move |info| {
-            if let Some(shared) = weak.upgrade() {
-                shared.channels.heard(&info);
-            }
-        })),
-        watched: true,
+        ping_every: Some(shared.settings.ping_every),
+        ..Opening::default()
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
     findings::look(shared, &link).await?;
-    Ok(link)
+    if link.is_open() {
+        return Ok(link);
+    }
+    let message = format!("the connection was lost: {}", link.ended().await);
+    Err(Error::new(ErrorKind::Unavailable, "connect", message).with("server", address))
 }
 
 /// Keeps the connection up for as long as there is a server to keep it for.
@@ -144,7 +145,6 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
             match connect(&shared, &server.place).await {
                 Ok(open) => {
                     let open = Arc::new(open);
-                    shared.channels.resubscribe(&server, &open).await;
                     shared.count_generation();
                     let took_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(server = %open.address, took_ms, "connected to Redis");
