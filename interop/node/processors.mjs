@@ -22,7 +22,7 @@ export function processors({ tell, library, queueOf }) {
     throws: async job => {
       if (job.attemptsMade < job.data.fails && job.data.gate) await hold(job);
       if (job.attemptsMade < job.data.fails) throw new Error(`try ${job.attemptsMade + 1} in node`);
-      return { side: 'node', made: job.attemptsMade, started: job.attemptsStarted };
+      return { made: job.attemptsMade, side: 'node', started: job.attemptsStarted };
     },
     // Fails for good with `data.message`.
     unrecoverable: async job => {

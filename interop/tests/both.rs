@@ -17,5 +17,7 @@ mod options;
 mod stalls;
 #[path = "both/steer.rs"]
 mod steer;
+#[path = "both/ties.rs"]
+mod ties;
 #[path = "both/work.rs"]
 mod work;

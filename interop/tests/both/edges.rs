@@ -238,7 +238,6 @@ async fn node_lists_its_worker_that_is_busy() {
 }
 
 #[tokio::test]
-#[ignore = "the named connection of the first draft of src/connection ends with each wait"]
 async fn node_lists_a_worker_of_ours_that_is_busy() {
     a_busy_worker_is_listed(Side::Rust).await;
 }

@@ -1,7 +1,7 @@
 //! The stream of events: both sides see the same, and both write the same.
 
 use oxmq_core::{EventCursor, JobState, Notice, StoredEvent};
-use oxmq_interop::{Rig, Running, Side, Work, ms, server, until};
+use oxmq_interop::{Rig, Running, Side, Work, keyspace, ms, server, until};
 use serde_json::{Map, Value, json};
 
 /// An event as Node's listeners get it: name, fields, id.
@@ -138,6 +138,40 @@ async fn both_write_the_same_events() {
             );
         }
         assert_eq!(events.len(), pattern.len(), "{steers:?} {works:?}");
+    }
+}
+
+#[tokio::test]
+async fn both_leave_the_same_in_redis() {
+    let mut pattern = None;
+    for (steers, works) in
+        [(Side::Node, Side::Node), (Side::Node, Side::Rust), (Side::Rust, Side::Node), (Side::Rust, Side::Rust)]
+    {
+        let rig = Rig::new().await;
+        everything(&rig, steers, works).await;
+        // One in each state, too.
+        let worker = rig.work(works, Work { name: Some("w".into()), ..Work::default() }).await;
+        for (name, opts, state) in [
+            ("note", json!({ "keepLogs": 2 }), JobState::Completed),
+            ("fail", json!({ "attempts": 2 }), JobState::Failed),
+            ("fail", json!({ "attempts": 2, "backoff": 60_000 }), JobState::Delayed),
+            ("throws", json!({ "attempts": 2, "priority": 3 }), JobState::Completed),
+            ("later", json!({ "priority": 3 }), JobState::Delayed),
+        ] {
+            let data = json!({ "message": "x", "fails": 1, "ms": 60_000, "progress": 1, "lines": ["a", "b", "c"] });
+            let id = rig.add(steers, name, data, opts).await;
+            rig.reaches(&id, state).await;
+        }
+        worker.close().await;
+        for opts in [json!({}), json!({ "priority": 3 }), json!({ "delay": 60_000 }), json!({ "lifo": true })] {
+            rig.add(steers, "echo", json!({}), opts).await;
+        }
+        let left = keyspace::of(&[&rig], &[]);
+        let pattern = pattern.get_or_insert_with(|| left.clone());
+        for (key, value) in pattern.as_object().unwrap() {
+            assert_eq!(&left[key], value, "{steers:?} steers, {works:?} works: {key}");
+        }
+        assert_eq!(left.as_object().unwrap().len(), pattern.as_object().unwrap().len(), "{left:#}\n{pattern:#}");
     }
 }
 
