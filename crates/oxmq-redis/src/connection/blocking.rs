@@ -5,7 +5,7 @@
 //! or when nobody is left; whoever waits is answered when their time has come, whatever the connection does.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -165,6 +165,7 @@ async fn block(
     let give_up = Instant::now() + asked.wait + PATIENCE;
     let mut current = open.server.watch();
     let mut interrupt: Option<Instant> = None;
+    let mut ending: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
     let outcome = {
         let mut reply = pin!(open.link.send(&asked.command));
         loop {
@@ -179,14 +180,13 @@ async fn block(
             tokio::select! {
                 biased;
                 outcome = &mut reply => break outcome,
-                () = until(interrupt) => {
-                    interrupt = Some(Instant::now() + INTERRUPT_AGAIN);
-                    let unblock = end_block(&open.server, open.link.id);
-                    tokio::select! {
-                        biased;
-                        outcome = &mut reply => break outcome,
-                        allowed = unblock => open.can_interrupt = allowed,
-                    }
+                allowed = maybe(&mut ending) => {
+                    ending = None;
+                    open.can_interrupt = allowed;
+                    interrupt = interrupt.map(|_| Instant::now() + INTERRUPT_AGAIN);
+                }
+                () = until(interrupt), if ending.is_none() => {
+                    ending = Some(Box::pin(end_block(open.server.clone(), open.link.id)));
                 }
                 () = sleep_until(give_up) => return Err("a block was not answered"),
                 () = until(next) => {}
@@ -206,7 +206,7 @@ async fn block(
 }
 
 /// Asks the server to end a block, from the command connection. False if the server does not allow that.
-async fn end_block(server: &Server, id: Option<i64>) -> bool {
+async fn end_block(server: Arc<Server>, id: Option<i64>) -> bool {
     let (Some(command), Some(id)) = (server.link_now(), id) else { return true };
     let reply = command.send(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await;
     !matches!(reply, Outcome::Reply(Value::ServerError(_)))
@@ -222,6 +222,14 @@ async fn meanwhile<T>(desk: &dyn Desk, wake: &Notify, work: impl Future<Output =
             () = until(next) => {}
             () = wake.notified() => {}
         }
+    }
+}
+
+/// Waits for something that may not be under way.
+async fn maybe<F: Future + Unpin>(work: &mut Option<F>) -> F::Output {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 
