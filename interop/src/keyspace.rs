@@ -73,7 +73,8 @@ fn content(key: &str) -> Value {
         }
         "hash" => {
             let Value::Array(pairs) = plain(ask(&["HGETALL"])) else { unreachable!() };
-            let fields = pairs.chunks(2).map(|pair| field(pair[0].as_str().unwrap(), pair[1].as_str().unwrap()));
+            let fields =
+                pairs.chunks(2).map(|pair| field(pair[0].as_str().unwrap(), pair[1].as_str().unwrap()));
             fields.collect::<Map<_, _>>().into()
         }
         "stream" => {
@@ -127,5 +128,9 @@ fn without_times(text: &str) -> String {
     }
     // A number outside of a text is not JSON any more.
     result.pop();
-    result.replace(":T,", ":\"T\",").replace(":T}", ":\"T\"}").replace(",T]", ",\"T\"]").replace(",T,", ",\"T\",")
+    result
+        .replace(":T,", ":\"T\",")
+        .replace(":T}", ":\"T\"}")
+        .replace(",T]", ",\"T\"]")
+        .replace(",T,", ",\"T\",")
 }

@@ -80,7 +80,8 @@ async fn left(steers: Side, deed: Deed) -> Value {
         json!({ "name": name, "queueName": below.name, "data": { "message": "no" }, "opts": opts })
     };
     // With `slow` the parent still waits when the others have ended.
-    let mut children = vec![child("c0", "echo", json!({})), child("slow", "echo", json!({ "delay": 60_000 }))];
+    let mut children =
+        vec![child("c0", "echo", json!({})), child("slow", "echo", json!({ "delay": 60_000 }))];
     if needs_ends {
         children.push(child("c1", "fail", json!({ "ignoreDependencyOnFailure": true })));
         children.push(child("c2", "fail", json!({})));
@@ -92,7 +93,9 @@ async fn left(steers: Side, deed: Deed) -> Value {
         until("they have ended", || async { below.queue.counts().await.unwrap().unfinished() == 1 }).await;
         node.close().await;
     }
-    for (id, opts) in [("d1", json!({})), ("d2", json!({ "delay": 60_000 })), ("d3", json!({ "priority": 2 }))] {
+    for (id, opts) in
+        [("d1", json!({})), ("d2", json!({ "delay": 60_000 })), ("d3", json!({ "priority": 2 }))]
+    {
         let mut opts = opts;
         opts["deduplication"] = json!({ "id": format!("of {id}"), "ttl": 600_000 });
         opts["jobId"] = id.into();
@@ -118,7 +121,9 @@ async fn left(steers: Side, deed: Deed) -> Value {
         Deed::CleanFailedChildren => drop(below.clean(steers, JobState::Failed).await),
         Deed::CleanDoneChildren => drop(below.clean(steers, JobState::Completed).await),
         Deed::DrainChildren => below.drain(steers, true).await,
-        Deed::DrainParents | Deed::DrainDeduplicated | Deed::DrainScheduled => above.drain(steers, true).await,
+        Deed::DrainParents | Deed::DrainDeduplicated | Deed::DrainScheduled => {
+            above.drain(steers, true).await
+        }
         Deed::ObliterateChildren => drop(below.obliterate(steers, false).await),
         Deed::ObliterateParents => drop(above.obliterate(steers, false).await),
         Deed::RetryFailedChild => {

@@ -47,8 +47,23 @@ pub(super) trait Desk: Send + Sync {
     fn answer(&self, reply: Value);
     /// Gives an error to all who wait.
     fn refuse(&self, error: &Error);
+    /// Whether the connection is to be there for others to see, though nobody waits.
+    fn shown(&self, _now: Instant) -> Shown {
+        Shown::Idle
+    }
     /// Closes if nobody waits, and says whether it did.
     fn retire(&self) -> bool;
+}
+
+/// What a connection is for while nobody waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing: it stays for a while.
+    Idle,
+    /// Others list it, as a worker that is there.
+    There,
+    /// Others must not list it any more.
+    Gone,
 }
 
 /// A block.
@@ -79,6 +94,17 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
     let mut backoff = Backoff::new();
     loop {
         if desk.expire(Instant::now()).is_none() {
+            match desk.shown(Instant::now()) {
+                Shown::Gone if desk.retire() => return,
+                Shown::There if connection.is_none() => {
+                    match meanwhile(&*desk, &wake, connect(&shared, &*desk, &slot_key)).await {
+                        Ok(opened) => connection = Some(opened),
+                        Err(_) => meanwhile(&*desk, &wake, sleep(backoff.pause())).await,
+                    }
+                    continue;
+                }
+                _ => {}
+            }
             let lost = async {
                 match &connection {
                     Some(connection) => connection.link.ended().await,
@@ -88,7 +114,11 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             tokio::select! {
                 () = wake.notified() => {}
                 _ = lost => connection = None,
-                () = sleep(shared.settings.idle_max) => if desk.retire() { return },
+                () = sleep(shared.settings.idle_max) => {
+                    if desk.shown(Instant::now()) != Shown::There && desk.retire() {
+                        return;
+                    }
+                }
             }
             continue;
         }
