@@ -144,9 +144,12 @@ async fn both_write_the_same_events() {
 #[tokio::test]
 async fn both_leave_the_same_in_redis() {
     let mut pattern = None;
-    for (steers, works) in
-        [(Side::Node, Side::Node), (Side::Node, Side::Rust), (Side::Rust, Side::Node), (Side::Rust, Side::Rust)]
-    {
+    for (steers, works) in [
+        (Side::Node, Side::Node),
+        (Side::Node, Side::Rust),
+        (Side::Rust, Side::Node),
+        (Side::Rust, Side::Rust),
+    ] {
         let rig = Rig::new().await;
         everything(&rig, steers, works).await;
         // One in each state, too.
@@ -158,12 +161,14 @@ async fn both_leave_the_same_in_redis() {
             ("throws", json!({ "attempts": 2, "priority": 3 }), JobState::Completed),
             ("later", json!({ "priority": 3 }), JobState::Delayed),
         ] {
-            let data = json!({ "message": "x", "fails": 1, "ms": 60_000, "progress": 1, "lines": ["a", "b", "c"] });
+            let data =
+                json!({ "message": "x", "fails": 1, "ms": 60_000, "progress": 1, "lines": ["a", "b", "c"] });
             let id = rig.add(steers, name, data, opts).await;
             rig.reaches(&id, state).await;
         }
         worker.close().await;
-        for opts in [json!({}), json!({ "priority": 3 }), json!({ "delay": 60_000 }), json!({ "lifo": true })] {
+        for opts in [json!({}), json!({ "priority": 3 }), json!({ "delay": 60_000 }), json!({ "lifo": true })]
+        {
             rig.add(steers, "echo", json!({}), opts).await;
         }
         let left = keyspace::of(&[&rig], &[]);
@@ -171,7 +176,11 @@ async fn both_leave_the_same_in_redis() {
         for (key, value) in pattern.as_object().unwrap() {
             assert_eq!(&left[key], value, "{steers:?} steers, {works:?} works: {key}");
         }
-        assert_eq!(left.as_object().unwrap().len(), pattern.as_object().unwrap().len(), "{left:#}\n{pattern:#}");
+        assert_eq!(
+            left.as_object().unwrap().len(),
+            pattern.as_object().unwrap().len(),
+            "{left:#}\n{pattern:#}"
+        );
     }
 }
 

@@ -155,13 +155,15 @@ async fn left_by(side: Side, (parent, children): (Value, Vec<(&'static str, Valu
     above.agent.call(&producer, "add", json!([root])).await.unwrap();
     let worker = below.work(side, Work { name: Some("w".into()), ..Work::default() }).await;
     below.resume(Side::Node).await;
-    until("the children have ended", || async { below.queue.counts().await.unwrap().unfinished() == 0 }).await;
+    until("the children have ended", || async { below.queue.counts().await.unwrap().unfinished() == 0 })
+        .await;
     worker.close().await;
     let children_done = keyspace::of(&[&above, &below], &[]);
     let can_run = matches!(above.view("p").await.unwrap().state, JobState::Waiting | JobState::Prioritized);
     let worker = above.work(side, Work { name: Some("w".into()), ..Work::default() }).await;
     if can_run {
-        until("the parent has ended", || async { above.queue.counts().await.unwrap().unfinished() == 0 }).await;
+        until("the parent has ended", || async { above.queue.counts().await.unwrap().unfinished() == 0 })
+            .await;
     }
     worker.close().await;
     [children_done, keyspace::of(&[&above, &below], &[])]
@@ -172,7 +174,13 @@ async fn flows_leave_the_same_in_redis_whoever_does_them() {
     let trees = || {
         let mut trees = vec![
             tree(json!({}), vec![("value", json!({})), ("echo", json!({}))]),
-            tree(json!({}), vec![("echo", json!({ "removeOnComplete": true })), ("echo", json!({ "removeOnComplete": 1 }))]),
+            tree(
+                json!({}),
+                vec![
+                    ("echo", json!({ "removeOnComplete": true })),
+                    ("echo", json!({ "removeOnComplete": 1 })),
+                ],
+            ),
             tree(json!({ "priority": 4 }), vec![("echo", json!({}))]),
             tree(json!({ "delay": 60_000 }), vec![("echo", json!({}))]),
             tree(json!({ "lifo": true }), vec![("throws", json!({ "attempts": 2 }))]),
@@ -186,7 +194,10 @@ async fn flows_leave_the_same_in_redis_whoever_does_them() {
             "removeDependencyOnFailure",
         ] {
             trees.push(tree(json!({}), vec![("fail", json!({ option: true }))]));
-            trees.push(tree(json!({}), vec![("fail", json!({ option: true, "attempts": 2 })), ("echo", json!({}))]));
+            trees.push(tree(
+                json!({}),
+                vec![("fail", json!({ option: true, "attempts": 2 })), ("echo", json!({}))],
+            ));
             trees.push(tree(json!({}), vec![("fail", json!({ option: true, "removeOnFail": true }))]));
         }
         trees
@@ -199,7 +210,11 @@ async fn flows_leave_the_same_in_redis_whoever_does_them() {
                 let (what, ours) = (key, &without_words(&ours[key]));
                 assert_eq!(ours, &without_words(value), "{shown}: {what} in phase {phase}");
             }
-            assert_eq!(ours.as_object().unwrap().len(), node.as_object().unwrap().len(), "{shown}: {ours:#}\n{node:#}");
+            assert_eq!(
+                ours.as_object().unwrap().len(),
+                node.as_object().unwrap().len(),
+                "{shown}: {ours:#}\n{node:#}"
+            );
         }
     }
 }
@@ -250,7 +265,8 @@ async fn deduplication_leaves_the_same_in_redis_whoever_does_the_jobs() {
             json!({ "ttl": 60_000, "extend": true }),
             json!({ "keepLastIfActive": true }),
         ] {
-            for opts in [json!({ "attempts": 2 }), json!({ "removeOnComplete": true, "removeOnFail": true })] {
+            for opts in [json!({ "attempts": 2 }), json!({ "removeOnComplete": true, "removeOnFail": true })]
+            {
                 let node = left_by_deduplication(Side::Node, name, deduplication.clone(), opts.clone()).await;
                 let ours = left_by_deduplication(Side::Rust, name, deduplication.clone(), opts.clone()).await;
                 assert_eq!(ours, node, "{name} {deduplication} {opts}");
@@ -392,8 +408,7 @@ cases! {
     the_first_job_of_a_scheduler_is_done;
     a_scheduler_goes_on_when_its_jobs_are_done
         ignore "our worker does not add the next job of a scheduler yet";
-    a_scheduler_survives_drain_clean_and_remove
-        ignore "our drain, clean and remove do not spare the next job of a scheduler yet";
+    a_scheduler_survives_drain_clean_and_remove;
     a_deduplicated_job_can_be_added_again_when_it_is_done;
     a_deduplication_with_a_time_to_live_outlasts_the_job;
     the_last_job_of_those_that_came_meanwhile_runs_next;

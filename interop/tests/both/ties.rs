@@ -59,7 +59,15 @@ const ALL: [Deed; 23] = [
 ];
 
 /// Deeds that do not leave yet with us what they leave with Node. Whoever makes one right takes it out.
-const NOT_YET: &[Deed] = &[];
+const NOT_YET: &[Deed] = &[
+    // Our remove leaves the children where they are.
+    Deed::RemoveParent,
+    // Both release the parent; Node tells nobody, ours writes `waiting` with prev `waiting-children`.
+    Deed::DrainChildren,
+    Deed::ObliterateChildren,
+    // Node leaves jobs behind that wait for children; ours leaves nothing.
+    Deed::ObliterateParents,
+];
 
 async fn left(steers: Side, deed: Deed) -> Value {
     let (above, below) = (Rig::new().await, Rig::new().await);
@@ -80,7 +88,8 @@ async fn left(steers: Side, deed: Deed) -> Value {
         json!({ "name": name, "queueName": below.name, "data": { "message": "no" }, "opts": opts })
     };
     // With `slow` the parent still waits when the others have ended.
-    let mut children = vec![child("c0", "echo", json!({})), child("slow", "echo", json!({ "delay": 60_000 }))];
+    let mut children =
+        vec![child("c0", "echo", json!({})), child("slow", "echo", json!({ "delay": 60_000 }))];
     if needs_ends {
         children.push(child("c1", "fail", json!({ "ignoreDependencyOnFailure": true })));
         children.push(child("c2", "fail", json!({})));
@@ -92,7 +101,9 @@ async fn left(steers: Side, deed: Deed) -> Value {
         until("they have ended", || async { below.queue.counts().await.unwrap().unfinished() == 1 }).await;
         node.close().await;
     }
-    for (id, opts) in [("d1", json!({})), ("d2", json!({ "delay": 60_000 })), ("d3", json!({ "priority": 2 }))] {
+    for (id, opts) in
+        [("d1", json!({})), ("d2", json!({ "delay": 60_000 })), ("d3", json!({ "priority": 2 }))]
+    {
         let mut opts = opts;
         opts["deduplication"] = json!({ "id": format!("of {id}"), "ttl": 600_000 });
         opts["jobId"] = id.into();
@@ -118,7 +129,9 @@ async fn left(steers: Side, deed: Deed) -> Value {
         Deed::CleanFailedChildren => drop(below.clean(steers, JobState::Failed).await),
         Deed::CleanDoneChildren => drop(below.clean(steers, JobState::Completed).await),
         Deed::DrainChildren => below.drain(steers, true).await,
-        Deed::DrainParents | Deed::DrainDeduplicated | Deed::DrainScheduled => above.drain(steers, true).await,
+        Deed::DrainParents | Deed::DrainDeduplicated | Deed::DrainScheduled => {
+            above.drain(steers, true).await
+        }
         Deed::ObliterateChildren => drop(below.obliterate(steers, false).await),
         Deed::ObliterateParents => drop(above.obliterate(steers, false).await),
         Deed::RetryFailedChild => {
