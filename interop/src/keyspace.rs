@@ -107,16 +107,16 @@ fn plain(reply: Reply) -> Value {
     }
 }
 
-/// `T` in place of numbers of 13 digits and more, with their fractions; a delay of about a minute is one of a minute.
+/// `T` in place of numbers of 10 digits and more, with their fractions; a delay of about a minute is one of a minute.
 fn without_times(text: &str) -> String {
     let mut result = String::with_capacity(text.len());
     let mut digits = String::new();
     for c in text.chars().chain(std::iter::once(' ')) {
-        if c.is_ascii_digit() || (c == '.' && digits.len() >= 13) {
+        if c.is_ascii_digit() || (c == '.' && digits.len() >= 10) {
             digits.push(c);
             continue;
         }
-        if digits.len() >= 13 {
+        if digits.len() >= 10 {
             result.push('T');
         } else if digits.parse::<u32>().is_ok_and(|number| (59_000..60_000).contains(&number)) {
             result.push_str("60000");

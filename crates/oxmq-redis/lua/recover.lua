@@ -78,7 +78,9 @@ for _, id in ipairs(recovered) do
   local key = q.base .. id
   redis.call('LREM', q.active, -1, id)
   local stalls = redis.call('HINCRBY', key, 'stc', 1)
-  if stalls > max_stalled then
+  local scheduler = redis.call('HGET', key, 'rjk')
+  -- The job of a scheduler never fails for this: the schedule would end with it.
+  if stalls > max_stalled and not (scheduler and redis.call('ZSCORE', q.base .. 'repeat', scheduler)) then
     redis.call('HSET', key, 'defa', 'job stalled more than allowable limit')
   end
   redis.call('RPUSH', q.wait, id)

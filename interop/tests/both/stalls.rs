@@ -127,6 +127,23 @@ async fn a_job_whose_workers_die_too_often_fails() {
 }
 
 #[tokio::test]
+async fn the_job_of_a_scheduler_never_stalls_too_often() {
+    for recovers in Side::BOTH {
+        let rig = Rig::new().await;
+        let gate = format!("{} gate", rig.name);
+        let every = json!(["tick", { "every": 3_600_000 }, { "name": "hold", "data": { "gate": gate } }]);
+        let id = rig.node("upsertJobScheduler", every).await["id"].as_str().unwrap().to_owned();
+        let killed = Victim::with(Side::Node, &rig, short(), &id).await;
+        killed.kill().await;
+        rig.open(&gate).await;
+        let worker = rig.work(recovers, Work { max_stalled: 0, ..short() }).await;
+        rig.reaches(&id, JobState::Completed).await;
+        assert_eq!(rig.shown(Side::Node, &id).await["stalledCounter"], 1, "{recovers:?}");
+        worker.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_deferred_failure_is_written_without_running_the_job() {
     let mut pattern: Option<Value> = None;
     for works in Side::BOTH {
