@@ -22,6 +22,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Reads `host:port`, as servers write it: without brackets round an IPv6 address.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "only a cluster tells addresses"))]
     pub(crate) fn from_server(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Some(Self::Tcp(host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))

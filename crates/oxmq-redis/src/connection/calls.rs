@@ -26,10 +26,12 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
     let mut next = Next::Owner;
     let mut redirects = 0;
     let mut cut = false;
+    let mut refusal = None;
     loop {
         let (server, link) = match find(&shared, &call, &next, deadline).await {
             Ok(found) => found,
-            Err(error) => return Err(not_sent(call.operation, &error, cut)),
+            // What a server said before it was lost tells more than that it was lost.
+            Err(error) => return Err(refusal.unwrap_or_else(|| not_sent(call.operation, &error, cut))),
         };
         // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
         yield_now().await;
@@ -44,6 +46,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
             Outcome::Cut { unsent } if unsent || call.repeatable => {
                 sent.store(!unsent, Ordering::Release);
                 cut |= !unsent;
+                refusal = None;
                 link.retire("it is broken");
                 if backoff.wait(deadline).await {
                     continue;
@@ -94,9 +97,11 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
                 }
             }
         };
+        let error = fault.error(call.operation).with("server", &link.address);
         if !retry {
-            return Err(fault.error(call.operation).with("server", &link.address));
+            return Err(error);
         }
+        refusal = matches!(fault.remedy, Remedy::Wait | Remedy::Rediscover).then_some(error);
     }
 }
 

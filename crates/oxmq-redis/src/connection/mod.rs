@@ -222,6 +222,21 @@ impl Hub {
         Markers::wait(&self.shared, wait).await
     }
 
+    /// Has the connection that waits for a marker be there for so long, whether or not somebody waits: Node's `getWorkers`
+    /// lists workers by its name. Zero: it goes.
+    pub(crate) fn show(&self, marker: String, client_name: String, time: Duration) {
+        Markers::show(&self.shared, marker, client_name, Instant::now() + time);
+    }
+
+    /// Makes the command connections anew. Calls that are on them already go on.
+    pub(crate) fn renew(&self) {
+        for server in self.shared.routes.primaries() {
+            if let Some(link) = server.link_now() {
+                link.retire("a new one was asked for");
+            }
+        }
+    }
+
     /// Reads a stream: `Nil`, or `[[key, [entry, ..]]]`.
     pub(crate) async fn read_stream(&self, read: StreamRead) -> Result<Value> {
         self.owned("events", Events::read(self.shared.clone(), read)).await

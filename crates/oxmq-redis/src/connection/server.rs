@@ -1,6 +1,7 @@
 //! The one command connection to a server, and who keeps it up.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
@@ -12,6 +13,9 @@ use super::link::{Link, Opening};
 use super::shared::Shared;
 use super::target::{Address, Layout};
 use super::{findings, sentinel};
+
+/// After a connection that lived shorter there is a pause before the next, lest a server that closes all be flooded.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// Where a command connection leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -129,6 +133,7 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
     let mut lost = Instant::now();
     loop {
         if let Some(open) = link.take() {
+            let born = Instant::now();
             let reason = open.ended().await;
             let (Some(shared), Some(server)) = (shared.upgrade(), server.upgrade()) else { return };
             tracing::warn!(server = %open.address, reason, "the connection to Redis was lost");
@@ -137,7 +142,10 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
             let _ = server.current.send_replace(Err(
                 Error::new(ErrorKind::Unavailable, "connect", message).with("server", &open.address)
             ));
-            drop(shared);
+            drop((shared, server, open));
+            if born.elapsed() < SHORT_LIFE {
+                sleep(Backoff::new().pause()).await;
+            }
         }
         let mut backoff = Backoff::new();
         link = loop {

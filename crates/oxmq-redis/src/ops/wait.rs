@@ -27,7 +27,7 @@ pub(crate) async fn wait(store: &RedisStore, queue: &QueueAddress, request: Wait
 /// The name by which Node's `getWorkers` finds a worker among the connections of the server. A server takes only what is
 /// printable ASCII without spaces: other characters of the worker's name become `_`, and with such a prefix, which
 /// Node would not find either, the connection has no name.
-fn client_name(keys: &Keys, worker: Option<&str>) -> String {
+pub(super) fn client_name(keys: &Keys, worker: Option<&str>) -> String {
     if !keys.prefix().chars().all(|c| c.is_ascii_graphic()) {
         return String::new();
     }
