@@ -253,7 +253,6 @@ async fn node_lists_a_worker_of_ours_that_is_busy() {
 }
 
 #[tokio::test]
-#[ignore = "our named connection is opened at the worker's first wait"]
 async fn node_lists_a_worker_of_ours_that_is_busy_from_its_start() {
     a_busy_worker_is_listed(Side::Rust, true).await;
 }
