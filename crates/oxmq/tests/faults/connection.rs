@@ -11,7 +11,7 @@ use crate::{blocking, is_long, ms, rounds};
 async fn connections_that_are_killed() {
     let server = blocking(|| Server::start(Options::new()));
     let mut load = Load::start_with("client-kill", &server.url(), 2).await;
-    let mut reader = load.queue.events(oxmq::EventCursor::Start).await.unwrap();
+    let mut reader = load.queue.events(oxmq::EventCursor::Now).await.unwrap();
     let reading = tokio::spawn(async move {
         let mut count = 0_u64;
         loop {
