@@ -13,12 +13,20 @@
     reason = "a test panics when something is wrong, and prints what it measured"
 )]
 
+#[path = "faults/absent.rs"]
+mod absent;
+#[path = "faults/chaos.rs"]
+mod chaos;
 #[path = "faults/connection.rs"]
 mod connection;
 #[path = "faults/load.rs"]
 mod load;
+#[path = "faults/plain.rs"]
+mod plain;
 #[path = "faults/refusals.rs"]
 mod refusals;
+#[path = "faults/replaced.rs"]
+mod replaced;
 #[path = "faults/restart.rs"]
 mod restart;
 

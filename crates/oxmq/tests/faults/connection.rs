@@ -1,7 +1,7 @@
 //! The way to the server: connections closed, half open, answers that get lost.
 
 use oxmq::ErrorKind;
-use oxmq_testkit::{Options, Proxy, Server};
+use oxmq_testkit::{Options, Proxy, Server, until};
 
 use crate::load::Load;
 use crate::{blocking, is_long, ms, rounds};
@@ -32,7 +32,10 @@ async fn connections_that_are_killed() {
         load.until_busy().await;
     }
     println!("client-kill: killed {killed:?} (by the last command)");
-    assert!(killed.contains_key("bzpopmin") && killed.contains_key("xread") && killed.len() > 2, "{killed:?}");
+    assert!(
+        killed.contains_key("bzpopmin") && killed.contains_key("xread") && killed.len() > 2,
+        "{killed:?}"
+    );
     let store = load.store.clone();
     load.finish().await;
     store.close().await.unwrap();
@@ -41,13 +44,13 @@ async fn connections_that_are_killed() {
 
 /// The connections but for the kit's own: id and last command.
 fn clients(server: &Server) -> Vec<(String, String)> {
-    let list = blocking(|| server.command(&["CLIENT", "LIST", "TYPE", "normal"])).text();
+    let list = blocking(|| server.command(&["CLIENT", "LIST"])).text();
     let field = |line: &str, name: &str| {
         let mut fields = line.split(' ').filter_map(|field| field.split_once('='));
         fields.find(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).unwrap_or_default()
     };
-    let all = list.lines().map(|line| (field(line, "id"), field(line, "cmd")));
-    all.filter(|(_, command)| !command.starts_with("client|list") && command != "client").collect()
+    let ours = list.lines().filter(|line| field(line, "addr").starts_with("127."));
+    ours.map(|line| (field(line, "id"), field(line, "cmd"))).collect()
 }
 
 /// Nothing arrives and nothing is closed, as with a broken cable.
@@ -73,8 +76,10 @@ async fn answers_that_get_lost() {
     let proxy = Proxy::start(server.addr());
     let mut load = Load::start("answers-lost", &server.url_at(proxy.addr())).await;
     for round in 0..rounds(10, 100) {
-        blocking(|| proxy.drop_replies(1 + round as u64 % 7));
-        // It is over when the last answer was swallowed, which cuts.
+        let (before, count) = (proxy.swallowed(), 1 + round as u64 % 4);
+        blocking(|| proxy.drop_replies(count));
+        // The last answer that is swallowed cuts, and it is over.
+        blocking(|| until(ms(10_000), || proxy.swallowed() == before + count));
         load.recovers().await;
         load.until_busy().await;
     }

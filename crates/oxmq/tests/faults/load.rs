@@ -34,7 +34,7 @@ pub(crate) struct Load {
     producers: Vec<JoinHandle<()>>,
     log: Arc<Log>,
     recoveries: Vec<Duration>,
-    /// Whether jobs may be lost that were acknowledged before a certain moment: those numbers.
+    /// Numbers that may be lost although they were acknowledged.
     forgiven: BTreeSet<u64>,
 }
 
@@ -83,8 +83,13 @@ impl Load {
 
     /// So many workers, each with connections of its own; the first shares them with the producers.
     pub(crate) async fn start_with(name: &'static str, url: &str, workers: usize) -> Self {
+        Self::start_on(name, url, "q", workers).await
+    }
+
+    /// On a queue of this name.
+    pub(crate) async fn start_on(name: &'static str, url: &str, queue: &str, workers: usize) -> Self {
         let store = oxmq::connect(url).await.unwrap();
-        let queue = Queue::new(&store, "q").unwrap();
+        let queue = Queue::new(&store, queue).unwrap();
         let log = Arc::<Log>::default();
         let mut load = Self {
             name,
@@ -103,7 +108,7 @@ impl Load {
         load.producers = vec![
             tokio::spawn(own_ids(queue.clone(), log.clone())),
             tokio::spawn(auto_ids(queue.clone(), log.clone())),
-            tokio::spawn(auto_ids(Queue::new(&store, "q").unwrap(), log.clone())),
+            tokio::spawn(auto_ids(Queue::new(&store, queue.name()).unwrap(), log.clone())),
             tokio::spawn(groups(queue, log)),
         ];
         load.until_busy().await;
@@ -120,7 +125,7 @@ impl Load {
             }
         };
         let log = self.log.clone();
-        let worker = Worker::builder(store, "q")
+        let worker = Worker::builder(store, self.queue.name())
             .concurrency(10)
             .lease(ms(1_000))
             .renew_every(ms(250))
@@ -151,7 +156,12 @@ impl Load {
                 break first;
             }
             let waited = begin.elapsed();
-            assert!(waited < RECOVERY_BOUND, "{}: no job was taken within {waited:?}: {}", self.name, self.log.summary());
+            assert!(
+                waited < RECOVERY_BOUND,
+                "{}: no job was taken within {waited:?}: {}",
+                self.name,
+                self.log.summary()
+            );
             sleep(ms(1)).await;
         };
         self.recoveries.push(first - begin);
@@ -194,9 +204,16 @@ impl Load {
         self.log.starts.load(Ordering::SeqCst)
     }
 
-    /// All that is acknowledged by now may get lost: the fault destroys data, and that is known.
-    pub(crate) fn forgive_until_now(&mut self) {
-        self.forgiven = self.log.said.lock().unwrap().keys().copied().collect();
+    /// The numbers that are acknowledged.
+    pub(crate) fn stored(&self) -> BTreeSet<u64> {
+        let said = self.log.said.lock().unwrap();
+        said.iter().filter(|(_, said)| **said == Said::Stored).map(|(number, _)| *number).collect()
+    }
+
+    /// The fault has destroyed data, and no client can help it: what was added until now may be lost, but for these.
+    pub(crate) fn forgive_all_but(&mut self, secured: &BTreeSet<u64>) {
+        let numbers = 0..self.log.numbers.load(Ordering::SeqCst);
+        self.forgiven.extend(numbers.filter(|number| !secured.contains(number)));
     }
 
     /// Ends the load, waits until all is done, and draws up the account.
@@ -333,12 +350,16 @@ impl Log {
                 other => panic!("{name}: {other:?} was said of a job that is there: {job:?}"),
             }
         }
-        let is_lost =
-            |(number, said): &(&u64, &Said)| **said == Said::Stored && !found.contains_key(number) && !forgiven.contains(number);
+        let is_lost = |(number, said): &(&u64, &Said)| {
+            **said == Said::Stored && !found.contains_key(number) && !forgiven.contains(number)
+        };
         let lost: Vec<_> = said.iter().filter(is_lost).collect();
         assert!(lost.is_empty(), "{name}: acknowledged, and lost: {lost:?}");
         let made_again: Vec<_> = own.iter().filter(|(_, created)| **created > 1).collect();
-        assert!(made_again.is_empty() || !forgiven.is_empty(), "{name}: the same id was added twice: {made_again:?}");
+        assert!(
+            made_again.is_empty() || !forgiven.is_empty(),
+            "{name}: the same id was added twice: {made_again:?}"
+        );
         for group in &*self.groups.lock().unwrap() {
             let there = group.clone().filter(|number| found.contains_key(number)).count() as u64;
             assert!(there == 0 || there == GROUP, "{name}: {there} jobs of a group of {GROUP} are there");

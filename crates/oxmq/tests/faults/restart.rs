@@ -61,7 +61,10 @@ async fn a_server_that_is_gone_for_longer_than_a_call_may_take() {
         let mut operations: Vec<_> = errors.iter().map(Error::operation).collect();
         operations.sort_unstable();
         operations.dedup();
-        assert!(errors.iter().all(|error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Ambiguous)), "{errors:?}");
+        assert!(
+            errors.iter().all(|error| matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Ambiguous)),
+            "{errors:?}"
+        );
         assert!(operations.len() >= 2, "each duty tells of it: {errors:?}");
         blocking(|| server.restart());
         load.recovers().await;
@@ -74,7 +77,10 @@ async fn a_server_that_is_gone_for_longer_than_a_call_may_take() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_loads_its_data() {
     // Each key is loaded with a pause, in microseconds: a big file without the disk.
-    let options = Options::new().aof().config("aof-use-rdb-preamble", "no").config("loading-process-events-interval-bytes", "1024");
+    let options = Options::new()
+        .aof()
+        .config("aof-use-rdb-preamble", "no")
+        .config("loading-process-events-interval-bytes", "1024");
     let server = blocking(|| Server::start(options));
     let mut load = Load::start("loading", &server.url()).await;
     blocking(|| {
