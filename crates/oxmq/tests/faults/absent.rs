@@ -66,7 +66,10 @@ async fn a_worker_that_starts_without_a_server_works_when_there_is_one() {
     assert!(first.contains("Error") && first.contains("unavailable"), "{first}");
     blocking(|| server.restart());
     let begin = Instant::now();
-    let ended = || async { queue.job(added.id.clone()).await.unwrap().unwrap().job.finished_on.is_some() };
+    let ended = || async {
+        let view = queue.job(added.id.clone()).await;
+        view.is_ok_and(|view| view.unwrap().job.finished_on.is_some())
+    };
     eventually(ms(10_000), ended).await;
     println!("fault=absent-at-start rounds=1 recovery_ms max={}", begin.elapsed().as_millis());
     worker.close().await.unwrap();
