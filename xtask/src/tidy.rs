@@ -13,7 +13,7 @@ const EMPTY_NAMES: [&str; 5] = ["utils", "util", "common", "helpers", "types"];
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
     let mut files = Vec::new();
-    for folder in ["crates", "examples", "xtask"] {
+    for folder in ["crates", "examples", "interop", "xtask"] {
         collect(&root.join(folder), &mut files)?;
     }
     for path in files {
@@ -48,7 +48,7 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") {
+        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
             collect(&path, files)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             files.push(path);

@@ -213,6 +213,12 @@ pub(crate) struct WorkArgs {
     /// How long running jobs may go on when the worker is stopped
     #[arg(long, value_parser = duration, value_name = "TIME", default_value = "30s")]
     pub(crate) shutdown_timeout: Duration,
+    /// How long it may take nothing, while jobs are due and a slot is free, before it counts as stuck
+    #[arg(long, value_parser = duration, value_name = "TIME", default_value = "30s")]
+    pub(crate) stuck_after: Duration,
+    /// End, with exit code 1, when it is found stuck three times in a row
+    #[arg(long)]
+    pub(crate) end_when_stuck: bool,
     /// Treat every failure like exit 75
     #[arg(long)]
     pub(crate) retry_any: bool,

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+/// The store of each bench.
+fn store_url() -> String {
+    "sqlite:jobs.db".to_owned()
+}
+
 #[path = "cli/bench.rs"]
 mod bench;
 #[path = "cli/bulk.rs"]

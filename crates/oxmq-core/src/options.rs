@@ -124,9 +124,10 @@ impl Backoff {
 pub struct Retention {
     /// At most this many are kept, the newest. 0: this job is removed at once. None: any number.
     pub count: Option<u64>,
-    /// Those that finished longer ago than this are removed; whole seconds. None: kept for ever.
+    /// Those that finished this long ago, or longer, are removed; whole seconds. Zero removes this job too. None:
+    /// kept for ever.
     pub age: Option<Duration>,
-    /// The most jobs that one finish removes for their age; default 1,000.
+    /// The most jobs that one finish removes for their age, the newest of them first; default 1,000.
     pub limit: Option<u32>,
 }
 
@@ -141,7 +142,7 @@ impl Retention {
         Self { count: Some(count), ..Self::ALL }
     }
 
-    /// Keep those that finished at most `age` ago.
+    /// Keep those that finished less than `age` ago.
     pub const fn age(age: Duration) -> Self {
         Self { age: Some(age), ..Self::ALL }
     }
@@ -403,8 +404,8 @@ enum WireBackoff {
     Full {
         #[serde(rename = "type")]
         curve: String,
-        #[serde(default, serialize_with = "as_whole")]
-        delay: f64,
+        #[serde(default, skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
+        delay: Option<f64>,
         #[serde(default, skip_serializing_if = "is_zero")]
         jitter: f64,
     },
@@ -442,7 +443,7 @@ impl WireBackoff {
                     "exponential" => Curve::Exponential,
                     _ => Curve::Custom(curve),
                 },
-                delay: duration_ms(delay)?,
+                delay: duration_ms(delay.unwrap_or(0.0))?,
                 jitter,
             },
         })
@@ -456,7 +457,9 @@ impl WireBackoff {
                 Curve::Exponential => "exponential".into(),
                 Curve::Custom(name) => name.clone(),
             },
-            delay: millis(backoff.delay) as f64,
+            // BullMQ's own curves need one; a worker's own function is told what the producer gave.
+            delay: (!(backoff.delay.is_zero() && matches!(backoff.curve, Curve::Custom(_))))
+                .then(|| millis(backoff.delay) as f64),
             jitter: backoff.jitter,
         }
     }
@@ -466,7 +469,7 @@ impl WireBackoff {
 #[serde(untagged)]
 enum WireRetention {
     Flag(bool),
-    Count(f64),
+    Count(#[serde(serialize_with = "as_whole")] f64),
     Full {
         #[serde(skip_serializing_if = "Option::is_none", serialize_with = "as_whole_if_any")]
         count: Option<f64>,
@@ -505,6 +508,7 @@ impl WireRetention {
         match retention {
             Retention::ALL => Self::Flag(false),
             Retention::NONE => Self::Flag(true),
+            Retention { count: Some(count), age: None, limit: None } => Self::Count(count as f64),
             Retention { count, age, limit } => Self::Full {
                 count: count.map(|count| count as f64),
                 age: age.map(|age| age.as_secs() as f64),
@@ -540,6 +544,18 @@ mod tests {
         assert_eq!(options.attempts, Some(3));
         assert_eq!(options.backoff, Some(Backoff::fixed(Duration::from_millis(250))));
         assert_eq!(options.remove_on_complete, Some(Retention::ALL));
+    }
+
+    #[test]
+    fn options_are_written_as_node_writes_them() {
+        for json in [
+            r#"{"removeOnFail":25}"#,
+            r#"{"removeOnFail":{"count":25,"age":60}}"#,
+            r#"{"backoff":{"type":"mine"}}"#,
+            r#"{"backoff":{"type":"exponential","delay":0}}"#,
+        ] {
+            assert_eq!(JobOptions::parse(json).unwrap().to_json().as_str(), json);
+        }
     }
 
     #[test]

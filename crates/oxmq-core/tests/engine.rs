@@ -22,5 +22,7 @@ mod leases;
 mod outage;
 #[path = "engine/shutdown.rs"]
 mod shutdown;
+#[path = "engine/stuck.rs"]
+mod stuck;
 #[path = "engine/telling.rs"]
 mod telling;

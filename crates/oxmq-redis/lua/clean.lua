@@ -7,6 +7,7 @@
   ARGV[5]  the event is written: '1'
   RETURNS  {1 if there are more, id, ..}
   ERRORS   none
+  SPARES   the next runs of schedulers, unless they have finished
   MOVES    completed, failed, delayed, prioritized, waiting, active, waiting-children -> (none)    EVENTS cleaned
   COST     finished: O(K log N), K = jobs removed; others: O(N) ]]
 local now, state, older, limit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -62,7 +63,7 @@ else
           local token, ends = holder_of(q, id)
           held = redis.call('EXISTS', q.base .. id .. ':lock') == 1 or (token and ends and ends > now)
         end
-        if not held and is_old(id, fields) then
+        if not held and not is_next_run(q, id) and is_old(id, fields) then
           if #ids >= limit then
             more = true
             break

@@ -127,6 +127,9 @@ if count > 0 then
         if keep_count or keep_age then
           flush(kind)
           apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
+          if not redis.call('ZSCORE', q[kind], id) then
+            state = 'gone'
+          end
         end
       end
       if kind == 'completed' then
@@ -149,8 +152,8 @@ if count > 0 then
       end
     end
     if kind == 'delayed' or kind == 'postponed' then
-      local due = tonumber(ARGV[a + 7])
-      redis.call('HSET', key, 'delay', string.format('%.0f', math.max(due - now, 0)))
+      local due = math.max(tonumber(ARGV[a + 7]), now)
+      redis.call('HSET', key, 'delay', string.format('%.0f', due - now))
       redis.call('ZADD', q.delayed, delayed_score(q, due), id)
       emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
       any_delayed = true

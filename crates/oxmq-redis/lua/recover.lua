@@ -25,7 +25,7 @@ end
 redis.call('DEL', q.stalled)
 -- From the tail: those that were taken first.
 local active = redis.call('LRANGE', q.active, 0, -1)
-local recovered, still = {}, {}
+local recovered, still, leased = {}, {}, 0
 for to = #active, 1, -1000 do
   local from = math.max(to - 999, 1)
   local locks, ids = {}, {}
@@ -37,6 +37,9 @@ for to = #active, 1, -1000 do
   local leases = redis.call('HMGET', q.leases, unpack(ids))
   for i, id in ipairs(ids) do
     local lost, is_job = false, string.sub(id, 1, 2) ~= '0:'
+    if leases[i] then
+      leased = leased + 1
+    end
     if not is_job then
       -- A marker of very old versions.
       redis.call('LREM', q.active, -1, id)
@@ -58,11 +61,26 @@ for to = #active, 1, -1000 do
     end
   end
 end
+if redis.call('HLEN', q.leases) > leased then
+  -- A job of ours was brought back by BullMQ, which does not know of leases, and has left active since.
+  local is_active, stale = {}, {}
+  for _, id in ipairs(active) do
+    is_active[id] = true
+  end
+  for _, id in ipairs(redis.call('HKEYS', q.leases)) do
+    if not is_active[id] then
+      stale[#stale + 1] = id
+    end
+  end
+  call_many('HDEL', q.leases, stale)
+end
 for _, id in ipairs(recovered) do
   local key = q.base .. id
   redis.call('LREM', q.active, -1, id)
   local stalls = redis.call('HINCRBY', key, 'stc', 1)
-  if stalls > max_stalled then
+  local scheduler = redis.call('HGET', key, 'rjk')
+  -- The job of a scheduler never fails for this: the schedule would end with it.
+  if stalls > max_stalled and not (scheduler and redis.call('ZSCORE', q.base .. 'repeat', scheduler)) then
     redis.call('HSET', key, 'defa', 'job stalled more than allowable limit')
   end
   redis.call('RPUSH', q.wait, id)

@@ -43,10 +43,6 @@ macro_rules! scripts {
                 sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
             };
         )*
-
-        /// All of them.
-        #[cfg(test)]
-        pub(crate) static ALL: &[&Script] = &[$(&$name),*];
     };
 }
 
@@ -62,12 +58,12 @@ scripts! {
     PROMOTE = "promote", "queue", "job", "place";
     RETRY = "retry", "queue", "job", "place", "family";
     RESCHEDULE = "reschedule", "queue", "job", "place";
-    REMOVE = "remove", "queue", "job", "place", "family", "dedup", "delete";
+    REMOVE = "remove", "queue", "job", "place", "family", "dedup", "delete", "schedule";
     PAUSE = "pause", "queue";
     RESUME = "resume", "queue", "job";
     LIMIT = "limit", "queue";
-    DRAIN = "drain", "queue", "job", "place", "family", "dedup", "delete";
-    CLEAN = "clean", "queue", "job", "place", "family", "dedup", "delete";
+    DRAIN = "drain", "queue", "job", "place", "family", "dedup", "delete", "schedule";
+    CLEAN = "clean", "queue", "job", "place", "family", "dedup", "delete", "schedule";
     OBLITERATE = "obliterate", "queue", "job", "place", "family", "dedup", "delete";
     SWEEP = "sweep", "queue", "job", "place", "family", "dedup", "delete";
     JOB = "job", "job", "view";

@@ -71,6 +71,12 @@ impl RedisStore {
         Ok(Self { hub: Hub::open(url).await? })
     }
 
+    /// What was found wrong with the servers so far, each with its remedy: an old version, an eviction policy, missing
+    /// persistence, a clock that is off. Each was logged once, as a warning.
+    pub fn warnings(&self) -> Vec<String> {
+        self.hub.warnings()
+    }
+
     pub(crate) fn hub(&self) -> &Hub {
         &self.hub
     }
@@ -177,6 +183,11 @@ impl Store for RedisStore {
 
     fn describe(&self) -> String {
         self.hub.describe()
+    }
+
+    fn renew(&self) -> Answer<'_, ()> {
+        self.hub.renew();
+        Box::pin(async { Ok(()) })
     }
 
     fn close(&self) -> Answer<'_, ()> {

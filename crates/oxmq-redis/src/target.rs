@@ -22,6 +22,7 @@ pub(crate) enum Address {
 
 impl Address {
     /// Reads `host:port`, as servers write it: without brackets round an IPv6 address.
+    #[cfg_attr(not(feature = "cluster"), allow(dead_code, reason = "only a cluster tells addresses"))]
     pub(crate) fn from_server(text: &str) -> Option<Self> {
         let (host, port) = text.rsplit_once(':')?;
         Some(Self::Tcp(host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
@@ -261,10 +262,10 @@ impl Options {
                 ("db", _) => options.db = Some(number("db", value)?),
                 ("ca", _) => options.ca = Some(PathBuf::from(decode("ca", value)?)),
                 ("master", Kind::Sentinel) if !value.is_empty() => {
-                    options.master = Some(decode("master", value)?)
+                    options.master = Some(decode("master", value)?);
                 }
                 ("sentinel_user", Kind::Sentinel) => {
-                    options.sentinel_user = Some(decode("sentinel_user", value)?)
+                    options.sentinel_user = Some(decode("sentinel_user", value)?);
                 }
                 ("sentinel_password", Kind::Sentinel) => {
                     options.sentinel_password = Some(Secret(decode("sentinel_password", value)?));

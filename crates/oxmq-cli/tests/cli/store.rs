@@ -44,7 +44,7 @@ fn redis_url_counts_when_there_is_no_oxmq_url_and_its_password_is_not_shown() {
     command.env_remove("OXMQ_URL").env("REDIS_URL", format!("redis://me:secret@127.0.0.1:{port}"));
     let output = command.output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(7), "{stderr}");
+    assert_eq!(output.status.code(), Some(5), "{stderr}");
     assert!(stderr.contains("from=REDIS_URL") && stderr.contains(&port.to_string()), "{stderr}");
     assert!(!stderr.contains("secret"), "{stderr}");
 }
@@ -70,7 +70,7 @@ fn a_file_that_is_no_store_is_refused_and_left_as_it_is() {
 fn a_url_that_is_not_understood_is_named() {
     let bench = Bench::new();
     let stderr = bench.fails(6, &["add", "q", "job", "--store", "postgres://x"]);
-    assert!(stderr.contains("`url` is postgres://x"), "{stderr}");
+    assert!(stderr.contains("`url` is postgres:"), "{stderr}");
 }
 
 #[test]

@@ -16,6 +16,7 @@ pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 /// A directory, a store in it, and the binary.
 pub(crate) struct Bench {
     pub(crate) dir: TempDir,
+    url: String,
 }
 
 /// What a run of the binary came to.
@@ -29,7 +30,7 @@ pub(crate) struct Ran {
 impl Bench {
     /// An empty directory.
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::tempdir().unwrap() }
+        Self { dir: tempfile::tempdir().unwrap(), url: crate::store_url() }
     }
 
     /// A store with jobs `a`, `b`, .. waiting in the queue `q`.
@@ -41,6 +42,12 @@ impl Bench {
         bench
     }
 
+    /// The URL of the store.
+    #[allow(dead_code, reason = "not all programs of tests need it")]
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
@@ -48,7 +55,7 @@ impl Bench {
     /// The binary with these arguments, on the store of this directory.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oxmq"));
-        command.args(args).current_dir(self.dir.path()).env("OXMQ_URL", "sqlite:jobs.db");
+        command.args(args).current_dir(self.dir.path()).env("OXMQ_URL", &self.url);
         command.env_remove("REDIS_URL").env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command

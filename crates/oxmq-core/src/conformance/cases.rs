@@ -124,6 +124,7 @@ macro_rules! conformance_cases {
                 a_retry_of_a_job_with_a_priority_goes_behind_its_equals
                 a_retry_later_is_delayed
                 a_postponed_job_spends_no_attempt
+                a_job_that_is_postponed_into_the_past_is_due_now
                 a_returned_job_runs_next_and_spends_no_attempt
                 a_returned_job_with_a_priority_goes_before_its_equals
                 drained_is_told_when_the_last_job_has_ended
@@ -262,6 +263,8 @@ macro_rules! conformance_cases {
                 the_newest_are_kept_by_count
                 a_count_of_zero_removes_the_job_itself
                 old_ones_are_removed_when_another_finishes
+                what_finished_just_so_long_ago_is_too_old
+                an_age_of_nothing_removes_the_job_itself
                 a_finish_removes_at_most_its_limit_of_old_ones
                 age_and_count_hold_both
                 completed_and_failed_jobs_are_kept_apart

@@ -144,6 +144,22 @@ pub async fn a_postponed_job_spends_no_attempt(bench: &Harness) {
     assert_eq!((view.job.failed_reason, view.job.delay_ms), (None, 700));
 }
 
+pub async fn a_job_that_is_postponed_into_the_past_is_due_now(bench: &Harness) {
+    let q = bench.queue();
+    for (id, ending) in [("1", Ending::Postponed { at: q.now() }), ("2", again(Some(q.now())))] {
+        q.add(draft()).await;
+        q.advance(ms(300)).await;
+        let job = q.take_one().await;
+        let here = q.here().await;
+        let now = q.now();
+        assert_eq!(q.finish(&job, ending).await.unwrap(), Some(JobState::Delayed));
+        q.expect_events(&here, &[&format!("delayed {id} delay={}", now.as_millis())]).await;
+        let view = q.job(id).await;
+        assert_eq!((view.due, view.job.delay_ms), (Some(now), 0));
+        q.run_one(completed()).await;
+    }
+}
+
 pub async fn a_returned_job_runs_next_and_spends_no_attempt(bench: &Harness) {
     let q = bench.queue();
     q.add_many(3).await;

@@ -92,6 +92,10 @@ impl Store for Gate {
         self.0.describe()
     }
 
+    fn renew(&self) -> Answer<'_, ()> {
+        self.0.renew()
+    }
+
     fn close(&self) -> Answer<'_, ()> {
         self.0.close()
     }

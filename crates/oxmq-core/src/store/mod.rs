@@ -111,10 +111,10 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   [`CancelRequested`](crate::ErrorKind::CancelRequested) with their reason, and nothing changes: the caller decides anew. Every ending that is written
     ///   ends the request.
     /// - Completed, Failed: `attempts_made` grows by one; the result or reason is stored; the retention is
-    ///   applied to the finished jobs of that kind: first those that are too old, at most its `limit`, then all but the newest `count`. With count 0 the
+    ///   applied to the finished jobs of that kind: first those that are too old, the newest of them first, at most its `limit`; then all but the newest `count`. With count 0 the
     ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
     /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed. One whose time is past
-    ///   is delayed all the same, and promoted by the next take.
+    ///   is delayed all the same, due at `now`, and promoted by the next take. So it is with one that is postponed.
     /// - Postponed, Returned: no attempt is spent.
     /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
     ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
@@ -317,6 +317,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What this store is, without secrets: `sqlite:/var/lib/app/jobs.db`.
     fn describe(&self) -> String;
+
+    /// Drops the connections it has and makes new ones, if it has any; calls that are under way may answer
+    /// [`Ambiguous`](crate::ErrorKind::Ambiguous). For a worker that sees work and gets none.
+    fn renew(&self) -> Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 
     /// Writes what is still to be written, and closes. Later calls answer [`Closed`](crate::ErrorKind::Closed).
     fn close(&self) -> Answer<'_, ()>;

@@ -112,6 +112,9 @@ impl Exchange {
             self.gate.gave();
         }
         let empty = matches!(taken.idle, Some(Idle::Empty { .. }));
+        if !empty {
+            self.shared.progressed();
+        }
         if none && empty && !std::mem::replace(&mut self.drained, true) {
             self.shared.listeners.tell(|| WorkerEvent::Drained);
         }

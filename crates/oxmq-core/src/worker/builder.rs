@@ -62,6 +62,8 @@ impl WorkerBuilder {
                 shutdown_timeout: Duration::from_secs(30),
                 cancel_grace: Duration::from_secs(5),
                 retry_delay: Duration::from_secs(5),
+                stuck_after: Duration::from_secs(30),
+                end_when_stuck: false,
             },
             policy: Policy::default(),
             routes: Routes::default(),
@@ -159,6 +161,20 @@ impl WorkerBuilder {
         self
     }
 
+    /// How long it may take nothing, while jobs are due and a slot is free, before it counts as stuck: that is told
+    /// ([`WorkerEvent::Stuck`]), and the store makes new connections. Default 30 s.
+    pub fn stuck_after(mut self, time: Duration) -> Self {
+        self.settings.stuck_after = time;
+        self
+    }
+
+    /// Whether a worker that is found stuck three times in a row ends, with an error from [`Worker::run`]; so that
+    /// whatever keeps the process alive can start it anew. Default no: it goes on trying.
+    pub fn end_when_stuck(mut self, end: bool) -> Self {
+        self.settings.end_when_stuck = end;
+        self
+    }
+
     /// The delay of jobs whose backoff is a custom one. Without it they wait their base delay.
     pub fn backoff(
         mut self,
@@ -251,6 +267,7 @@ impl WorkerBuilder {
             ("stall_check", settings.stall_check),
             ("poll", settings.poll),
             ("retry_delay", settings.retry_delay),
+            ("stuck_after", settings.stuck_after),
         ];
         for (field, wait) in waits {
             if wait < Duration::from_millis(1) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::shared::Shared;
-use super::{leases, upkeep};
+use super::{leases, upkeep, watchdog};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Resolves when the thread has ended.
@@ -39,6 +39,7 @@ async fn work(shared: &Shared) {
             upkeep::recover(shared),
             upkeep::sweep(shared),
             upkeep::announce(shared),
+            watchdog::watch(shared),
         )
     };
     tokio::select! {

@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::address::JobId;
 use crate::error::Error;
@@ -60,6 +61,14 @@ pub enum WorkerEvent {
     Error {
         /// What the store said.
         error: Error,
+    },
+    /// Jobs are due and a slot is free, but this worker took nothing for long. It makes new connections and goes on,
+    /// or ends if [`end_when_stuck`](super::WorkerBuilder::end_when_stuck) says so.
+    Stuck {
+        /// How many jobs could be taken.
+        due: u64,
+        /// For how long nothing was taken.
+        nothing_for: Duration,
     },
     /// Somebody else has the job now, or it is gone; its handler was told to stop.
     LeaseLost {

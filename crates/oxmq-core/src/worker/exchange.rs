@@ -54,6 +54,8 @@ pub(crate) struct Exchange {
     /// Slots that calls under way may fill.
     pub(super) reserved: usize,
     takes: u64,
+    /// The looks that were asked for, as far as they were made.
+    looks: u64,
     pub(super) gate: Gate,
     /// Calls that failed in a row.
     pub(super) failures: u32,
@@ -87,6 +89,7 @@ impl Exchange {
             pending: VecDeque::new(),
             reserved: 0,
             takes: 0,
+            looks: 0,
             failures: 0,
             retry_at: None,
             solo: false,
@@ -106,6 +109,9 @@ impl Exchange {
                 break;
             }
             self.open_in_time();
+            if std::mem::replace(&mut self.looks, control.looks) != control.looks {
+                self.gate.open();
+            }
             // Without handlers that run there is nobody to let into the call.
             let full = yielded || self.jobs.is_empty();
             if let Some(call) = self.compose(control, full) {

@@ -156,9 +156,11 @@ impl Gate {
             return;
         }
         self.last_due = None;
+        let net = poll + self.shared.settings.poll;
         self.state = match idle {
-            Some(Idle::Empty { next_due }) => State::Waiting(next_due),
-            Some(Idle::Paused) => State::Waiting(None),
+            // A wait that never ends must not be all that opens it.
+            Some(Idle::Empty { next_due }) => State::Waiting(Some(next_due.map_or(net, |due| due.min(net)))),
+            Some(Idle::Paused) => State::Waiting(Some(net)),
             // Jobs may be waiting, so a wait would return at once.
             Some(Idle::RateLimited { until }) => State::Resting(until.min(poll)),
             Some(Idle::Full) | None => State::Resting((now + FULL_POLL).min(poll)),

@@ -22,6 +22,7 @@ mod run;
 mod shared;
 mod shutdown;
 mod upkeep;
+mod watchdog;
 
 use std::fmt;
 use std::future::Future;
@@ -84,7 +85,7 @@ impl Worker {
     /// Waits until it has ended: after [`WorkerHandle::close`].
     ///
     /// # Errors
-    /// [`ErrorKind::Internal`] if the worker itself broke.
+    /// [`ErrorKind::Internal`] if the worker itself broke, or was stuck and is to end then.
     pub async fn run(mut self) -> Result<()> {
         self.ended().await
     }
@@ -125,7 +126,8 @@ impl Worker {
             Error::new(ErrorKind::Internal, "work", "the worker broke")
                 .with("queue", &self.shared.queue)
                 .caused_by(error)
-        })
+        })?;
+        self.shared.broken().map_or(Ok(()), Err)
     }
 }
 

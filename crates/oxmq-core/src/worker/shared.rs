@@ -36,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) shutdown_timeout: Duration,
     pub(crate) cancel_grace: Duration,
     pub(crate) retry_delay: Duration,
+    pub(crate) stuck_after: Duration,
+    pub(crate) end_when_stuck: bool,
 }
 
 /// How far the worker is on its way to the end.
@@ -55,6 +57,8 @@ pub(crate) struct Control {
     pub(crate) stage: Stage,
     pub(crate) paused: bool,
     pub(crate) concurrency: usize,
+    /// Counts what asked for a look at the queue whatever the gate says.
+    pub(crate) looks: u64,
 }
 
 /// What has happened since the start. Each number only grows.
@@ -135,6 +139,10 @@ pub(crate) struct Shared {
     pub(crate) control: watch::Sender<Control>,
     pub(crate) started_at: Timestamp,
     last_take_at: AtomicI64,
+    /// When a job was last taken, or the store said why it gives none, or there was no slot.
+    last_progress: AtomicI64,
+    /// Why the worker ended itself.
+    broken: Mutex<Option<Error>>,
     /// Every job whose ending is not acknowledged yet. Held only for moments, so a std mutex does.
     running: Mutex<HashMap<Lease, Arc<Running>>>,
     /// Whether the listener for requests to cancel sleeps because nothing runs.
@@ -173,9 +181,16 @@ impl Shared {
             routes,
             listeners,
             counters: Counters::default(),
-            control: watch::Sender::new(Control { stage: Stage::Working, paused: false, concurrency }),
+            control: watch::Sender::new(Control {
+                stage: Stage::Working,
+                paused: false,
+                concurrency,
+                looks: 0,
+            }),
             started_at,
             last_take_at: AtomicI64::new(0),
+            last_progress: AtomicI64::new(started_at.as_millis()),
+            broken: Mutex::default(),
             running: Mutex::default(),
             listener_sleeps: AtomicBool::new(false),
             busy: Notify::new(),
@@ -193,6 +208,7 @@ impl Shared {
     /// A job was taken.
     pub(crate) fn begin(&self, running: &Arc<Running>) {
         self.last_take_at.store(self.clock.now().as_millis(), Ordering::Relaxed);
+        self.progressed();
         self.running().insert(running.lease.clone(), running.clone());
         if self.listener_sleeps.swap(false, Ordering::SeqCst) {
             self.busy.notify_one();
@@ -233,6 +249,43 @@ impl Shared {
         for running in all {
             running.stop(CancelCause::Closing);
         }
+    }
+
+    /// A job was taken, or there was a good reason for taking none.
+    pub(crate) fn progressed(&self) {
+        self.last_progress.store(self.clock.now().as_millis(), Ordering::Relaxed);
+    }
+
+    pub(crate) fn last_progress(&self) -> Timestamp {
+        Timestamp::from_millis(self.last_progress.load(Ordering::Relaxed))
+    }
+
+    /// Whether the worker could take a job.
+    pub(crate) fn has_free_slot(&self) -> bool {
+        let control = *self.control.borrow();
+        let free =
+            control.stage == Stage::Working && !control.paused && self.running().len() < control.concurrency;
+        if !free {
+            self.progressed();
+        }
+        free
+    }
+
+    /// Asks the exchange to look at the queue now.
+    pub(crate) fn look_again(&self) {
+        self.control.send_modify(|control| control.looks += 1);
+    }
+
+    /// Ends the worker, with an error.
+    pub(crate) fn give_up(&self, error: Error) {
+        tracing::error!(queue = %self.queue, worker = %self.id, %error, "the worker ends itself");
+        *self.broken.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        self.control.send_modify(|control| control.stage = Stage::Ending);
+    }
+
+    /// Why the worker ended itself, if it did.
+    pub(crate) fn broken(&self) -> Option<Error> {
+        self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn last_take_at(&self) -> Option<i64> {

@@ -181,6 +181,11 @@ impl Store for FaultyStore {
         self.model.publish(queue, event, now)
     }
 
+    fn renew(&self) -> Answer<'_, ()> {
+        self.made.lock().unwrap().push(Made { verb: "renew", endings: 0, limit: 0 });
+        Box::pin(async { Ok(()) })
+    }
+
     fn describe(&self) -> String {
         "faulty".into()
     }

@@ -4,6 +4,7 @@
 local JOB_FIELDS = {
   'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'ats', 'atm', 'stc', 'processedOn', 'finishedOn',
   'pb', 'defa', 'failedReason', 'stacktrace', 'returnvalue', 'progress', 'attemptsMade',
+  'rjk',
 }
 
 -- Calls a command with many values after its first arguments, in slices, so that no call has too many.

@@ -5,7 +5,7 @@
 //! or when nobody is left; whoever waits is answered when their time has come, whatever the connection does.
 
 use std::future::Future;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,8 +32,6 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const GRACE: Duration = Duration::from_millis(50);
 /// How soon a block is ended again that had not begun at the server the last time.
 const INTERRUPT_AGAIN: Duration = Duration::from_millis(5);
-/// How long a connection stays open on which nobody waits.
-const IDLE_MAX: Duration = Duration::from_secs(60);
 
 /// Those who wait on one connection.
 pub(super) trait Desk: Send + Sync {
@@ -49,8 +47,23 @@ pub(super) trait Desk: Send + Sync {
     fn answer(&self, reply: Value);
     /// Gives an error to all who wait.
     fn refuse(&self, error: &Error);
+    /// Whether the connection is to be there for others to see, though nobody waits.
+    fn shown(&self, _now: Instant) -> Shown {
+        Shown::Idle
+    }
     /// Closes if nobody waits, and says whether it did.
     fn retire(&self) -> bool;
+}
+
+/// What a connection is for while nobody waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shown {
+    /// Nothing: it stays for a while.
+    Idle,
+    /// Others list it, as a worker that is there.
+    There,
+    /// Others must not list it any more.
+    Gone,
 }
 
 /// A block.
@@ -81,6 +94,17 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
     let mut backoff = Backoff::new();
     loop {
         if desk.expire(Instant::now()).is_none() {
+            match desk.shown(Instant::now()) {
+                Shown::Gone if desk.retire() => return,
+                Shown::There if connection.is_none() => {
+                    match meanwhile(&*desk, &wake, connect(&shared, &*desk, &slot_key)).await {
+                        Ok(opened) => connection = Some(opened),
+                        Err(_) => meanwhile(&*desk, &wake, sleep(backoff.pause())).await,
+                    }
+                    continue;
+                }
+                _ => {}
+            }
             let lost = async {
                 match &connection {
                     Some(connection) => connection.link.ended().await,
@@ -90,7 +114,11 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             tokio::select! {
                 () = wake.notified() => {}
                 _ = lost => connection = None,
-                () = sleep(IDLE_MAX) => if desk.retire() { return },
+                () = sleep(shared.settings.idle_max) => {
+                    if desk.shown(Instant::now()) != Shown::There && desk.retire() {
+                        return;
+                    }
+                }
             }
             continue;
         }
@@ -114,7 +142,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
                     Remedy::Wait => connection = Some(open),
                     Remedy::Rediscover => {
                         if let Some(command) = open.server.link_now() {
-                            command.kill("it leads to a replica");
+                            command.retire("it leads to a replica");
                         }
                     }
                     Remedy::Moved | Remedy::Ask => {
@@ -167,6 +195,7 @@ async fn block(
     let give_up = Instant::now() + asked.wait + PATIENCE;
     let mut current = open.server.watch();
     let mut interrupt: Option<Instant> = None;
+    let mut ending: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
     let outcome = {
         let mut reply = pin!(open.link.send(&asked.command));
         loop {
@@ -181,14 +210,13 @@ async fn block(
             tokio::select! {
                 biased;
                 outcome = &mut reply => break outcome,
-                () = until(interrupt) => {
-                    interrupt = Some(Instant::now() + INTERRUPT_AGAIN);
-                    let unblock = end_block(&open.server, open.link.id);
-                    tokio::select! {
-                        biased;
-                        outcome = &mut reply => break outcome,
-                        allowed = unblock => open.can_interrupt = allowed,
-                    }
+                allowed = maybe(&mut ending) => {
+                    ending = None;
+                    open.can_interrupt = allowed;
+                    interrupt = interrupt.map(|_| Instant::now() + INTERRUPT_AGAIN);
+                }
+                () = until(interrupt), if ending.is_none() => {
+                    ending = Some(Box::pin(end_block(open.server.clone(), open.link.id)));
                 }
                 () = sleep_until(give_up) => return Err("a block was not answered"),
                 () = until(next) => {}
@@ -208,7 +236,7 @@ async fn block(
 }
 
 /// Asks the server to end a block, from the command connection. False if the server does not allow that.
-async fn end_block(server: &Server, id: Option<i64>) -> bool {
+async fn end_block(server: Arc<Server>, id: Option<i64>) -> bool {
     let (Some(command), Some(id)) = (server.link_now(), id) else { return true };
     let reply = command.send(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await;
     !matches!(reply, Outcome::Reply(Value::ServerError(_)))
@@ -224,6 +252,14 @@ async fn meanwhile<T>(desk: &dyn Desk, wake: &Notify, work: impl Future<Output =
             () = until(next) => {}
             () = wake.notified() => {}
         }
+    }
+}
+
+/// Waits for something that may not be under way.
+async fn maybe<F: Future + Unpin>(work: &mut Option<F>) -> F::Output {
+    match work {
+        Some(work) => work.await,
+        None => std::future::pending().await,
     }
 }
 

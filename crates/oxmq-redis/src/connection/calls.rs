@@ -26,26 +26,28 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
     let mut next = Next::Owner;
     let mut redirects = 0;
     let mut cut = false;
+    let mut refusal = None;
     loop {
         let (server, link) = match find(&shared, &call, &next, deadline).await {
             Ok(found) => found,
-            Err(error) => return Err(not_sent(call.operation, &error, cut)),
+            // What a server said before it was lost tells more than that it was lost.
+            Err(error) => return Err(refusal.unwrap_or_else(|| not_sent(call.operation, &error, cut))),
         };
         // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
         yield_now().await;
         sent.store(true, Ordering::Release);
-        let outcome = match timeout_at(deadline, send(&link, &call.command, &next)).await {
-            Ok(outcome) => outcome,
-            Err(_) => return Err(unanswered(&call, &link)),
+        let Ok(outcome) = timeout_at(deadline, send(&link, &call.command, &next)).await else {
+            return Err(unanswered(&call, &link));
         };
         next = Next::Owner;
         let fault = match outcome {
             Outcome::Reply(Value::ServerError(error)) => fault::understand(&error),
-            Outcome::Reply(value) => return Ok(flat(value)),
+            Outcome::Reply(value) => return Ok(value),
             Outcome::Cut { unsent } if unsent || call.repeatable => {
                 sent.store(!unsent, Ordering::Release);
                 cut |= !unsent;
-                link.kill("it is broken");
+                refusal = None;
+                link.retire("it is broken");
                 if backoff.wait(deadline).await {
                     continue;
                 }
@@ -65,7 +67,7 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
             Remedy::Tell => false,
             Remedy::Wait => backoff.wait(deadline).await,
             Remedy::Rediscover => {
-                link.kill("it leads to a replica");
+                link.retire("it leads to a replica");
                 backoff.wait(deadline).await
             }
             Remedy::LoadScript => match call.script {
@@ -95,9 +97,11 @@ pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) 
                 }
             }
         };
+        let error = fault.error(call.operation).with("server", &link.address);
         if !retry {
-            return Err(fault.error(call.operation).with("server", &link.address));
+            return Err(error);
         }
+        refusal = matches!(fault.remedy, Remedy::Wait | Remedy::Rediscover).then_some(error);
     }
 }
 
@@ -151,35 +155,19 @@ pub(super) async fn on(server: &Server, command: &Cmd, deadline: Instant) -> Res
             Ok(Outcome::Reply(Value::ServerError(error))) => {
                 let fault = fault::understand(&error);
                 let error = fault.error("every_node").with("server", &link.address);
-                if fault.remedy == Remedy::Tell {
-                    return Err(error);
+                match fault.remedy {
+                    Remedy::Tell => return Err(error),
+                    Remedy::Rediscover => link.retire("it leads to a replica"),
+                    _ => {}
                 }
                 error
             }
-            Ok(Outcome::Reply(value)) => return Ok(flat(value)),
+            Ok(Outcome::Reply(value)) => return Ok(value),
             _ => Error::new(ErrorKind::Unavailable, "every_node", "the server did not answer")
                 .with("server", &link.address),
         };
         if !backoff.wait(deadline).await {
             return Err(error);
         }
-    }
-}
-
-/// A reply in the shapes of RESP2, so that nothing outside depends on which protocol the server speaks.
-///
-/// Maps become flat arrays, doubles become text, booleans 0 and 1. What RESP3 nests (`ZRANGE .. WITHSCORES`) stays
-/// nested; redis-rs's conversions read both.
-pub(super) fn flat(value: Value) -> Value {
-    match value {
-        Value::Map(pairs) => {
-            Value::Array(pairs.into_iter().flat_map(|(key, value)| [flat(key), flat(value)]).collect())
-        }
-        Value::Array(items) | Value::Set(items) => Value::Array(items.into_iter().map(flat).collect()),
-        Value::Double(number) => Value::BulkString(number.to_string().into_bytes()),
-        Value::Boolean(yes) => Value::Int(i64::from(yes)),
-        Value::VerbatimString { text, .. } => Value::BulkString(text.into_bytes()),
-        Value::Attribute { data, .. } => flat(*data),
-        other => other,
     }
 }

@@ -1,160 +1,240 @@
 //! Channels: somebody published something, look again.
 //!
-//! Messages arrive on the command connection (RESP3), are not read, and only wake those who wait. A message that came
-//! between two waits on a channel ends the second at once; so does a reconnect, as messages may have been missed.
+//! They have a connection of their own, opened with the first of them. On the command connection they would make it a
+//! Pub/Sub client to the server, which closes those whose replies reach 32 MB (`client-output-buffer-limit pubsub`).
+//! Messages are not read, they only wake; so does a reconnect, as messages may have been missed.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oxmq_core::{ErrorKind, Result};
-use redis::{Cmd, PushInfo, PushKind, Value};
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use oxmq_core::{Error, ErrorKind, Result};
+use redis::{PushInfo, PushKind, Value};
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backoff::Backoff;
-use super::link::Link;
+use super::link::{DIAL_DEADLINE, Link, Opening};
 use super::server::Server;
 use super::shared::{Shared, locked};
 
-/// A channel that nobody waited on for so long is given up.
-const IDLE_MAX: Duration = Duration::from_secs(60);
-/// Where there are no pushes, callers are told to look this often.
+/// Where the server cannot tell us, callers are told to look this often.
 const SLICE: Duration = Duration::from_millis(250);
 
 /// The channels that are listened to.
 #[derive(Default)]
 pub(super) struct Channels {
-    open: Mutex<HashMap<String, Channel>>,
+    state: Mutex<State>,
+    /// Numbers all news of all channels, so that no number ever means something else.
+    clock: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    open: HashMap<String, Channel>,
+    /// Wakes the listener, if there is one.
+    listener: Option<Arc<Notify>>,
+    /// The server has no RESP3.
+    is_deaf: bool,
 }
 
 struct Channel {
-    /// Counts messages.
+    /// The number of the newest news; 0 before it is listened to for the first time.
     news: watch::Sender<u64>,
-    /// What the last wait that ended knew of.
+    /// What the last wait of the nameless ones knew of.
     seen: u64,
-    server: Arc<Server>,
     used: Instant,
+    is_subscribed: bool,
+    refused: Option<Error>,
+}
+
+/// What a wait finds.
+enum Entry {
+    News(u64),
+    Deaf,
+    Wait(watch::Receiver<u64>),
 }
 
 impl Channels {
+    /// Waits until the news of a channel are others than `seen`, and gives their number.
+    pub(super) async fn wait(
+        shared: Arc<Shared>,
+        name: String,
+        seen: Option<u64>,
+        limit: Duration,
+    ) -> Result<u64> {
+        let deadline = Instant::now() + limit;
+        let channels = &shared.channels;
+        let mut news = match channels.enter(&shared, &name, seen)? {
+            Entry::News(newest) => return Ok(newest),
+            Entry::Deaf => {
+                sleep(limit.min(SLICE)).await;
+                return Ok(channels.tick());
+            }
+            Entry::Wait(news) => news,
+        };
+        let _ = timeout_at(deadline, news.changed()).await;
+        let newest = *news.borrow_and_update();
+        let mut state = locked(&channels.state);
+        if let Some(channel) = state.open.get_mut(&name) {
+            channel.seen = channel.seen.max(newest);
+            if let Some(error) = channel.refused.take() {
+                state.open.remove(&name);
+                return Err(error);
+            }
+        }
+        Ok(newest)
+    }
+
+    /// Has the channel listened to, and says what there is to wait for.
+    fn enter(&self, shared: &Arc<Shared>, name: &str, seen: Option<u64>) -> Result<Entry> {
+        let mut state = locked(&self.state);
+        if state.is_deaf {
+            return Ok(Entry::Deaf);
+        }
+        let wake = state.listener.get_or_insert_with(|| {
+            let wake = Arc::new(Notify::new());
+            shared.runtime.spawn(listen(shared.clone(), wake.clone()));
+            wake
+        });
+        let wake = wake.clone();
+        let channel = state.open.entry(name.to_owned()).or_insert_with(|| {
+            wake.notify_one();
+            let (news, _) = watch::channel(0);
+            Channel { news, seen: 0, used: Instant::now(), is_subscribed: false, refused: None }
+        });
+        channel.used = Instant::now();
+        if let Some(error) = channel.refused.take() {
+            state.open.remove(name);
+            return Err(error);
+        }
+        let newest = *channel.news.borrow();
+        if newest != 0 && newest != seen.unwrap_or(channel.seen) {
+            channel.seen = newest;
+            return Ok(Entry::News(newest));
+        }
+        Ok(Entry::Wait(channel.news.subscribe()))
+    }
+
+    fn tick(&self) -> u64 {
+        self.clock.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
     /// A message, on any channel.
-    pub(super) fn heard(&self, info: &PushInfo) {
+    fn heard(&self, info: &PushInfo) {
         let PushInfo { kind: PushKind::Message, data } = info else { return };
         let Some(Value::BulkString(name)) = data.first() else { return };
-        let open = locked(&self.open);
-        if let Some(channel) = std::str::from_utf8(name).ok().and_then(|name| open.get(name)) {
-            channel.news.send_modify(|count| *count += 1);
+        let state = locked(&self.state);
+        if let Some(channel) = std::str::from_utf8(name).ok().and_then(|name| state.open.get(name)) {
+            channel.news.send_replace(self.tick());
         }
     }
 
-    /// Subscribes on a new connection to what was listened to on the old one, and wakes everybody.
-    pub(super) async fn resubscribe(&self, server: &Arc<Server>, link: &Link) {
-        let names: Vec<String> = locked(&self.open)
-            .iter()
-            .filter(|(_, channel)| Arc::ptr_eq(&channel.server, server))
-            .map(|(name, _)| name.clone())
-            .collect();
-        for name in names {
-            if link.ask(&subscribe(&name)).await.is_err() {
-                return; // It is lost again, and the next connection will do it.
-            }
-            if let Some(channel) = locked(&self.open).get(&name) {
-                channel.news.send_modify(|count| *count += 1);
-            }
-        }
-    }
-
-    /// Waits for a message. The first wait on a channel ends as soon as it is listened to.
-    pub(super) async fn wait(shared: Arc<Shared>, name: String, limit: Duration) -> Result<()> {
-        let deadline = Instant::now() + limit;
-        let (server, link) = match shared.routes.link(&shared, &name, deadline).await {
-            Ok(found) => found,
-            Err(error) if error.kind() == ErrorKind::Unavailable => return Ok(()),
-            Err(error) => return Err(error),
+    /// Subscribes to what is not yet, and no more to what nobody waited for in `idle_max`. False if there is nothing.
+    async fn catch_up(&self, link: &Link, idle_max: Duration) -> Result<bool> {
+        let (new, idle): (Vec<String>, Vec<String>) = {
+            let mut state = locked(&self.state);
+            let is_idle =
+                |channel: &Channel| channel.used.elapsed() > idle_max && channel.news.receiver_count() == 0;
+            let idle = state.open.extract_if(|_, channel| is_idle(channel)).map(|(name, _)| name).collect();
+            let new =
+                state.open.iter().filter(|(_, channel)| !channel.is_subscribed).map(|(name, _)| name.clone());
+            (new.collect(), idle)
         };
-        if !link.has_pushes {
-            sleep(limit.min(SLICE)).await;
-            return Ok(());
+        for name in idle {
+            link.ask(redis::cmd("UNSUBSCRIBE").arg(name)).await?;
         }
-        let (mut news, is_new) = {
-            let mut open = locked(&shared.channels.open);
-            match open.get_mut(&name).filter(|channel| Arc::ptr_eq(&channel.server, &server)) {
-                Some(channel) => {
-                    channel.used = Instant::now();
-                    let count = *channel.news.borrow();
-                    if count != channel.seen {
-                        channel.seen = count;
-                        return Ok(());
-                    }
-                    (channel.news.subscribe(), false)
-                }
-                None => {
-                    let (sender, news) = watch::channel(0);
-                    let used = Instant::now();
-                    open.insert(name.clone(), Channel { news: sender, seen: 0, server, used });
-                    (news, true)
-                }
-            }
-        };
-        if is_new {
-            return Self::listen(&shared, &name, &link, deadline).await;
-        }
-        if let Ok(Ok(())) = timeout(deadline - Instant::now(), news.changed()).await {
-            let count = *news.borrow_and_update();
-            if let Some(channel) = locked(&shared.channels.open).get_mut(&name) {
-                channel.seen = channel.seen.max(count);
+        for name in new {
+            let refused = match link.ask(redis::cmd("SUBSCRIBE").arg(&name)).await {
+                Ok(_) => None,
+                Err(error) if error.kind() == ErrorKind::Unavailable => return Err(error),
+                Err(error) => Some(error),
+            };
+            if let Some(channel) = locked(&self.state).open.get_mut(&name) {
+                channel.is_subscribed = true;
+                channel.refused = refused;
+                channel.news.send_replace(self.tick());
             }
         }
-        Ok(())
+        Ok(!locked(&self.state).open.is_empty())
     }
 
-    /// Listens to a channel that was entered as open just now, and no more to those that nobody asks for.
-    async fn listen(shared: &Arc<Shared>, name: &str, link: &Link, deadline: Instant) -> Result<()> {
-        let mut entered = Entered { shared, name, is_kept: false };
-        let idle: Vec<String> = locked(&shared.channels.open)
-            .extract_if(|_, channel| channel.used.elapsed() > IDLE_MAX && channel.news.receiver_count() == 0)
-            .map(|(name, _)| name)
-            .collect();
-        for name in &idle {
-            let _ = timeout_at(deadline, link.ask(redis::cmd("UNSUBSCRIBE").arg(name))).await;
-        }
-        let command = subscribe(name);
-        match timeout_at(deadline, link.ask(&command)).await {
-            Ok(Ok(_)) => {
-                entered.is_kept = true;
-                // Whoever came in the meantime did not have the promise yet that nothing is missed.
-                if let Some(channel) = locked(&shared.channels.open).get_mut(name) {
-                    channel.news.send_modify(|count| *count += 1);
-                    channel.seen = *channel.news.borrow();
-                }
-                Ok(())
+    /// Begins anew on another connection, or not at all.
+    fn forget(&self, is_deaf: bool) {
+        let mut state = locked(&self.state);
+        state.is_deaf = is_deaf;
+        for channel in state.open.values_mut() {
+            channel.is_subscribed = false;
+            if is_deaf {
+                channel.news.send_replace(self.tick());
             }
-            Ok(Err(error)) if error.kind() != ErrorKind::Unavailable => Err(error),
-            Ok(Err(_)) => {
-                Backoff::new().wait(deadline).await;
-                Ok(())
-            }
-            Err(_) => Ok(()),
         }
     }
 }
 
-/// Takes back the entry of a channel if its subscription fails or is given up half-way.
-struct Entered<'a> {
-    shared: &'a Shared,
-    name: &'a str,
-    is_kept: bool,
+/// Keeps the connection up on which messages arrive, for as long as there are channels.
+async fn listen(shared: Arc<Shared>, wake: Arc<Notify>) {
+    let mut backoff = Backoff::new();
+    loop {
+        match connect(&shared).await {
+            Ok((link, _)) if !link.has_pushes => return shared.channels.forget(true),
+            Ok((link, server)) => {
+                shared.channels.forget(false);
+                backoff = Backoff::new();
+                if hear(&shared, &wake, &link, &server).await {
+                    return;
+                }
+            }
+            Err(error) => tracing::debug!(%error, "channels cannot be listened to"),
+        }
+        sleep(backoff.pause()).await;
+    }
 }
 
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        if !self.is_kept {
-            locked(&self.shared.channels.open).remove(self.name);
+/// Listens until the connection is lost; true if there is nothing left to listen to.
+async fn hear(shared: &Shared, wake: &Notify, link: &Link, server: &Server) -> bool {
+    let idle_max = shared.settings.idle_max;
+    let mut current = server.watch();
+    loop {
+        match shared.channels.catch_up(link, idle_max).await {
+            Ok(true) => {}
+            Ok(false) => {
+                let mut state = locked(&shared.channels.state);
+                // Whoever comes after this finds no listener and begins one.
+                if state.open.is_empty() {
+                    state.listener = None;
+                    return true;
+                }
+            }
+            Err(_) => return false,
+        }
+        tokio::select! {
+            () = wake.notified() => {}
+            () = sleep(idle_max) => {}
+            _ = link.ended() => return false,
+            _ = current.changed() => {
+                if server.link_now().is_some_and(|command| command.address != link.address) {
+                    return false;
+                }
+            }
         }
     }
 }
 
-fn subscribe(name: &str) -> Cmd {
-    redis::cmd("SUBSCRIBE").arg(name).to_owned()
+/// Any server of a cluster will do: they tell each other what is published.
+async fn connect(shared: &Arc<Shared>) -> Result<(Link, Arc<Server>)> {
+    let (server, command) = shared.routes.link(shared, "", Instant::now() + DIAL_DEADLINE).await?;
+    let weak = Arc::downgrade(shared);
+    let opening = Opening {
+        login: Some(&shared.target.login),
+        pushes: Some(Arc::new(move |info| {
+            if let Some(shared) = weak.upgrade() {
+                shared.channels.heard(&info);
+            }
+        })),
+        ping_every: Some(shared.settings.ping_every),
+        ..Opening::default()
+    };
+    Ok((Link::open(&shared.dialer, &command.address, opening).await?, server))
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::{Value, from_redis_value};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::backoff::Backoff;
 use super::fault::{Fault, Remedy};
-use super::link::{DIAL_DEADLINE, Link, Opening};
+use super::link::{Link, Opening};
 use super::routes::Next;
 use super::server::{self, Place, Server};
 use super::shared::{Shared, locked};
@@ -22,6 +22,8 @@ use super::target::{Address, Layout};
 const SLOTS: u16 = 16384;
 /// A node that cannot be reached for so long may have lost its slots: the map is asked for again.
 const NODE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long one node may take to tell the map before the next is asked.
+const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The slot of a key.
 pub(super) fn slot(key: &str) -> u16 {
@@ -84,8 +86,17 @@ impl Cluster {
         let slot = slot(key);
         let mut backoff = Backoff::new();
         loop {
-            let refreshed =
-                if self.is_doubtful.load(Ordering::Acquire) { self.refresh(shared).await } else { Ok(()) };
+            let refreshed = if self.is_doubtful.load(Ordering::Acquire) {
+                timeout_at(deadline, self.refresh(shared)).await.unwrap_or_else(|_| {
+                    Err(Error::new(
+                        ErrorKind::Unavailable,
+                        "connect",
+                        "no node of the cluster answers in time",
+                    ))
+                })
+            } else {
+                Ok(())
+            };
             let error = match (self.server(slot), refreshed) {
                 (Some(server), _) => match server.link(deadline.min(Instant::now() + NODE_PATIENCE)).await {
                     Ok(link) => return Ok((server, link)),
@@ -143,7 +154,7 @@ impl Cluster {
         self.is_doubtful.store(false, Ordering::Release);
         let mut failure = Error::new(ErrorKind::Unavailable, "connect", "no node of the cluster is known");
         for link in self.primaries().iter().filter_map(|server| server.link_now()) {
-            match timeout(DIAL_DEADLINE, self.ask(shared, &link)).await {
+            match timeout(ASK_PATIENCE, self.ask(shared, &link)).await {
                 Ok(Ok(())) => return Ok(()),
                 Ok(Err(error)) => failure = error,
                 Err(_) => {}
@@ -153,12 +164,17 @@ impl Cluster {
         if let Layout::Cluster(seeds) = &shared.target.layout {
             nodes.extend(seeds.iter().cloned());
         }
+        // Callers may have less time than the dead ones take: not always the same one is asked first.
+        fastrand::shuffle(&mut nodes);
         for node in nodes {
-            let opening = Opening { login: Some(&shared.target.login), ..Opening::default() };
-            let asked = async { self.ask(shared, &Link::open(&shared.dialer, &node, opening).await?).await };
-            match asked.await {
-                Ok(()) => return Ok(()),
-                Err(error) => failure = error,
+            let asked = async {
+                let opening = Opening { login: Some(&shared.target.login), ..Opening::default() };
+                self.ask(shared, &Link::open(&shared.dialer, &node, opening).await?).await
+            };
+            match timeout(ASK_PATIENCE, asked).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => failure = error,
+                Err(_) => {}
             }
         }
         self.doubt();

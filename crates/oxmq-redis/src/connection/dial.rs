@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ impl Dialer {
 /// What it means that a socket could not be opened.
 pub(super) fn understand(error: io::Error, address: &Address) -> Error {
     #[cfg(feature = "tls")]
-    if error.get_ref().is_some_and(|inner| inner.is::<tokio_rustls::rustls::Error>()) {
+    if error.get_ref().and_then(|inner| inner.downcast_ref::<tokio_rustls::rustls::Error>()).is_some() {
         let message =
             format!("no encryption with {address}: {error}: trust its CA by ?ca=PATH, or see if it has TLS");
         return Error::new(ErrorKind::Refused, "connect", message).caused_by(error);
@@ -87,7 +88,8 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> Socket for T {}
 /// A socket that notes what went through it: whether a call was written at all, and when the server last spoke.
 pub(super) struct Noted {
     pub(super) socket: Box<dyn Socket>,
-    pub(super) traffic: std::sync::Arc<Traffic>,
+    pub(super) traffic: Arc<Traffic>,
+    pub(super) is_full: bool,
 }
 
 impl AsyncRead for Noted {
@@ -107,8 +109,16 @@ impl AsyncRead for Noted {
 
 impl AsyncWrite for Noted {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.socket).poll_write(cx, bytes))?;
+        let Poll::Ready(written) = Pin::new(&mut self.socket).poll_write(cx, bytes) else {
+            self.is_full = true;
+            return Poll::Pending;
+        };
+        let written = written?;
         self.traffic.wrote(written);
+        // There is room again because the other side took something: it lives, though it says nothing yet.
+        if std::mem::take(&mut self.is_full) {
+            self.traffic.heard();
+        }
         Poll::Ready(Ok(written))
     }
 
@@ -124,14 +134,13 @@ impl AsyncWrite for Noted {
 #[cfg(feature = "tls")]
 mod tls {
     use std::path::Path;
-    use std::sync::Arc;
 
     use tokio_rustls::TlsConnector;
     use tokio_rustls::rustls::crypto::aws_lc_rs;
     use tokio_rustls::rustls::pki_types::{CertificateDer, pem::PemObject};
     use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-    use super::{Error, Result};
+    use super::{Arc, Error, Result};
 
     /// The provider is named here and not installed for the process: what a user's program installs stays as it is.
     pub(super) fn connector(ca: Option<&Path>) -> Result<TlsConnector> {

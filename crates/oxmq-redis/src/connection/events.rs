@@ -14,9 +14,8 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::blocking::{self, Asked, Desk, slice};
-use super::calls::{self, flat};
 use super::shared::{Shared, locked};
-use super::{Call, StreamRead};
+use super::{Call, StreamRead, calls};
 
 /// A position in a stream.
 type Id = (u64, u64);
@@ -82,8 +81,8 @@ impl Events {
         let after = if read.after == "$" { last(&shared, &read.key).await? } else { read.after.clone() };
         if read.timeout.is_zero() {
             let mut command = redis::cmd("XREAD");
-            command.arg("COUNT").arg(read.limit).arg("STREAMS").arg(&read.key).arg(&after);
-            return now(&shared, &read.key, command).await.map(pairs);
+            command.arg("COUNT").arg(read.limit.max(1)).arg("STREAMS").arg(&read.key).arg(&after);
+            return now(&shared, &read.key, command).await;
         }
         let after = id(&after)
             .ok_or_else(|| Error::invalid("events", "after", &after, "use an id: MS-NUMBER, or $"))?;
@@ -131,21 +130,6 @@ async fn now(shared: &Arc<Shared>, key: &str, command: redis::Cmd) -> Result<Val
     let call =
         Call { operation: "events", slot_key: key.to_owned(), command, script: None, repeatable: true };
     calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false))).await
-}
-
-/// RESP3's map of streams, which `flat` made a flat list, as RESP2's list of pairs.
-fn pairs(value: Value) -> Value {
-    match value {
-        Value::Array(items) if !matches!(items.first(), None | Some(Value::Array(_))) => {
-            let mut items = items.into_iter();
-            let mut pairs = Vec::new();
-            while let (Some(key), Some(entries)) = (items.next(), items.next()) {
-                pairs.push(Value::Array(vec![key, entries]));
-            }
-            Value::Array(pairs)
-        }
-        other => other,
-    }
 }
 
 fn id(text: &str) -> Option<Id> {
@@ -218,21 +202,17 @@ impl Desk for EventDesk {
     }
 
     fn answer(&self, reply: Value) {
-        let streams = match reply {
-            Value::Nil => return,
-            Value::Map(streams) => streams,
-            other => match from_redis_value::<Vec<(Value, Value)>>(other) {
-                Ok(streams) => streams,
-                Err(error) => {
-                    let error = Error::new(ErrorKind::Corrupt, "events", "the stream cannot be read")
-                        .caused_by(error);
-                    return self.refuse(&error);
-                }
-            },
+        let streams = match from_redis_value::<Option<Vec<(Value, Value)>>>(reply) {
+            Ok(streams) => streams.unwrap_or_default(),
+            Err(error) => {
+                let error =
+                    Error::new(ErrorKind::Corrupt, "events", "the stream cannot be read").caused_by(error);
+                return self.refuse(&error);
+            }
         };
         let mut state = locked(&self.shared.events.state);
         for (name, entries) in streams {
-            let (Value::BulkString(key), Value::Array(entries)) = (&name, flat(entries)) else { continue };
+            let (Value::BulkString(key), Value::Array(entries)) = (&name, entries) else { continue };
             let mut index = 0;
             while index < state.readers.len() {
                 let reader = &state.readers[index];

@@ -93,6 +93,12 @@ const TABLE: &[(&str, Remedy, ErrorKind, &str)] = &[
         "the server has reached maxmemory; raise it, or remove finished jobs",
     ),
     (
+        "MAXCLIENTS",
+        Remedy::Wait,
+        ErrorKind::Unavailable,
+        "raise maxclients of the server, or use fewer connections by ?shared_wait=true",
+    ),
+    (
         "NOAUTH",
         Remedy::Tell,
         ErrorKind::Refused,
@@ -155,6 +161,9 @@ fn code_inside(details: &str) -> &str {
     if REFUSALS.iter().any(|words| details.contains(words)) {
         return "NOPERM";
     }
+    if details.starts_with("max number of clients") {
+        return "MAXCLIENTS";
+    }
     if details.starts_with("Client sent AUTH, but no password is set")
         || details.contains("without any password")
     {
@@ -202,6 +211,7 @@ mod tests {
         assert_eq!((unknown.remedy, unknown.kind), (Remedy::Tell, ErrorKind::Internal));
         assert_eq!(fault("NOSCRIPT No matching script.").remedy, Remedy::LoadScript);
         assert_eq!(fault("ERR ACL failure in script: User x has no permissions").kind, ErrorKind::Refused);
+        assert_eq!(fault("ERR max number of clients reached").kind, ErrorKind::Unavailable);
         assert_eq!(fault("WRONGTYPE Operation against a key").kind, ErrorKind::Corrupt);
     }
 

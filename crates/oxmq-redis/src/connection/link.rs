@@ -15,7 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::dial::{Dialer, Noted};
-use super::target::{Address, Login};
+use super::target::{Address, Login, Secret};
 use super::{dial, fault};
 
 /// The longest to open one connection.
@@ -23,7 +23,7 @@ pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
 /// A connection with calls in flight that says nothing for so long is given up.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// An idle connection is asked whether it lives each time this has passed.
-const PING_EVERY: Duration = Duration::from_secs(15);
+pub(super) const PING_EVERY: Duration = Duration::from_secs(15);
 /// Calls that may wait to be written before further ones wait outside.
 const QUEUE: usize = 1024;
 
@@ -67,10 +67,11 @@ impl Traffic {
 
     /// Counts a call until the guard is dropped.
     fn enter(&self) -> Flight<'_> {
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) == 0 {
+        if self.in_flight.load(Ordering::Acquire) == 0 {
             self.since_ms.store(self.now(), Ordering::Release);
             self.busy.notify_one();
         }
+        self.in_flight.fetch_add(1, Ordering::AcqRel);
         Flight(self)
     }
 
@@ -101,8 +102,8 @@ pub(super) struct Opening<'a> {
     pub(super) name: Option<&'a str>,
     /// Where messages of channels go.
     pub(super) pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
-    /// Whether silence means that it is dead: not so where blocking commands are sent.
-    pub(super) watched: bool,
+    /// How long it may idle before it is asked whether it lives. None where blocking commands make it silent.
+    pub(super) ping_every: Option<Duration>,
 }
 
 /// What became of a command.
@@ -147,8 +148,11 @@ impl Link {
     }
 
     async fn open_patiently(dialer: &Dialer, address: &Address, opening: Opening<'_>) -> Result<Self> {
+        // RESP2 has one shape for every reply, and is all that is needed where there are no messages of channels.
+        if opening.pushes.is_none() {
+            return Self::open_as(dialer, address, &opening, ProtocolVersion::RESP2).await;
+        }
         match Self::open_as(dialer, address, &opening, ProtocolVersion::RESP3).await {
-            // Proxies and old servers: the same without messages of channels.
             Err(error) if error.kind() == ErrorKind::Unsupported => {
                 Self::open_as(dialer, address, &opening, ProtocolVersion::RESP2).await
             }
@@ -165,47 +169,42 @@ impl Link {
         let socket = dialer.dial(address).await.map_err(|error| dial::understand(error, address))?;
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
-        if let Some(login) = opening.login {
+        let has_pushes = protocol == ProtocolVersion::RESP3;
+        let login = opening.login.filter(|login| login.user.is_some() || login.password.is_some());
+        if let Some(login) = login.filter(|_| has_pushes) {
             if let Some(user) = &login.user {
                 info = info.set_username(user);
             }
-            if let Some(password) = &login.password {
-                info = info.set_password(password.reveal());
-            }
+            info = info.set_password(login.password.as_ref().map_or("", Secret::reveal));
         }
         let mut config =
             AsyncConnectionConfig::new().set_response_timeout(None).set_pipeline_buffer_size(QUEUE);
-        let has_pushes = protocol == ProtocolVersion::RESP3 && opening.pushes.is_some();
         if let Some(pushes) = opening.pushes.clone().filter(|_| has_pushes) {
             config = config.set_push_sender(move |info: PushInfo| {
                 pushes(info);
                 Ok::<(), ()>(())
             });
         }
-        let noted = Noted { socket, traffic: traffic.clone() };
+        let noted = Noted { socket, traffic: traffic.clone(), is_full: false };
         let (connection, driver) = MultiplexedConnection::new_with_config(&info, noted, config)
             .await
             .map_err(|error| greeting(&error))?;
         let (end, ended) = watch::channel(None);
         let end = Arc::new(end);
         let task = tokio::spawn({
-            let (end, mut killed, traffic) = (end.clone(), ended.clone(), traffic.clone());
-            let (watched, connection) = (opening.watched, connection.clone());
+            let (end, traffic) = (end.clone(), traffic.clone());
+            let (ping_every, connection) = (opening.ping_every, connection.clone());
             async move {
                 let reason = {
                     // Dropped before the end is told: all that wait for answers hear of it then.
                     tokio::pin!(driver);
                     tokio::select! {
+                        biased; // After a pause of the whole process, what has arrived counts first.
                         () = &mut driver => "the server closed it",
-                        reason = silence(&traffic, connection), if watched => reason,
-                        _ = killed.wait_for(Option::is_some) => "it was given up",
+                        reason = silence(&traffic, connection, ping_every) => reason,
                     }
                 };
-                end.send_if_modified(|state| {
-                    let first = state.is_none();
-                    state.get_or_insert(reason);
-                    first
-                });
+                finish(&end, reason);
             }
         });
         let mut link = Self {
@@ -222,11 +221,22 @@ impl Link {
         Ok(link)
     }
 
-    /// Selects the database and tells the name; a server that knows no names, or does not allow them, is fine.
+    /// Logs in, selects the database and tells the name; a server that does not allow names is fine.
     async fn introduce(&mut self, opening: &Opening<'_>) -> Result<()> {
+        let login = opening.login.filter(|login| login.user.is_some() || login.password.is_some());
+        if let Some(login) = login.filter(|_| !self.has_pushes) {
+            let password = login.password.as_ref().map_or("", Secret::reveal);
+            let auth = self.send(redis::cmd("AUTH").arg(&login.user).arg(password)).await;
+            if let Some(error) = auth.error("connect") {
+                return Err(error);
+            }
+        }
         if opening.db != 0 {
             let select = self.send(redis::cmd("SELECT").arg(opening.db)).await;
             if let Some(error) = select.error("connect") {
+                if error.kind() != ErrorKind::Internal {
+                    return Err(error);
+                }
                 let remedy =
                     format!("the server refuses it ({}); see its setting `databases`", error.message());
                 return Err(Error::invalid("connect", "db", opening.db, remedy));
@@ -246,7 +256,7 @@ impl Link {
             .map_err(|error| greeting(&error))?;
         self.id = match replies.first() {
             Some(Value::Int(id)) => Some(*id),
-            Some(Value::ServerError(error)) if matches!(error.code(), "NOAUTH" | "DENIED") => {
+            Some(Value::ServerError(error)) if !is_lacking(error) => {
                 return Err(fault::understand(error).error("connect"));
             }
             _ => None,
@@ -298,16 +308,12 @@ impl Link {
         }
     }
 
-    /// Gives it up.
-    pub(super) fn kill(&self, reason: &'static str) {
-        self.end.send_if_modified(|state| {
-            let first = state.is_none();
-            state.get_or_insert(reason);
-            first
-        });
+    /// Has it replaced. Calls that are on it already go on and get their answers.
+    pub(super) fn retire(&self, reason: &'static str) {
+        finish(&self.end, reason);
     }
 
-    /// Whether it is still there, as far as is known.
+    /// Whether it may be used, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.ended.borrow().is_none()
     }
@@ -334,8 +340,26 @@ impl Outcome {
     }
 }
 
+fn finish(end: &watch::Sender<Option<&'static str>>, reason: &'static str) {
+    end.send_if_modified(|state| {
+        let is_first = state.is_none();
+        state.get_or_insert(reason);
+        is_first
+    });
+}
+
+/// Whether the server lacks a command, or does not let us use it.
+fn is_lacking(error: &redis::ServerError) -> bool {
+    error.code() == "NOPERM" || error.details().is_some_and(|details| details.contains("nknown"))
+}
+
 /// Returns when the server has been silent for too long.
-async fn silence(traffic: &Traffic, mut connection: MultiplexedConnection) -> &'static str {
+async fn silence(
+    traffic: &Traffic,
+    mut connection: MultiplexedConnection,
+    ping_every: Option<Duration>,
+) -> &'static str {
+    let Some(ping_every) = ping_every else { return std::future::pending().await };
     loop {
         if traffic.in_flight.load(Ordering::Acquire) > 0 {
             let until = traffic.quiet_since() + STALLED_AFTER;
@@ -345,7 +369,7 @@ async fn silence(traffic: &Traffic, mut connection: MultiplexedConnection) -> &'
             sleep_until(until).await;
             continue;
         }
-        let until = traffic.quiet_since() + PING_EVERY;
+        let until = traffic.quiet_since() + ping_every;
         tokio::select! {
             () = traffic.busy.notified() => continue,
             () = sleep_until(until) => {}

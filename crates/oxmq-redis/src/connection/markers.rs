@@ -14,7 +14,7 @@ use redis::{Value, from_redis_value};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
-use super::blocking::{self, Asked, Desk, slice};
+use super::blocking::{self, Asked, Desk, Shown, slice};
 use super::shared::{Shared, locked};
 use super::{Call, Marker, MarkerWait, calls};
 
@@ -31,10 +31,13 @@ pub(super) struct Markers {
 
 #[derive(Default)]
 struct State {
+    is_closed: bool,
     next: u64,
     kept: HashMap<String, VecDeque<Marker>>,
     waiters: Vec<Waiter>,
     connections: HashMap<Channel, Arc<Notify>>,
+    /// Which connections are to be seen by others, until when; also those whose time is over, until they are closed.
+    shown: HashMap<Channel, Instant>,
 }
 
 struct Waiter {
@@ -100,6 +103,9 @@ impl Markers {
             let _ = sender.send(Ok(Some(marker)));
             return waiting;
         }
+        if state.is_closed {
+            return waiting;
+        }
         let group = shared.routes.group(&wait.key);
         let on = state.channel(shared, &wait, group);
         let waiter = Waiter {
@@ -119,6 +125,38 @@ impl Markers {
             shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, wait.key));
         }
         waiting
+    }
+
+    /// Has the connection of a worker be there until then, also while the worker is busy and waits for nothing: Node lists
+    /// workers by it. With a time that has come, it goes when nobody waits on it.
+    pub(super) fn show(shared: &Arc<Shared>, key: String, client_name: String, until: Instant) {
+        let mut state = locked(&shared.markers.state);
+        if state.is_closed {
+            return;
+        }
+        let wait = MarkerWait { key, client_name, timeout: Duration::ZERO };
+        // On a connection that is shared nobody is seen.
+        let Channel::Own { key, name } = state.channel(shared, &wait, 0) else { return };
+        let on = Channel::Own { key: key.clone(), name };
+        let is_there = until > Instant::now();
+        if let Some(wake) = state.connections.get(&on) {
+            wake.notify_one();
+        } else if is_there {
+            let wake = Arc::new(Notify::new());
+            state.connections.insert(on.clone(), wake.clone());
+            let desk = Arc::new(MarkerDesk { shared: shared.clone(), on: on.clone() });
+            shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, key));
+        } else {
+            return;
+        }
+        state.shown.insert(on, until);
+    }
+
+    /// Ends all waits: nobody serves them any more.
+    pub(super) fn close(&self) {
+        let mut state = locked(&self.state);
+        state.is_closed = true;
+        state.waiters.clear();
     }
 
     /// Gives back all that is kept.
@@ -254,10 +292,19 @@ impl Desk for MarkerDesk {
         }
     }
 
+    fn shown(&self, now: Instant) -> Shown {
+        match locked(&self.shared.markers.state).shown.get(&self.on) {
+            None => Shown::Idle,
+            Some(until) if *until > now => Shown::There,
+            Some(_) => Shown::Gone,
+        }
+    }
+
     fn retire(&self) -> bool {
         let mut state = locked(&self.shared.markers.state);
         let is_idle = state.waiters.iter().all(|waiter| waiter.on != self.on);
         if is_idle {
+            state.shown.remove(&self.on);
             state.connections.remove(&self.on);
         }
         is_idle

@@ -50,6 +50,8 @@ pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);
 const CONNECT_DEADLINE: Duration = Duration::from_secs(5);
 /// How long closing waits for the answers to calls.
 const CLOSE_PATIENCE: Duration = Duration::from_secs(1);
+/// How long what nobody waits for is kept: workers come back, and Node lists them by their connections.
+const IDLE_MAX: Duration = Duration::from_secs(60);
 const CLOSE_STEP: Duration = Duration::from_millis(5);
 
 /// One call to the server.
@@ -109,11 +111,21 @@ pub(crate) struct Settings {
     pub(crate) shared_wait: bool,
     /// Whose certificates are trusted, as PEM, instead of those the system trusts.
     pub(crate) ca: Option<PathBuf>,
+    /// How long a connection may idle before it is asked whether it lives.
+    pub(crate) ping_every: Duration,
+    /// How long a connection for waits stays open on which nobody waits, and a channel is listened to.
+    pub(crate) idle_max: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { call_deadline: CALL_DEADLINE, shared_wait: false, ca: None }
+        Self {
+            call_deadline: CALL_DEADLINE,
+            shared_wait: false,
+            ca: None,
+            ping_every: link::PING_EVERY,
+            idle_max: IDLE_MAX,
+        }
     }
 }
 
@@ -146,6 +158,8 @@ impl Hub {
             call_deadline: target.call_deadline.unwrap_or(settings.call_deadline),
             shared_wait: target.shared_wait.unwrap_or(settings.shared_wait),
             ca: None,
+            ping_every: settings.ping_every,
+            idle_max: settings.idle_max,
         };
         let dialer = Dialer::new(&target)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -155,12 +169,14 @@ impl Hub {
         let shared = Arc::new(Shared::new(target, settings, dialer, runtime.handle().clone()));
         let (stop, stopping) = oneshot::channel::<()>();
         let (ended, stopped) = watch::channel(false);
+        let served = shared.clone();
         std::thread::Builder::new()
             .name("oxmq-redis".into())
             .spawn(move || {
                 runtime.block_on(async { drop(stopping.await) });
                 // A name that is being looked up would hold the thread otherwise.
                 runtime.shutdown_background();
+                served.markers.close();
                 ended.send_replace(true);
             })
             .map_err(|error| internal(&error))?;
@@ -177,7 +193,7 @@ impl Hub {
         Ok(hub)
     }
 
-    /// Sends a call and gives the reply, in the shapes of RESP2 whatever the server speaks.
+    /// Sends a call and gives the reply, in the shapes of RESP2.
     ///
     /// # Errors
     /// [`ErrorKind::Unavailable`]: not applied. [`ErrorKind::Ambiguous`]: sent, unanswered, and not repeatable.
@@ -206,6 +222,21 @@ impl Hub {
         Markers::wait(&self.shared, wait).await
     }
 
+    /// Has the connection that waits for a marker be there for so long, whether or not somebody waits: Node's `getWorkers`
+    /// lists workers by its name. Zero: it goes.
+    pub(crate) fn show(&self, marker: String, client_name: String, time: Duration) {
+        Markers::show(&self.shared, marker, client_name, Instant::now() + time);
+    }
+
+    /// Makes the command connections anew. Calls that are on them already go on.
+    pub(crate) fn renew(&self) {
+        for server in self.shared.routes.primaries() {
+            if let Some(link) = server.link_now() {
+                link.retire("a new one was asked for");
+            }
+        }
+    }
+
     /// Reads a stream: `Nil`, or `[[key, [entry, ..]]]`.
     pub(crate) async fn read_stream(&self, read: StreamRead) -> Result<Value> {
         self.owned("events", Events::read(self.shared.clone(), read)).await
@@ -215,9 +246,15 @@ impl Hub {
     ///
     /// The first call on a channel returns as soon as it is listened to: look at what the channel tells of after every
     /// return, the first too. A message between two calls ends the second at once; that is certain for one caller per
-    /// channel only, as of several the first to come takes it.
+    /// channel only, as of several the first to come takes it: [`Hub::wait_news`] is for those.
     pub(crate) async fn wait_channel(&self, channel: &str, timeout: Duration) -> Result<()> {
-        self.owned("wait", Channels::wait(self.shared.clone(), channel.to_owned(), timeout)).await
+        let wait = Channels::wait(self.shared.clone(), channel.to_owned(), None, timeout);
+        self.owned("wait", async { wait.await.map(drop) }).await
+    }
+
+    /// The same for any number of callers: each begins with 0 and hands in what it got the last time.
+    pub(crate) async fn wait_news(&self, channel: &str, seen: u64, timeout: Duration) -> Result<u64> {
+        self.owned("wait", Channels::wait(self.shared.clone(), channel.to_owned(), Some(seen), timeout)).await
     }
 
     /// Sends a command to every server that has keys. The names are for [`Hub::on_node`].

@@ -1,9 +1,11 @@
 //! The master that sentinels know: asked for anew at every connection, and asked itself whether it is one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::from_redis_value;
+use tokio::time::timeout;
 
 use super::link::{Link, Opening};
 use super::server;
@@ -18,25 +20,33 @@ pub(super) async fn connect(
     login: &Login,
 ) -> Result<Link> {
     let mut failures = Vec::new();
+    let mut refusal = None;
     for sentinel in sentinels {
         match try_one(shared, sentinel, master, login).await {
             Ok(link) => return Ok(link),
-            // What one sentinel's master refuses will be refused by the next one's, and must be told as it is.
-            Err(error) if !matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
-                return Err(error);
+            Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
+                failures.push(format!("{sentinel}: {}", error.message()));
             }
-            Err(error) => failures.push(format!("{sentinel}: {}", error.message())),
+            // Waiting does not help here, so this is what must be told if no other sentinel leads further.
+            Err(error) => refusal = Some(error),
         }
     }
     let message = format!("no sentinel leads to the master {master}: {}", failures.join("; "));
-    Err(Error::new(ErrorKind::Unavailable, "connect", message))
+    Err(refusal.unwrap_or_else(|| Error::new(ErrorKind::Unavailable, "connect", message)))
 }
 
+/// How long one sentinel may take before the next is asked.
+const SENTINEL_PATIENCE: Duration = Duration::from_secs(1);
+
 async fn try_one(shared: &Arc<Shared>, sentinel: &Address, master: &str, login: &Login) -> Result<Link> {
-    let link =
-        Link::open(&shared.dialer, sentinel, Opening { login: Some(login), ..Opening::default() }).await?;
-    let ask = redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master).to_owned();
-    let reply = link.ask(&ask).await?;
+    let asked = async {
+        let opening = Opening { login: Some(login), ..Opening::default() };
+        let link = Link::open(&shared.dialer, sentinel, opening).await?;
+        link.ask(redis::cmd("SENTINEL").arg("GET-MASTER-ADDR-BY-NAME").arg(master)).await
+    };
+    let reply = timeout(SENTINEL_PATIENCE, asked)
+        .await
+        .unwrap_or_else(|_| Err(Error::new(ErrorKind::Unavailable, "connect", "it does not answer")))?;
     let Ok(Some((host, port))) = from_redis_value::<Option<(String, u16)>>(reply) else {
         return Err(Error::new(
             ErrorKind::Unavailable,

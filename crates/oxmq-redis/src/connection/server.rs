@@ -1,6 +1,7 @@
 //! The one command connection to a server, and who keeps it up.
 
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use tokio::sync::watch;
@@ -12,6 +13,9 @@ use super::link::{Link, Opening};
 use super::shared::Shared;
 use super::target::{Address, Layout};
 use super::{findings, sentinel};
+
+/// After a connection that lived shorter there is a pause before the next, lest a server that closes all be flooded.
+const SHORT_LIFE: Duration = Duration::from_secs(1);
 
 /// Where a command connection leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +55,9 @@ impl Server {
 
     /// The connection, as soon as there is one.
     pub(super) async fn link(&self, deadline: Instant) -> Result<Arc<Link>> {
+        if let Some(link) = self.link_now() {
+            return Ok(link);
+        }
         let mut current = self.current.subscribe();
         let is_open = |state: &Result<Arc<Link>>| state.as_ref().is_ok_and(|link| link.is_open());
         let found =
@@ -105,21 +112,19 @@ pub(super) async fn connect(shared: &Arc<Shared>, place: &Place) -> Result<Link>
 
 /// Opens a command connection to an address and looks at what is found there.
 pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link> {
-    let weak = Arc::downgrade(shared);
     let opening = Opening {
         login: Some(&shared.target.login),
         db: shared.target.db,
-        name: None,
-        pushes: Some(Arc::new(move |info| {
-            if let Some(shared) = weak.upgrade() {
-                shared.channels.heard(&info);
-            }
-        })),
-        watched: true,
+        ping_every: Some(shared.settings.ping_every),
+        ..Opening::default()
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
     findings::look(shared, &link).await?;
-    Ok(link)
+    if link.is_open() {
+        return Ok(link);
+    }
+    let message = format!("the connection was lost: {}", link.ended().await);
+    Err(Error::new(ErrorKind::Unavailable, "connect", message).with("server", address))
 }
 
 /// Keeps the connection up for as long as there is a server to keep it for.
@@ -128,6 +133,7 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
     let mut lost = Instant::now();
     loop {
         if let Some(open) = link.take() {
+            let born = Instant::now();
             let reason = open.ended().await;
             let (Some(shared), Some(server)) = (shared.upgrade(), server.upgrade()) else { return };
             tracing::warn!(server = %open.address, reason, "the connection to Redis was lost");
@@ -136,7 +142,10 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
             let _ = server.current.send_replace(Err(
                 Error::new(ErrorKind::Unavailable, "connect", message).with("server", &open.address)
             ));
-            drop(shared);
+            drop((shared, server, open));
+            if born.elapsed() < SHORT_LIFE {
+                sleep(Backoff::new().pause()).await;
+            }
         }
         let mut backoff = Backoff::new();
         link = loop {
@@ -144,7 +153,6 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
             match connect(&shared, &server.place).await {
                 Ok(open) => {
                     let open = Arc::new(open);
-                    shared.channels.resubscribe(&server, &open).await;
                     shared.count_generation();
                     let took_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(server = %open.address, took_ms, "connected to Redis");

@@ -45,6 +45,11 @@ fn read(key: &str, after: &str, timeout: Duration) -> StreamRead {
     StreamRead { key: key.to_owned(), after: after.to_owned(), limit: 10, timeout }
 }
 
+/// Begins something that is not done at once.
+async fn under_way(work: &mut (impl Future + Unpin)) {
+    assert!(timeout(Duration::from_millis(30), work).await.is_err(), "it is done already");
+}
+
 /// The values of the field `n` in a reply of XREAD.
 fn entries(reply: Value) -> Vec<String> {
     type Entry = (String, Vec<String>);
@@ -162,6 +167,38 @@ async fn an_acl_user_may_lack_what_is_not_needed() {
     assert_eq!(marker.unwrap().unwrap().member, "0");
     let wait = hub.wait_marker(marker_wait("other", "n", LONG)).await;
     assert_eq!(wait.unwrap_err().kind(), ErrorKind::Refused);
+    let _: () = raw.ask("ACL SETUSER al resetchannels &mine");
+    let hub = Hub::open(&format!("redis://al:p%40w@127.0.0.1:{}", server.port)).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(hub.wait_channel("theirs", LONG).await.unwrap_err().kind(), ErrorKind::Refused);
+    }
+    hub.wait_channel("mine", LONG).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_server_may_allow_few_connections_or_lack_commands() {
+    let server = Server::start(&["--maxclients", "3", "--rename-command", "HELLO", ""]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    // Without HELLO there is no RESP3 and no message: callers are told to look.
+    for _ in 0..3 {
+        hub.wait_channel("c", LONG).await.unwrap();
+    }
+    let mut raw = server.raw();
+    assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
+    assert_eq!(raw.clients(&[]).len(), 3);
+    // One more is refused, and waited for.
+    assert_eq!(hub.read_stream(read("e", "0", Duration::from_millis(100))).await.unwrap(), Value::Nil);
+    let error = Hub::open(&server.url()).await.unwrap_err();
+    // The server's reason may be lost, as it closes the connection right after it.
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    let began = Instant::now();
+    let raise = async {
+        let _: () = raw.ask("CONFIG SET maxclients 10");
+        let _: () = raw.ask("XADD e * n 1");
+    };
+    let (events, ()) = tokio::join!(hub.read_stream(read("e", "0", LONG)), raise);
+    assert_eq!(entries(events.unwrap()), ["1"]);
+    assert!(began.elapsed() < LONG);
 }
 
 #[tokio::test]
@@ -173,6 +210,21 @@ async fn a_unix_socket_will_do() {
     let mut raw = server.raw();
     let _: () = raw.ask("SELECT 2");
     assert_eq!(raw.ask::<i64>("GET a"), 1);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_closed_and_comes_back() {
+    let server = Server::start(&[]).await;
+    let settings = Settings { idle_max: Duration::from_millis(50), ..Settings::default() };
+    let hub = Hub::open_with(&server.url(), settings).await.unwrap();
+    let mut raw = server.raw();
+    for _ in 0..3 {
+        hub.wait_channel("c", LONG).await.unwrap();
+        assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
+        hub.read_stream(read("e", "$", Duration::from_millis(10))).await.unwrap();
+        assert!(raw.clients(&[]).len() > 2);
+        eventually("they are closed", || std::future::ready(raw.clients(&[]).len() == 2)).await;
+    }
 }
 
 #[tokio::test]
@@ -205,6 +257,21 @@ async fn calls_survive_a_restart_of_the_server() {
     let (value, ()) = tokio::join!(number(&hub, "INCR a"), server.restart());
     assert_eq!(value, 1);
     assert_eq!(hub.generation(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_loads_its_data_is_waited_for() {
+    let slow = ["--key-load-delay", "300", "--loading-process-events-interval-bytes", "1024"];
+    let mut server = Server::start(&[&slow[..], &["--enable-debug-command", "local"]].concat()).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    let mut raw = server.raw();
+    let _: () = raw.ask("DEBUG POPULATE 2000");
+    let _: () = raw.ask("SAVE");
+    server.stop();
+    server.restart().await;
+    let mut raw = server.raw();
+    assert_eq!(raw.try_ask::<i64>("INCR a").unwrap_err().code(), Some("LOADING"));
+    assert_eq!(number(&hub, "INCR a").await, 1);
 }
 
 #[tokio::test]
@@ -252,6 +319,50 @@ async fn a_silent_connection_is_given_up() {
     proxy.set(Mood::Silent);
     assert_eq!(short.call(call("INCR a")).await.unwrap_err().kind(), ErrorKind::Ambiguous);
     assert_eq!(short.call(repeatable("INCR a")).await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_asked_whether_it_lives() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let settings = Settings { ping_every: Duration::from_millis(100), ..Settings::default() };
+    let hub = Hub::open_with(&proxy.url(), settings).await.unwrap();
+    let mut raw = server.raw();
+    eventually("it is asked", || std::future::ready(raw.clients(&["cmd=ping"]).len() == 1)).await;
+    proxy.set(Mood::Silent);
+    eventually("it is replaced", || std::future::ready(hub.generation() == 1)).await;
+    assert_eq!(number(&hub, "INCR a").await, 1);
+}
+
+#[tokio::test]
+async fn a_large_call_on_a_slow_line_is_no_silence() {
+    let server = Server::start(&[]).await;
+    let proxy = Proxy::start(server.port).await;
+    let hub = Hub::open(&proxy.url()).await.unwrap();
+    proxy.set(Mood::Slow);
+    let began = Instant::now();
+    let mut set = redis::cmd("SET");
+    set.arg("large").arg(vec![b'x'; 24 << 20]);
+    hub.call(Call { command: set, ..call("SET large") }).await.unwrap();
+    assert!(began.elapsed() > link::STALLED_AFTER, "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn waits_end_when_the_hub_is_closed() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    hub.wait_channel("c", LONG).await.unwrap();
+    let began = Instant::now();
+    let (marker, events, channel, ()) = tokio::join!(
+        hub.wait_marker(marker_wait("m", "n", LONG)),
+        hub.read_stream(read("e", "$", LONG)),
+        hub.wait_channel("c", LONG),
+        hub.close(),
+    );
+    assert_eq!(marker.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(events.unwrap_err().kind(), ErrorKind::Closed);
+    assert_eq!(channel.unwrap_err().kind(), ErrorKind::Closed);
+    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
 }
 
 #[tokio::test]
@@ -322,16 +433,21 @@ async fn errors_of_the_server_have_kinds_and_remedies() {
     let (_server, mut raw) = busy.await.unwrap();
     assert_eq!(raw.ask::<i64>("GET b"), tries);
 
-    // A replica: read only, until it is none.
+    // A replica: read only, until it is none. None of many calls at once is in doubt.
     let _: () = raw.ask("REPLICAOF 127.0.0.1 1");
     let error = hub.call(call("INCR c")).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ReadOnly);
-    let promoted = async {
-        tokio::time::sleep(Duration::from_millis(100)).await;
-        let _: () = raw.ask("REPLICAOF NO ONE");
-    };
-    let (value, ()) = tokio::join!(number(&hub, "INCR c"), promoted);
-    assert_eq!(value, 1);
+    let mut many = tokio::task::JoinSet::new();
+    let hub = Arc::new(hub);
+    for _ in 0..200 {
+        let hub = hub.clone();
+        many.spawn(async move { hub.call(call("INCR c")).await.unwrap_err().kind() });
+    }
+    assert!(many.join_all().await.into_iter().all(|kind| kind == ErrorKind::ReadOnly));
+    let mut value = Box::pin(number(&hub, "INCR c"));
+    under_way(&mut value).await;
+    let _: () = raw.ask("REPLICAOF NO ONE");
+    assert_eq!(value.await, 1);
 }
 
 #[tokio::test]
@@ -468,24 +584,32 @@ async fn a_channel_wakes_and_misses_nothing() {
     assert_eq!(raw.ask::<i64>("PUBLISH c x"), 1);
     hub.wait_channel("c", LONG).await.unwrap();
     // During one.
-    let publish = async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let _: i64 = raw.ask("PUBLISH c x");
-    };
-    let _ = tokio::join!(hub.wait_channel("c", LONG), publish);
+    let mut wait = Box::pin(hub.wait_channel("c", LONG));
+    under_way(&mut wait).await;
+    let _: i64 = raw.ask("PUBLISH c x");
+    wait.await.unwrap();
     // A reconnect wakes, too, and the subscription is there again.
-    let kill = async {
-        tokio::time::sleep(Duration::from_millis(30)).await;
-        let _: i64 = raw.ask("CLIENT KILL TYPE pubsub");
-    };
-    let _ = tokio::join!(hub.wait_channel("c", LONG), kill);
-    assert_eq!(hub.generation(), 1);
+    let mut wait = Box::pin(hub.wait_channel("c", LONG));
+    under_way(&mut wait).await;
+    let _: i64 = raw.ask("CLIENT KILL TYPE pubsub");
+    wait.await.unwrap();
+    assert_eq!(hub.generation(), 0);
     assert_eq!(raw.ask::<i64>("PUBLISH c x"), 1);
     hub.wait_channel("c", LONG).await.unwrap();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     // Nothing, to the end.
+    let began = Instant::now();
     hub.wait_channel("c", Duration::from_millis(50)).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(50));
+    // Several callers miss nothing either.
+    let (one, two) = tokio::join!(hub.wait_news("c", 0, LONG), hub.wait_news("d", 0, LONG));
+    let (one, two) = (one.unwrap(), two.unwrap());
+    let _: i64 = raw.ask("PUBLISH c x");
+    let newest = hub.wait_news("c", one, LONG).await.unwrap();
+    assert!(newest > one);
+    assert_eq!(hub.wait_news("c", one, LONG).await.unwrap(), newest);
+    assert_eq!(hub.wait_news("d", two, Duration::from_millis(20)).await.unwrap(), two);
+    assert_eq!(raw.clients(&["sub=2"]).len(), 1);
 }
 
 #[tokio::test]
@@ -546,4 +670,85 @@ async fn a_block_that_is_not_answered_is_begun_anew() {
     };
     let (marker, ()) = tokio::join!(hub.wait_marker(marker_wait("m", "n", LONG)), put);
     assert!(marker.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_large_reply_arrives_though_channels_are_listened_to() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    hub.wait_channel("c", LONG).await.unwrap();
+    let mut set = redis::cmd("SETRANGE");
+    set.arg("large").arg(40 << 20).arg("x");
+    hub.call(Call { command: set, ..call("SETRANGE large") }).await.unwrap();
+    let Value::BulkString(large) = hub.call(repeatable("GET large")).await.unwrap() else {
+        panic!("no text")
+    };
+    assert_eq!(large.len(), (40 << 20) + 1);
+    assert_eq!(hub.generation(), 0);
+}
+
+#[tokio::test]
+async fn under_constant_cuts_every_call_is_answered_once() {
+    let server = Server::start(&[]).await;
+    let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let hub = hub.clone();
+        callers.spawn(async move {
+            let (mut done, mut in_doubt) = (0, 0);
+            for _ in 0..100 {
+                hub.call(repeatable("INCR repeated")).await.unwrap();
+                match hub.call(call("INCR once")).await {
+                    Ok(_) => done += 1,
+                    Err(error) if error.kind() == ErrorKind::Ambiguous => in_doubt += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            (done, in_doubt)
+        });
+    }
+    let mut raw = server.raw();
+    let mut kills = 0;
+    let counts = async {
+        let mut sums = (0, 0);
+        while let Some(counts) = callers.join_next().await {
+            let (done, in_doubt) = counts.unwrap();
+            sums = (sums.0 + done, sums.1 + in_doubt);
+        }
+        sums
+    };
+    let mut counts = std::pin::pin!(counts);
+    let (done, in_doubt) = loop {
+        match timeout(Duration::from_millis(3), &mut counts).await {
+            Ok(counts) => break counts,
+            Err(_) => kills += raw.ask::<i64>("CLIENT KILL TYPE normal"),
+        }
+    };
+    let once: i64 = raw.ask("GET once");
+    assert_eq!(done + in_doubt, 800);
+    assert!((done..=done + in_doubt).contains(&once), "{done} done, {in_doubt} in doubt, {once} applied");
+    assert!(raw.ask::<i64>("GET repeated") >= 800);
+    assert!(kills > 0);
+}
+
+#[tokio::test]
+async fn no_marker_is_lost_on_those_who_give_up() {
+    let server = Server::start(&[]).await;
+    let hub = Hub::open(&server.url()).await.unwrap();
+    let mut raw = server.raw();
+    for score in 1..=200 {
+        let _: () = raw.ask(&format!("ZADD m {score} 1"));
+        let deadline = Instant::now() + LONG;
+        let marker = loop {
+            assert!(Instant::now() < deadline, "marker {score} is lost");
+            let name = format!("n{}", fastrand::u8(..3));
+            let patience = Duration::from_micros(fastrand::u64(..2000));
+            if let Ok(Ok(Some(marker))) =
+                timeout(patience, hub.wait_marker(marker_wait("m", &name, LONG))).await
+            {
+                break marker;
+            }
+        };
+        assert_eq!(marker, Marker { member: "1".to_owned(), score: f64::from(score) });
+    }
 }

@@ -51,6 +51,7 @@ pub(crate) async fn cancellations(
 ) -> Result<Vec<Cancellation>> {
     let end = Instant::now() + request.timeout;
     let channel = store.keys(queue).own("cancels");
+    let mut seen = 0;
     loop {
         let mut call = store.script("cancellations", queue, &CANCELLATIONS);
         call.arg(request.worker_id.as_str());
@@ -68,6 +69,6 @@ pub(crate) async fn cancellations(
         if !found.is_empty() || left < Duration::from_millis(1) {
             return Ok(found);
         }
-        store.hub().wait_channel(&channel, left).await?;
+        seen = store.hub().wait_news(&channel, seen, left).await?;
     }
 }

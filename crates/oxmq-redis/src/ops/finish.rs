@@ -10,6 +10,9 @@ use crate::store::RedisStore;
 use crate::wire::job::state_of;
 use crate::wire::reply::{self, Read};
 
+/// What became of an ending.
+type Fate = Result<Option<JobState>>;
+
 /// How many jobs one finish removes for their age, unless its policy says otherwise.
 const EVICT_MAX: u32 = 1_000;
 
@@ -31,7 +34,7 @@ pub(crate) async fn finish(
         take::write(&mut call.command, demand);
     }
     let answer = call.once().await?;
-    let read = || -> Read<(Vec<Result<Option<JobState>>>, Option<Value>)> {
+    let read = || -> Read<(Vec<Fate>, Option<Value>)> {
         let [answers, taken] = reply::tuple::<2>(answer)?;
         let answers = reply::list(answers)?.into_iter().zip(&finished);
         let answers =
@@ -41,7 +44,7 @@ pub(crate) async fn finish(
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
     let taken = match (taken, &take) {
         (Some(taken), Some(demand)) => {
-            Some(take::read(taken, &demand.token).map_err(|bad| bad.into_error("finish"))?)
+            Some(take::read(taken, queue, &demand.token).map_err(|bad| bad.into_error("finish"))?)
         }
         _ => None,
     };

@@ -1,7 +1,7 @@
 //! `Store::remove`: `lua/remove.lua`.
 
 use oxmq_core::store::{RemoveAnswer, RemoveRequest};
-use oxmq_core::{QueueAddress, Result};
+use oxmq_core::{Error, ErrorKind, QueueAddress, Result};
 
 use crate::scripts::REMOVE;
 use crate::store::RedisStore;
@@ -18,6 +18,11 @@ pub(crate) async fn remove(
     Ok(match reply::int(answer).map_err(|bad| bad.into_error("remove"))? {
         1 => RemoveAnswer::Removed,
         0 => RemoveAnswer::Locked,
+        -8 => {
+            let remedy = "the job is the next run of a job scheduler, which would end with it: remove the scheduler instead";
+            let error = Error::new(ErrorKind::Refused, "remove", remedy);
+            return Err(error.with("queue", queue).with("job", request.job));
+        }
         _ => RemoveAnswer::NotFound,
     })
 }

@@ -7,7 +7,10 @@ use super::options::from_wire;
 use super::reply::{Malformed, Read, list, maybe_text, text, tuple};
 
 /// How many fields of a job scripts answer with.
-const FIELDS: usize = 18;
+const FIELDS: usize = 19;
+
+/// Which of them names the schedule that made the job.
+const SCHEDULE: usize = 18;
 
 /// Reads a job from its fields.
 pub(crate) fn job(id: String, fields: impl IntoIterator<Item = Value>) -> Read<Job> {
@@ -43,6 +46,11 @@ pub(crate) fn job(id: String, fields: impl IntoIterator<Item = Value>) -> Read<J
         job.attempts_made = small(Some(made));
     }
     Ok(job)
+}
+
+/// The schedule that made a job, if one did.
+pub(crate) fn schedule_of(fields: &[Value]) -> Option<String> {
+    fields.get(SCHEDULE).cloned().and_then(|value| maybe_text(value).ok()?)
 }
 
 /// Reads what `view()` of `lua/shared/view.lua` answers. A job that is in no list is `None`, too.

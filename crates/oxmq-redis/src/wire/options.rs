@@ -15,6 +15,18 @@ const SHORT: [(&str, &str); 6] = [
     ("deduplication", "de"),
 ];
 
+/// The same for the members of `telemetry`, which is flat in the stored JSON.
+const TELEMETRY: [(&str, &str); 2] = [("metadata", "tm"), ("omitContext", "omc")];
+
+/// The members of an object, if it is one that has no other members than `telemetry` has.
+fn telemetry(value: &JsonText) -> Option<BTreeMap<String, JsonText>> {
+    let members: BTreeMap<String, JsonText> = value.read().ok()?;
+    members.keys().all(|name| TELEMETRY.iter().any(|(long, _)| long == name)).then_some(members)
+}
+
+/// What stands for no attempts given.
+const ZERO: &str = r#""attempts":0"#;
+
 /// The options as they are stored. `attempts` is always there.
 pub(crate) fn to_wire(options: &JobOptions) -> String {
     let mut options = Cow::Borrowed(options);
@@ -23,6 +35,15 @@ pub(crate) fn to_wire(options: &JobOptions) -> String {
             let own = options.to_mut();
             own.other.remove(long);
             own.other.insert(short.into(), value);
+        }
+    }
+    if let Some(members) = options.other.get("telemetry").and_then(telemetry) {
+        let own = options.to_mut();
+        own.other.remove("telemetry");
+        for (long, short) in TELEMETRY {
+            if let Some(value) = members.get(long) {
+                own.other.insert(short.into(), value.clone());
+            }
         }
     }
     if let Some(keep) = options.keep_logs {
@@ -46,28 +67,38 @@ pub(crate) fn from_wire(stored: String) -> JsonText {
     if stored == r#"{"attempts":0}"# {
         return JsonText::empty_object();
     }
-    let has_short = SHORT.iter().any(|(_, short)| {
+    let has_short = SHORT.iter().chain(&TELEMETRY).any(|(_, short)| {
         stored.match_indices(short).any(|(at, _)| {
             let bytes = stored.as_bytes();
             at > 0 && bytes[at - 1] == b'"' && bytes.get(at + short.len()) == Some(&b'"')
         })
     });
-    if has_short && let Ok(mut members) = serde_json::from_str::<BTreeMap<String, JsonText>>(&stored) {
+    // The 0 that every writer puts there when nothing was given; BullMQ puts it anywhere.
+    if let Some(rest) = stored.strip_prefix(r#"{"attempts":0,"#).filter(|_| !has_short) {
+        return JsonText::stored(format!("{{{rest}"));
+    }
+    let has_zero = stored
+        .match_indices(ZERO)
+        .any(|(at, _)| matches!(stored.as_bytes().get(at + ZERO.len()), Some(b',' | b'}')));
+    if (has_short || has_zero)
+        && let Ok(mut members) = serde_json::from_str::<BTreeMap<String, JsonText>>(&stored)
+    {
         for (long, short) in SHORT {
             if let Some(value) = members.remove(short) {
                 members.insert(long.into(), value);
             }
+        }
+        let own = TELEMETRY.iter().filter_map(|(long, short)| Some((*long, members.remove(*short)?)));
+        let own: BTreeMap<&str, JsonText> = own.collect();
+        if !own.is_empty() {
+            members.insert("telemetry".into(), JsonText::of(&own).unwrap_or_else(|_| JsonText::null()));
         }
         if members.get("attempts").is_some_and(|attempts| attempts.as_str() == "0") {
             members.remove("attempts");
         }
         return JsonText::of(&members).unwrap_or_else(|_| JsonText::stored(stored));
     }
-    // The 0 that every writer puts there when nothing was given.
-    match stored.strip_prefix(r#"{"attempts":0,"#) {
-        Some(rest) => JsonText::stored(format!("{{{rest}")),
-        None => JsonText::stored(stored),
-    }
+    JsonText::stored(stored)
 }
 
 #[cfg(test)]
@@ -81,12 +112,29 @@ mod tests {
             r#"{"lifo":true}"#,
             r#"{"attempts":3,"keepLogs":5}"#,
             r#"{"keepLogs":0,"failParentOnFailure":true,"mine":[],"deduplication":{"id":"x"}}"#,
+            r#"{"telemetry":{"metadata":"a","omitContext":false}}"#,
+            r#"{"telemetry":{"later":1}}"#,
         ] {
             let options = JobOptions::parse(json).unwrap();
             assert_eq!(JobOptions::stored(&from_wire(to_wire(&options))), options, "{json}");
         }
         assert_eq!(to_wire(&JobOptions::default()), r#"{"attempts":0}"#);
+        let options = JobOptions::parse(r#"{"telemetry":{"metadata":"a"}}"#).unwrap();
+        assert_eq!(to_wire(&options), r#"{"attempts":0,"tm":"a"}"#);
         let options = JobOptions::parse(r#"{"keepLogs":5,"priority":2}"#).unwrap();
         assert_eq!(to_wire(&options), r#"{"attempts":0,"priority":2,"kl":5}"#);
+    }
+
+    #[test]
+    fn no_attempts_are_not_shown_wherever_they_are_stored() {
+        for (stored, shown) in [
+            (r#"{"attempts":0}"#, "{}"),
+            (r#"{"attempts":0,"lifo":true}"#, r#"{"lifo":true}"#),
+            (r#"{"lifo":true,"attempts":0}"#, r#"{"lifo":true}"#),
+            (r#"{"attempts":0,"kl":3}"#, r#"{"keepLogs":3}"#),
+            (r#"{"mine":{"attempts":0},"attempts":2}"#, r#"{"attempts":2,"mine":{"attempts":0}}"#),
+        ] {
+            assert_eq!(from_wire(stored.into()).as_str(), shown, "{stored}");
+        }
     }
 }

@@ -47,11 +47,10 @@ pub(crate) fn maybe_text(value: Value) -> Read<Option<String>> {
             Ok(text) => text,
             Err(bytes) => String::from_utf8_lossy(bytes.as_bytes()).into_owned(),
         },
-        Value::SimpleString(text) => text,
+        Value::SimpleString(text) | Value::VerbatimString { text, .. } => text,
         Value::Okay => "OK".into(),
         Value::Int(number) => number.to_string(),
         Value::Double(number) => number.to_string(),
-        Value::VerbatimString { text, .. } => text,
         other => return Err(Malformed::new("a text", &other)),
     }))
 }

@@ -1,43 +1,25 @@
 //! A bench of the behaviour suite: a database of its own on one server that all tests of the program share.
 
+#![allow(dead_code, reason = "not all programs of tests need all of it")]
+
 use std::future::Future;
-use std::net::TcpListener;
 use std::pin::Pin;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxmq_core::Store;
 use oxmq_core::conformance::Bench;
 use oxmq_redis::RedisStore;
+use oxmq_testkit::{Options, Server};
 
 /// How many databases the server has; each test uses one.
 const DATABASES: u32 = 4_096;
 
-/// The port of the server, which ends with the program.
-static PORT: LazyLock<u16> = LazyLock::new(|| {
-    let (sender, receiver) = std::sync::mpsc::channel();
-    // The server is told to end when the thread that started it does, so that one waits for ever.
-    std::thread::spawn(move || {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut server = Command::new("setpriv")
-            .args(["--pdeathsig", "KILL", "redis-server", "--save", "", "--appendonly", "no"])
-            .args(["--port", &port.to_string(), "--databases", &DATABASES.to_string()])
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let client = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
-        while client.get_connection().is_err() {
-            std::thread::yield_now();
-        }
-        sender.send(port).unwrap();
-        server.wait().unwrap();
-    });
-    receiver.recv().unwrap()
-});
-
-static NEXT: AtomicU32 = AtomicU32::new(0);
+/// A database that nobody else uses.
+pub(crate) fn fresh_url() -> String {
+    static SERVER: std::sync::OnceLock<Server> = std::sync::OnceLock::new();
+    SERVER.get_or_init(|| Server::start(Options::new().databases(DATABASES))).fresh_url()
+}
 
 /// A store with a database of its own.
 pub(crate) struct OnRedis {
@@ -52,9 +34,7 @@ struct Aging {
 
 impl OnRedis {
     pub(crate) async fn new() -> Self {
-        let database = NEXT.fetch_add(1, Ordering::Relaxed);
-        assert!(database < DATABASES, "a test for each database");
-        let url = format!("redis://127.0.0.1:{}/{database}", *PORT);
+        let url = fresh_url();
         let connection = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
         let store = Arc::new(RedisStore::open(&url).await.unwrap());
         Self { store, raw: Mutex::new(Aging { connection, since: Instant::now() }) }

@@ -161,7 +161,7 @@ impl Call {
     }
 
     fn postpone(&self, queue: &mut QueueTx<'_>, job: &JobRow, due: Timestamp) -> Sql<Option<JobState>> {
-        place::into_delayed(queue, job, millis(due - self.now), due, self.now)?;
+        place::into_delayed(queue, job, millis(due - self.now), due.max(self.now), self.now)?;
         Ok(Some(JobState::Delayed))
     }
 

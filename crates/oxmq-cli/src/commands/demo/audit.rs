@@ -103,7 +103,10 @@ pub(super) async fn report(
         .ok()
         .and_then(|here| program.strip_prefix(here).map(|short| short.display().to_string()).ok())
         .unwrap_or_else(|| program.display().to_string());
-    let shown = format!("--store {}", thumbnails.store().describe());
+    let mut shown = format!("--store {}", thumbnails.store().describe());
+    if thumbnails.address().prefix() != oxmq::DEFAULT_PREFIX {
+        shown = format!("{shown} --prefix {}", thumbnails.address().prefix());
+    }
     for command in [
         format!("{program} jobs {THUMBNAILS} --state completed {shown}"),
         format!("{program} job {THUMBNAILS} {} {shown}", Plan::PANORAMA),

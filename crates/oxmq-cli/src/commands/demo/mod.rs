@@ -58,6 +58,38 @@ impl Screen {
     }
 }
 
+/// Where the demo's queues are.
+#[derive(Debug)]
+struct Place {
+    url: String,
+    prefix: String,
+    is_file: bool,
+}
+
+impl Place {
+    /// A file in the demo's directory; or, if `--store` names a server, queues there that nobody else has.
+    fn of(context: &Context, dir: &Path, now: Timestamp) -> Self {
+        match context.url_of_flag().filter(|url| !url.starts_with("sqlite:")) {
+            Some(url) => {
+                Self { url: url.to_owned(), prefix: format!("oxmq-demo-{}", now.as_millis()), is_file: false }
+            }
+            None => Self {
+                url: format!("sqlite:{}", dir.join("jobs.db").display()),
+                prefix: oxmq::DEFAULT_PREFIX.to_owned(),
+                is_file: true,
+            },
+        }
+    }
+
+    fn remark(&self) -> String {
+        if self.is_file {
+            ": one file, nothing else to run".into()
+        } else {
+            format!(", prefix {}: nothing else there is touched", self.prefix)
+        }
+    }
+}
+
 /// A worker process. Killed when it is dropped.
 #[derive(Debug)]
 struct WorkerProcess {
@@ -72,13 +104,13 @@ pub(crate) async fn run(args: DemoArgs, context: &Context) -> Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     // Whatever ends this function drops the worker processes, and so kills them.
     tokio::select! {
-        done = clock.timeout(DEADLINE * 2, tell(args, &screen)) => done.context("the demo hangs")?,
+        done = clock.timeout(DEADLINE * 2, tell(args, context, &screen)) => done.context("the demo hangs")?,
         _ = tokio::signal::ctrl_c() => bail!("stopped by ^C"),
         _ = terminate.recv() => bail!("stopped by SIGTERM"),
     }
 }
 
-async fn tell(args: DemoArgs, screen: &Screen) -> Result<ExitCode> {
+async fn tell(args: DemoArgs, context: &Context, screen: &Screen) -> Result<ExitCode> {
     let dir = make_dir(args.dir)?;
     let plan = Plan::new(args.pictures);
     screen.say(format_args!("everything of this demo goes to {}", dir.display()))?;
@@ -88,16 +120,17 @@ async fn tell(args: DemoArgs, screen: &Screen) -> Result<ExitCode> {
     let (port, mails) = sink::start(dir.join("outbox")).await?;
     screen.say(format_args!("a mail server listens on port {port}; it keeps what it gets in outbox/"))?;
 
-    let url = format!("sqlite:{}", dir.join("jobs.db").display());
-    let store = oxmq::connect(&url).await?;
-    let (thumbnails, letters) = (Queue::new(&store, THUMBNAILS)?, Queue::new(&store, MAILS)?);
+    let place = Place::of(context, &dir, screen.start);
+    let store = oxmq::connect(&place.url).await?;
+    let queue = |name: &str| Queue::builder(&store, name).prefix(place.prefix.as_str()).build();
+    let (thumbnails, letters) = (queue(THUMBNAILS)?, queue(MAILS)?);
     let mut events = (thumbnails.events(EventCursor::Now).await?, letters.events(EventCursor::Now).await?);
-    screen.say(format_args!("the store is {url}: one file, nothing else to run"))?;
+    screen.say(format_args!("the store is {}{}", store.describe(), place.remark()))?;
     plan.add(&thumbnails, &letters, screen).await?;
 
     let mut workers = Vec::new();
     for name in WORKERS {
-        workers.push(start_worker(name, &dir, &url, port)?);
+        workers.push(start_worker(name, &dir, &place, port)?);
     }
     for worker in &workers {
         screen.say(format_args!("worker {} is process {}", worker.name, worker.pid))?;
@@ -187,9 +220,11 @@ async fn draw(plan: &Plan, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-fn start_worker(name: &'static str, dir: &Path, url: &str, port: u16) -> Result<WorkerProcess> {
+fn start_worker(name: &'static str, dir: &Path, place: &Place, port: u16) -> Result<WorkerProcess> {
     let mut command = Command::new(this_program()?);
-    command.args(["--quiet", "--store", url, "demo-worker", "--name", name]);
+    command.args(["--quiet", "--prefix", &place.prefix, "demo-worker", "--name", name]);
+    // Not as an argument, which everybody on the machine can read: it may hold a password.
+    command.env("OXMQ_URL", &place.url);
     command.arg("--dir").arg(dir).arg("--smtp").arg(port.to_string());
     let child = command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true).spawn()?;
     let pid = child.id().context("the worker has ended already")?;

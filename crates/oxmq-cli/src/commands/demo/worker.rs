@@ -55,29 +55,32 @@ impl Thumbnail {
 pub(crate) async fn run(args: DemoWorkerArgs, context: &Context) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let store = context.store(Missing::Refuse).await?;
-    let (dir, mails) = (Arc::new(args.dir), Queue::new(&store, MAILS)?);
+    let mails = Queue::builder(&store, MAILS).prefix(context.prefix.as_str()).build()?;
+    let dir = Arc::new(args.dir);
 
     let thumbnails = {
         let dir = dir.clone();
-        builder(&store, THUMBNAILS, &args.name).handle(move |job: Thumbnail, context: JobContext| {
+        builder(&store, context, THUMBNAILS, &args.name).handle(move |job: Thumbnail, context: JobContext| {
             make_thumbnail(job, context, dir.clone(), mails.clone())
         })
     };
-    let letters = builder(&store, MAILS, &args.name).handle(move |job: Mail, context: JobContext| {
-        let (dir, port) = (dir.clone(), args.smtp);
-        async move {
-            mail::send(&job, context.job().id.as_str(), port, Some(&dir)).await?;
-            Ok::<_, HandlerError>(json!({ "sent_to": job.to }))
-        }
-    });
+    let letters =
+        builder(&store, context, MAILS, &args.name).handle(move |job: Mail, context: JobContext| {
+            let (dir, port) = (dir.clone(), args.smtp);
+            async move {
+                mail::send(&job, context.job().id.as_str(), port, Some(&dir)).await?;
+                Ok::<_, HandlerError>(json!({ "sent_to": job.to }))
+            }
+        });
     let (thumbnails, letters) = (thumbnails.start()?, letters.start()?);
     terminate.recv().await;
     let (first, second) = tokio::join!(thumbnails.close(), letters.close());
     Ok(first.and(second)?)
 }
 
-fn builder(store: &Arc<dyn Store>, queue: &str, name: &str) -> WorkerBuilder {
+fn builder(store: &Arc<dyn Store>, context: &Context, queue: &str, name: &str) -> WorkerBuilder {
     Worker::builder(store, queue)
+        .prefix(context.prefix.as_str())
         .name(name)
         .concurrency(2)
         .lease(LEASE)

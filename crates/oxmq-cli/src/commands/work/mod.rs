@@ -65,6 +65,8 @@ pub(crate) async fn run(args: WorkArgs, context: &Context) -> Result<()> {
         .stall_check((args.lease / 2).clamp(Duration::from_millis(1), STALL_CHECK_MAX))
         .max_stalled(args.max_stalled)
         .shutdown_timeout(args.shutdown_timeout)
+        .stuck_after(args.stuck_after)
+        .end_when_stuck(args.end_when_stuck)
         // The program's own grace comes first.
         .cancel_grace(args.grace + Duration::from_secs(1))
         .on(move |event| tell(out, event))
@@ -141,6 +143,12 @@ fn tell(out: Output, event: &WorkerEvent) {
         WorkerEvent::Returned { job } => tell(job, "was handed back", ""),
         WorkerEvent::LeaseLost { job } => tell(job, "was lost to another worker", ""),
         WorkerEvent::Stalled { id } => note!(out, "job {id} was brought back: its worker had died"),
+        WorkerEvent::Stuck { due, nothing_for } => {
+            note!(
+                out,
+                "stuck: {due} jobs are due, but nothing was taken for {nothing_for:.0?}; making new connections"
+            );
+        }
         WorkerEvent::Error { error } => note!(out, "the store: {error}"),
         _ => {}
     }

@@ -251,9 +251,9 @@ impl Queue {
             }
             Ending::Retry { failure, at: Some(at) } => {
                 self.spend_attempt(&id, failure);
-                self.enter_delayed(&id, at, millis(at - now), now);
+                self.enter_delayed(&id, at.max(now), millis(at - now), now);
             }
-            Ending::Postponed { at } => self.enter_delayed(&id, at, millis(at - now), now),
+            Ending::Postponed { at } => self.enter_delayed(&id, at.max(now), millis(at - now), now),
             Ending::Returned => {
                 self.enter_waiting(&id, End::Front);
                 self.emit_waiting(&id, JobState::Active, now);
@@ -288,8 +288,8 @@ impl Queue {
         }
         if let Some(age) = keep.age {
             let limit = keep.limit.map_or(EVICT_MAX, |limit| limit as usize);
-            let is_old = |id: &&JobId| self.jobs[*id].job.finished_on.is_some_and(|at| at + age < now);
-            let old: Vec<JobId> = self.list(state).filter(is_old).take(limit).cloned().collect();
+            let is_old = |id: &&JobId| self.jobs[*id].job.finished_on.is_some_and(|at| at + age <= now);
+            let old: Vec<JobId> = self.list(state).rev().filter(is_old).take(limit).cloned().collect();
             for id in old {
                 self.delete(&id);
             }

@@ -86,8 +86,8 @@ impl Drop for Server {
 
 fn spawn(dir: &Path, port: u16, args: &[String]) -> Child {
     let mut command = Command::new("redis-server");
-    if let Some(config) = args.first().filter(|arg| arg.ends_with(".conf")) {
-        command.arg(config).args(&args[1..]);
+    if args.iter().any(|arg| arg == "--sentinel") {
+        command.args(args);
     } else {
         command.args(["--save", "", "--appendonly", "no"]).args(args);
     }
@@ -136,6 +136,8 @@ pub(super) enum Mood {
     Pass,
     /// Requests arrive, answers do not.
     NoAnswers,
+    /// Requests trickle.
+    Slow,
     /// Nothing passes.
     Silent,
     /// Closes them all.
@@ -200,7 +202,14 @@ async fn pass(
         tokio::select! {
             changed = moods.changed() => if changed.is_err() { return },
             read = from.read(&mut buffer), if !held.contains(&mood) => match read {
-                Ok(count) if count > 0 => if to.write_all(&buffer[..count]).await.is_err() { return },
+                Ok(count) if count > 0 => {
+                    if mood == Mood::Slow {
+                        sleep(Duration::from_millis(10)).await;
+                    }
+                    if to.write_all(&buffer[..count]).await.is_err() {
+                        return;
+                    }
+                }
                 _ => return,
             },
         }

@@ -1,0 +1,23 @@
+//! Everything that both sides do with one queue, in both directions.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
+
+#[path = "both/edges.rs"]
+mod edges;
+#[path = "both/events.rs"]
+mod events;
+#[path = "both/flows.rs"]
+mod flows;
+#[path = "both/getters.rs"]
+mod getters;
+#[path = "both/jobs.rs"]
+mod jobs;
+#[path = "both/options.rs"]
+mod options;
+#[path = "both/stalls.rs"]
+mod stalls;
+#[path = "both/steer.rs"]
+mod steer;
+#[path = "both/ties.rs"]
+mod ties;
+#[path = "both/work.rs"]
+mod work;
