@@ -120,7 +120,8 @@ impl Load {
         let run = move |number: u64| {
             log.started(number);
             async move {
-                sleep(ms(5)).await;
+                // Some are under way whenever a fault strikes.
+                sleep(ms(if number % 20 == 0 { 300 } else { 5 })).await;
                 Ok::<u64, HandlerError>(number)
             }
         };
