@@ -92,7 +92,6 @@ fn any_runtime_will_do_and_none_needs_timers() {
     let (server, hub) = outer.block_on(async {
         let server = Server::start(&[]).await;
         let hub = Hub::open(&server.url()).await.unwrap();
-        let ear = Ear::new(&hub, "c");
         (server, hub)
     });
     drop(outer);

@@ -481,7 +481,7 @@ impl Replay {
         self.pop_within(Duration::from_secs(10))
     }
 
-    /// The same where there is none.
+    /// The same where there may be none.
     pub(crate) fn pop_nothing(&mut self) -> Value {
         self.pop_within(Duration::from_millis(200))
     }
