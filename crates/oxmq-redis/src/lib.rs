@@ -1,6 +1,28 @@
 //! The Redis store of oxmq: BullMQ 6.7's format on Redis and Valkey, shared with Node in both directions.
 //!
 //! Users take the crate `oxmq` and call `connect("redis://..")`.
+//!
+//! # The rights of a user
+//!
+//! With access lists, a user needs the keys and the channels under its prefixes, and these commands; a test keeps the
+//! list whole and short. (`ACL SETUSER jobs on >PASSWORD ..`; on a cluster the patterns are `~{bull}:*` and `&{bull}:*`.)
+//!
+//! ```text
+//! resetkeys ~bull:* resetchannels &bull:* -@all
+//!     +evalsha +script|load +bzpopmin +xread +xrevrange +subscribe +unsubscribe +ping +info +time
+//!     +select +scan +client|id +client|setname +client|unblock +del +exists +expire +get +hdel
+//!     +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +hvals +incr +incrby +llen +lpos +lpush
+//!     +lrange +lrem +ltrim +mget +pexpire +pttl +publish +rename +rpop +rpush +sadd +set +smembers
+//!     +srem +unlink +xadd +xinfo|stream +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange
+//!     +zrangebyscore +zrem +zrevrange +zrevrangebyscore +zscore
+//! ```
+//!
+//! - `select` is for databases other than 0; `scan` is for listing queues. With Sentinel, `+role`; on a cluster,
+//!   `+asking +cluster|slots`.
+//! - Without `client|id` and `client|unblock`, waits are cut into slices of a quarter second; without
+//!   `client|setname`, Node's `getWorkers` does not list the workers.
+//! - `+config|get` is asked for only to warn of a server that saves nothing, `info` and `time` only to warn of other
+//!   things that go wrong later: what is refused is not looked at.
 
 mod connection;
 mod keys;

@@ -122,14 +122,11 @@ impl Server {
     fn url_of(&self, login: Option<(&str, &str)>, addr: SocketAddr, database: u32) -> String {
         let (user, password) = login.unwrap_or(("", self.password().unwrap_or_default()));
         let (user, password) = (percent_encoded(user), percent_encoded(password));
-        if self.options.unix_only {
-            let path = self.socket();
-            let login =
-                if password.is_empty() { String::new() } else { format!("&user={user}&pass={password}") };
-            return format!("redis+unix://{}?db={database}{}", path.display(), login.replace("&user=&", "&"));
-        }
         let scheme = if self.options.tls == Tls::Off { "redis" } else { "rediss" };
         let login = if password.is_empty() { String::new() } else { format!("{user}:{password}@") };
+        if self.options.unix_only {
+            return format!("redis+unix://{login}{}?db={database}", self.socket().display());
+        }
         format!("{scheme}://{login}{addr}/{database}")
     }
 

@@ -2,6 +2,9 @@
 //!
 //! The first add goes out at once. Those that come while it is under way gather, and go out together when it has
 //! returned; so a lone add waits for nobody, and under load the calls fill by themselves.
+//!
+//! A call that found the store out of reach for as long as a call may take ends those that gathered meanwhile, too:
+//! one outage after the other, each would wait for all before it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,8 +57,23 @@ impl AddJoiner {
         // This caller's own call is the one under way; whoever gathers meanwhile is sent when it ends, also if
         // this future is dropped before.
         let _next = SendNext { joiner: self.clone(), runtime: Handle::current() };
-        let mut answers = self.store.add(&self.queue, AddRequest { groups: vec![group], now }).await?;
+        let mut answers = self.call(vec![group], now).await?;
         answers.pop().unwrap_or_else(|| Err(lost()))
+    }
+
+    /// One call to the store.
+    async fn call(&self, groups: Vec<AddGroup>, now: Timestamp) -> Result<Vec<Reply>> {
+        let result = self.store.add(&self.queue, AddRequest { groups, now }).await;
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::Unavailable
+        {
+            for waiting in std::mem::take(&mut self.lock().waiting) {
+                let message = "not sent: the add before it did not reach the store in all its time";
+                let unsent = Error::new(ErrorKind::Unavailable, "add", message).with("queue", &self.queue);
+                let _ = waiting.reply.send(Err(unsent.caused_by(error.clone())));
+            }
+        }
+        result
     }
 
     /// Puts the group with those that gather, if a call is under way; else that call is now the caller's to make.
@@ -97,7 +115,7 @@ impl AddJoiner {
             groups.push(waiting.group);
             replies.push(waiting.reply);
         }
-        match self.store.add(&self.queue, AddRequest { groups, now }).await {
+        match self.call(groups, now).await {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for reply in replies {

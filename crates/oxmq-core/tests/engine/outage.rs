@@ -1,12 +1,13 @@
 //! The store goes away, comes back, or leaves without an answer.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use oxmq_core::{ErrorKind, HandlerError, WorkerBuilder};
+use oxmq_core::{ErrorKind, HandlerError, Queue, Store, WorkerBuilder};
 use serde_json::Value;
 
-use crate::faulty::Fault;
+use crate::faulty::{Fault, FaultyStore};
 use crate::rig::{Barrier, Rig, draft, ms, soon};
 
 /// A worker whose handlers wait at the barrier and are counted.
@@ -164,4 +165,22 @@ async fn a_wait_that_fails_is_made_again() {
     let id = rig.add_one(draft()).await;
     rig.until_state(&id, "completed").await;
     soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outage_is_told_to_all_who_wait_to_add_and_not_to_one_after_the_other() {
+    let store = FaultyStore::new();
+    let shared: Arc<dyn Store> = store.clone();
+    let queue = Queue::new(&shared, "q").unwrap();
+    store.hold("add");
+    let adds: Vec<_> = (0..1_000).map(|n| tokio::spawn(queue.add_named("x", &n).into_future())).collect();
+    tokio::task::yield_now().await;
+    store.fail_next("add", Fault::Before(ErrorKind::Unavailable));
+    store.release("add");
+    for add in adds {
+        assert_eq!(add.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
+    }
+    assert_eq!(store.count("add"), 1, "each further call would take as long again");
+    queue.add_named("x", &1).await.unwrap();
+    assert_eq!(queue.counts().await.unwrap().total(), 1);
 }
