@@ -25,6 +25,7 @@ pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -285,6 +286,16 @@ impl Hub {
     /// Whether the keys are spread over a cluster.
     pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.shared.target.layout, Layout::Cluster(_))
+    }
+
+    /// The numbers, at their servers, of our connections that Node takes for workers.
+    pub(crate) fn named_connections(&self) -> HashSet<i64> {
+        self.shared.markers.ids()
+    }
+
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.shared.target.db
     }
 
     /// The URL without its secrets.
