@@ -130,11 +130,15 @@ pub(super) struct Link {
     ended: watch::Receiver<Option<&'static str>>,
     end: Arc<watch::Sender<Option<&'static str>>>,
     driver: AbortHandle,
+    informer: std::sync::OnceLock<AbortHandle>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
+        if let Some(informer) = self.informer.get() {
+            informer.abort();
+        }
     }
 }
 
@@ -216,6 +220,7 @@ impl Link {
             ended,
             end,
             driver: task.abort_handle(),
+            informer: std::sync::OnceLock::new(),
         };
         link.introduce(opening).await?;
         Ok(link)
@@ -311,6 +316,17 @@ impl Link {
     /// Has it replaced. Calls that are on it already go on and get their answers.
     pub(super) fn retire(&self, reason: &'static str) {
         finish(&self.end, reason);
+    }
+
+    /// Has it replaced when the one who listens on `informant` says so.
+    pub(super) fn heed(&self, informant: Self, replaced: Arc<Notify>) {
+        let end = self.end.clone();
+        let task = tokio::spawn(async move {
+            replaced.notified().await;
+            finish(&end, "the sentinels name another master");
+            drop(informant);
+        });
+        let _ = self.informer.set(task.abort_handle());
     }
 
     /// Whether it may be used, as far as is known.

@@ -73,6 +73,29 @@ async fn a_server_that_is_gone_for_longer_than_a_call_may_take() {
     load.finish().await;
 }
 
+/// Long enough that everything that tries again does so at its slowest pace.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_gone_for_seconds() {
+    let server = blocking(|| Server::start(Options::new().aof()));
+    let patient = Load::start("gone-for-seconds", &server.url()).await;
+    // Its calls end, so that its worker is between two tries as a rule.
+    let url = format!("{}?call_timeout=200", server.url());
+    let hasty = Load::start_on("gone-for-seconds-200ms-calls", &url, "hasty", 1).await;
+    let mut loads = [patient, hasty];
+    for _ in 0..rounds(1, 40) {
+        blocking(|| server.kill());
+        tokio::time::sleep(ms(fastrand::u64(4_000..6_000))).await;
+        blocking(|| server.restart());
+        let [patient, hasty] = &mut loads;
+        tokio::join!(patient.recovers(), hasty.recovers());
+        patient.until_busy().await;
+        hasty.until_busy().await;
+    }
+    for load in loads {
+        load.finish().await;
+    }
+}
+
 /// A server that loads its data answers `LOADING` to everything.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_loads_its_data() {
