@@ -70,8 +70,13 @@ async fn workers_share_a_queue() {
     let node = rig.work(Side::Node, Work { concurrency: 3, ..Work::default() }).await;
     let ours = rig.work(Side::Rust, Work { concurrency: 3, ..Work::default() }).await;
     until("all are done", || async { rig.queue.counts().await.unwrap().completed == 200 }).await;
-    let mut runs = rig.diary.runs.lock().unwrap().clone();
-    runs.extend(node.told("run").iter().map(|line| line["jobId"].as_str().unwrap().to_owned()));
+    let runs = || {
+        let mut runs = rig.diary.runs.lock().unwrap().clone();
+        runs.extend(node.told("run").iter().map(|line| line["jobId"].as_str().unwrap().to_owned()));
+        runs
+    };
+    until("Node has told of all", || async { runs().len() >= 200 }).await;
+    let mut runs = runs();
     runs.sort();
     let total = runs.len();
     runs.dedup();

@@ -186,6 +186,7 @@ pub(crate) struct OptionArgs {
 }
 
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct WorkArgs {
     /// The queue
     pub(crate) queue: String,

@@ -7,6 +7,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a test")]
 
+/// The store of each bench.
+fn store_url() -> String {
+    "sqlite:jobs.db".to_owned()
+}
+
 #[path = "cli/support.rs"]
 #[allow(dead_code, reason = "shared with the other tests")]
 mod support;

@@ -85,6 +85,10 @@ impl RedisStore {
         Keys::new(queue, self.hub.is_cluster())
     }
 
+    pub(crate) fn database(&self) -> i64 {
+        self.hub.database()
+    }
+
     /// The prefix as it stands in keys.
     pub(crate) fn prefix_in_keys(&self, prefix: &str) -> String {
         crate::keys::prefix_in_keys(prefix, self.hub.is_cluster())
@@ -157,7 +161,7 @@ impl Store for RedisStore {
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
         logs = ops::look::logs, (LogsRequest) -> LogsPage;
-        workers = ops::announce::workers, (Timestamp) -> Vec<WorkerInfo>;
+        workers = ops::workers::workers, (Timestamp) -> Vec<WorkerInfo>;
         events = ops::listen::events, (EventsRequest) -> EventsPage;
     }
 

@@ -213,33 +213,48 @@ async fn nodes_search_for_orphans_leaves_ours_alone() {
     worker.close().await;
 }
 
-async fn a_busy_worker_is_listed(works: Side) {
+async fn a_busy_worker_is_listed(works: Side, busy_from_the_start: bool) {
     let rig = Rig::new().await;
-    let gate = format!("{} gate", rig.name);
-    let worker = rig.work(works, Work { name: Some("bob".into()), ..Work::default() }).await;
-    let id = rig.add(Side::Node, "hold", json!({ "gate": gate }), json!({})).await;
-    rig.holds(works, &worker, &id).await;
-    until("Node lists it", || async {
+    let listed = || async {
         let workers = rig.node("getWorkers", json!([])).await;
         workers
             .as_array()
             .unwrap()
             .iter()
             .any(|worker| worker["rawname"].as_str().unwrap().ends_with(":w:bob"))
-    })
-    .await;
+    };
+    let gate = format!("{} gate", rig.name);
+    let add = || rig.add(Side::Node, "hold", json!({ "gate": gate }), json!({}));
+    let work = Work { name: Some("bob".into()), ..Work::default() };
+    let (worker, id) = if busy_from_the_start {
+        let id = add().await;
+        (rig.work(works, work).await, id)
+    } else {
+        let worker = rig.work(works, work).await;
+        until("Node lists it", listed).await;
+        (worker, add().await)
+    };
+    rig.holds(works, &worker, &id).await;
+    until("Node lists it", listed).await;
     rig.open(&gate).await;
     worker.close().await;
 }
 
 #[tokio::test]
 async fn node_lists_its_worker_that_is_busy() {
-    a_busy_worker_is_listed(Side::Node).await;
+    for from_the_start in [false, true] {
+        a_busy_worker_is_listed(Side::Node, from_the_start).await;
+    }
 }
 
 #[tokio::test]
 async fn node_lists_a_worker_of_ours_that_is_busy() {
-    a_busy_worker_is_listed(Side::Rust).await;
+    a_busy_worker_is_listed(Side::Rust, false).await;
+}
+
+#[tokio::test]
+async fn node_lists_a_worker_of_ours_that_is_busy_from_its_start() {
+    a_busy_worker_is_listed(Side::Rust, true).await;
 }
 
 #[tokio::test]

@@ -30,9 +30,11 @@ async fn pause_and_resume_hold_the_other_sides_worker() {
         }
         rig.open(&gate).await;
         assert_eq!(rig.outcome(steers, &running).await, Ok(json!("released")), "what runs goes on");
-        // Delayed jobs are promoted by whoever looks, but nothing is taken.
-        assert_eq!(count(&rig, JobState::Active).await, 0);
-        assert_eq!(count(&rig, JobState::Completed).await, 1);
+        // Delayed jobs are promoted by whoever looks, at any time; but nothing is taken.
+        for side in Side::BOTH {
+            let counts = rig.counts(side).await;
+            assert_eq!((&counts["active"], &counts["completed"]), (&json!(0), &json!(1)));
+        }
         rig.resume(steers).await;
         for id in &ids {
             rig.outcome(steers.other(), id).await.unwrap();
@@ -330,4 +332,31 @@ async fn settings_of_the_queue_by_node_are_obeyed_by_ours() {
     assert!(starts[3] - starts[1] >= ms(290) || starts[2] - starts[0] >= ms(290), "{starts:?}");
     ours.close().await;
     node.close().await;
+}
+
+#[tokio::test]
+async fn thousands_are_moved_by_the_other_side_and_none_is_left() {
+    for (steers, works) in [(Side::Node, Side::Rust), (Side::Rust, Side::Node)] {
+        let rig = Rig::new().await;
+        let bulk = |name: &str, opts: Value| -> Vec<Value> {
+            let data = json!({ "message": "x" });
+            (0..1_200).map(|_| json!({ "name": name, "data": data, "opts": opts })).collect()
+        };
+        rig.node("addBulk", json!([bulk("fail", json!({ "delay": 3_600_000 }))])).await;
+        assert_eq!(count(&rig, JobState::Delayed).await, 1_200);
+        rig.promote_all(steers).await;
+        assert_eq!(count(&rig, JobState::Waiting).await, 1_200);
+        let worker = rig.work(works, Work { concurrency: 50, ..Work::default() }).await;
+        until("all have failed", || async { rig.queue.counts().await.unwrap().failed == 1_200 }).await;
+        worker.close().await;
+        rig.retry_all(steers, JobState::Failed).await;
+        assert_eq!((count(&rig, JobState::Waiting).await, count(&rig, JobState::Failed).await), (1_200, 0));
+        rig.node("addBulk", json!([bulk("echo", json!({ "priority": 3 }))])).await;
+        assert_eq!(rig.clean(steers, JobState::Prioritized).await.len(), 1_200);
+        rig.node("addBulk", json!([bulk("echo", json!({ "delay": 3_600_000 }))])).await;
+        assert!(rig.obliterate(steers, false).await);
+        let left: Vec<String> =
+            redis::cmd("KEYS").arg(format!("bull:{}:*", rig.name)).query(&mut server::connection()).unwrap();
+        assert_eq!(left, Vec::<String>::new(), "{steers:?}");
+    }
 }

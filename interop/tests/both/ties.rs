@@ -109,28 +109,29 @@ async fn left(steers: Side, deed: Deed) -> Value {
         opts["jobId"] = id.into();
         above.add(Side::Node, "echo", json!({}), opts).await;
     }
-    let mut scheduled = String::new();
-    if matches!(
+    let has_schedule = matches!(
         deed,
         Deed::RemoveScheduled | Deed::CleanScheduled | Deed::DrainScheduled | Deed::PromoteScheduled
-    ) {
+    );
+    let mut scheduled = Value::Null;
+    if has_schedule {
         let daily = json!(["tick", { "pattern": "0 0 3 1 1 *" }, { "name": "echo", "data": {} }]);
-        scheduled = above.node("upsertJobScheduler", daily).await["id"].as_str().unwrap().to_owned();
+        scheduled = above.node("upsertJobScheduler", daily).await["id"].take();
     }
+    let scheduled = scheduled.as_str().unwrap_or_default();
     match deed {
-        Deed::RemoveChild => drop(below.remove(steers, "c0").await),
+        Deed::RemoveChild | Deed::RemoveDoneChild => drop(below.remove(steers, "c0").await),
         Deed::RemoveParent => drop(above.remove(steers, "p").await),
         Deed::RemoveFailedChild => {
             below.remove(steers, "c1").await;
             below.remove(steers, "c2").await;
         }
-        Deed::RemoveDoneChild => drop(below.remove(steers, "c0").await),
         Deed::CleanChildren => drop(below.clean(steers, JobState::Waiting).await),
         Deed::CleanFailedChildren => drop(below.clean(steers, JobState::Failed).await),
         Deed::CleanDoneChildren => drop(below.clean(steers, JobState::Completed).await),
         Deed::DrainChildren => below.drain(steers, true).await,
         Deed::DrainParents | Deed::DrainDeduplicated | Deed::DrainScheduled => {
-            above.drain(steers, true).await
+            above.drain(steers, true).await;
         }
         Deed::ObliterateChildren => drop(below.obliterate(steers, false).await),
         Deed::ObliterateParents => drop(above.obliterate(steers, false).await),
@@ -156,11 +157,11 @@ async fn left(steers: Side, deed: Deed) -> Value {
         Deed::RemoveScheduled => {
             drop(above.agent.call(&above.name, "remove", json!([scheduled])).await);
             if steers == Side::Rust {
-                drop(above.queue.remove(scheduled.as_str()).await);
+                drop(above.queue.remove(scheduled).await);
             }
         }
         Deed::CleanScheduled => drop(above.clean(steers, JobState::Delayed).await),
-        Deed::PromoteScheduled => above.promote(steers, &scheduled).await,
+        Deed::PromoteScheduled => above.promote(steers, scheduled).await,
     }
     keyspace::of(&[&above, &below], &[])
 }

@@ -217,10 +217,15 @@ async fn workers_of_both_sides_share_five_hundred_jobs_and_each_is_done_once() {
     rig.queue.resume().await.unwrap();
     until("500 jobs are done", || async { rig.queue.counts().await.unwrap().completed == 500 }).await;
     let ours = rig.diary.runs.lock().unwrap().clone();
-    let mut runs = ours.clone();
-    for worker in [&workers[0], &workers[2]] {
-        runs.extend(worker.told("run").iter().map(|line| line["jobId"].as_str().unwrap().to_owned()));
-    }
+    let runs = || {
+        let mut runs = ours.clone();
+        for worker in [&workers[0], &workers[2]] {
+            runs.extend(worker.told("run").iter().map(|line| line["jobId"].as_str().unwrap().to_owned()));
+        }
+        runs
+    };
+    until("Node has told of all", || async { runs().len() >= 500 }).await;
+    let mut runs = runs();
     assert!(!ours.is_empty() && ours.len() < 500, "both sides had some: {} were ours", ours.len());
     let total = runs.len();
     runs.sort();

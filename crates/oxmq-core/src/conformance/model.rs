@@ -60,6 +60,8 @@ struct Entry {
     /// If it has finished, and is kept for an age: how long.
     keep_until: Option<Timestamp>,
     lifo: bool,
+    /// It was put before its equals of the same priority.
+    is_before: bool,
     log: VecDeque<String>,
 }
 
@@ -165,7 +167,9 @@ impl Queue {
         };
         let list = self.lists.entry(state).or_default();
         list.insert(place.unwrap_or(list.len()), id.clone());
-        self.jobs.get_mut(id).expect("the job is there").state = state;
+        let entry = self.jobs.get_mut(id).expect("the job is there");
+        entry.state = state;
+        entry.is_before = state == JobState::Prioritized && end == End::Front;
     }
 
     /// Puts a job that is in no list to those that wait, by its priority.

@@ -227,6 +227,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// - [`Change::Delay`]: the job must be delayed; it is due at `now + delay`; event `delayed`.
     /// - [`Change::Priority`]: if the job waits, it is placed anew, behind its equals, or before them with `lifo`; in other states only the
     ///   priority is stored, and counts when it waits the next time. No event.
+    /// - Of several with one priority that were put before their equals, here or by [`Ending::Returned`](crate::Ending::Returned), the order
+    ///   among each other is open: BullMQ's format has one place for all of them.
     ///
     /// # Errors
     /// [`NotFound`](crate::ErrorKind::NotFound); delay: [`WrongState`](crate::ErrorKind::WrongState).

@@ -99,7 +99,12 @@ impl Exchange {
                 self.gate.open();
             }
         }
-        for leased in done.adopted {
+        self.adopt(done.adopted);
+    }
+
+    /// Runs jobs that were taken although the answer got lost.
+    pub(super) fn adopt(&mut self, jobs: Vec<LeasedJob>) {
+        for leased in jobs {
             tracing::warn!(queue = %self.shared.queue, job = %leased.job.id, "adopted a job of a take without an answer");
             self.begin(leased);
         }

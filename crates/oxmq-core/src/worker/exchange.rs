@@ -111,6 +111,7 @@ impl Exchange {
             self.open_in_time();
             if std::mem::replace(&mut self.looks, control.looks) != control.looks {
                 self.gate.open();
+                self.adopt(self.shared.found());
             }
             // Without handlers that run there is nobody to let into the call.
             let full = yielded || self.jobs.is_empty();

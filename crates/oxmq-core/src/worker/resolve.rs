@@ -59,6 +59,9 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
         Err(error) if error.kind() == ErrorKind::Ambiguous => {
             if let Some(token) = &token {
                 adopted = find_taken(&shared, token).await;
+                if adopted.is_empty() {
+                    shared.doubt(token.clone());
+                }
             }
         }
         Err(_) => {}
@@ -138,6 +141,16 @@ async fn find_taken(shared: &Shared, token: &crate::Token) -> Vec<LeasedJob> {
                 shared.trouble("look", &error);
                 shared.clock.sleep(shared.retry_delay(failures)).await;
             }
+        }
+    }
+}
+
+/// Looks once more for the jobs of takes without an answer: the server may have run one after the first look.
+pub(super) async fn look_again(shared: &Shared) {
+    for token in shared.doubtful() {
+        match look_for(shared, &token).await {
+            Ok(found) => shared.hand_over(&token, found),
+            Err(error) => return shared.trouble("look", &error),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What all parts of a worker share: its settings, its running jobs, its controls and its counters.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,11 +14,15 @@ use super::events::{Listeners, WorkerEvent};
 use super::finish::Policy;
 use super::handler::Routes;
 use super::run::Running;
-use crate::address::QueueAddress;
+use crate::address::{QueueAddress, Token};
 use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind};
-use crate::job::Lease;
+use crate::job::{Lease, LeasedJob};
 use crate::store::{RateLimit, Store};
+
+/// The most takes without an answer that are remembered; of more, the oldest are forgotten, and their jobs run when
+/// their leases have run out.
+const DOUBTFUL_MAX: usize = 64;
 
 /// The first wait after the store failed; it doubles up to the builder's `retry_delay`.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
@@ -141,6 +145,11 @@ pub(crate) struct Shared {
     last_take_at: AtomicI64,
     /// When a job was last taken, or the store said why it gives none, or there was no slot.
     last_progress: AtomicI64,
+    /// The tokens of takes without an answer, until when they are looked for: a server that was away can still run what it
+    /// was sent before.
+    doubtful: Mutex<VecDeque<(Token, Timestamp)>>,
+    /// Jobs of such takes that were found late, for the exchange.
+    found: Mutex<Vec<LeasedJob>>,
     /// Why the worker ended itself.
     broken: Mutex<Option<Error>>,
     /// Every job whose ending is not acknowledged yet. Held only for moments, so a std mutex does.
@@ -190,6 +199,8 @@ impl Shared {
             started_at,
             last_take_at: AtomicI64::new(0),
             last_progress: AtomicI64::new(started_at.as_millis()),
+            doubtful: Mutex::default(),
+            found: Mutex::default(),
             broken: Mutex::default(),
             running: Mutex::default(),
             listener_sleeps: AtomicBool::new(false),
@@ -269,6 +280,37 @@ impl Shared {
             self.progressed();
         }
         free
+    }
+
+    /// A take got no answer: its jobs are looked for again, for two leases' time.
+    pub(crate) fn doubt(&self, token: Token) {
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        if doubtful.len() == DOUBTFUL_MAX {
+            doubtful.pop_front();
+        }
+        doubtful.push_back((token, self.clock.now() + self.settings.lease * 2));
+    }
+
+    /// The takes without an answer that are still to be looked for.
+    pub(crate) fn doubtful(&self) -> Vec<Token> {
+        let now = self.clock.now();
+        let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
+        doubtful.retain(|(_, until)| *until > now);
+        doubtful.iter().map(|(token, _)| token.clone()).collect()
+    }
+
+    /// Hands the jobs of a take that were found late to the exchange, once: a take is run whole or not at all.
+    pub(crate) fn hand_over(&self, token: &Token, jobs: Vec<LeasedJob>) {
+        if !jobs.is_empty() {
+            self.doubtful.lock().unwrap_or_else(PoisonError::into_inner).retain(|(other, _)| other != token);
+            self.found.lock().unwrap_or_else(PoisonError::into_inner).extend(jobs);
+            self.look_again();
+        }
+    }
+
+    /// The jobs that were found late.
+    pub(crate) fn found(&self) -> Vec<LeasedJob> {
+        std::mem::take(&mut *self.found.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Asks the exchange to look at the queue now.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::events::WorkerEvent;
 use super::leases;
+use super::resolve;
 use super::run::LAST_CALL;
 use super::shared::Shared;
 use crate::clock::millis;
@@ -25,6 +26,7 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) async fn recover(shared: &Shared) {
     loop {
         leases::renew_once(shared).await;
+        resolve::look_again(shared).await;
         let request = RecoverRequest {
             max_stalled: shared.settings.max_stalled,
             interval: shared.settings.stall_check,

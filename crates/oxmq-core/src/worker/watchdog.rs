@@ -23,7 +23,8 @@ pub(crate) async fn watch(shared: &Shared) {
     loop {
         shared.clock.sleep(stuck_after / 2).await;
         match is_stuck(shared).await {
-            Ok(None) => found = 0,
+            // When the store fails, the other duties tell it: a worker that cannot ask cannot be stuck.
+            Ok(None) | Err(_) => found = 0,
             Ok(Some(due)) => {
                 found += 1;
                 let nothing_for = shared.clock.now() - shared.last_progress();
@@ -46,8 +47,6 @@ pub(crate) async fn watch(shared: &Shared) {
                     return;
                 }
             }
-            // The other duties tell that the store fails; a worker that cannot ask cannot be stuck.
-            Err(_) => found = 0,
         }
     }
 }

@@ -3,8 +3,10 @@
 use std::future::IntoFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
-use oxmq_core::{ErrorKind, HandlerError, Queue, Store, WorkerBuilder};
+use oxmq_core::store::TakeRequest;
+use oxmq_core::{ErrorKind, HandlerError, JobState, Queue, Store, Token, WorkerBuilder};
 use serde_json::Value;
 
 use crate::faulty::{Fault, FaultyStore};
@@ -183,4 +185,30 @@ async fn an_outage_is_told_to_all_who_wait_to_add_and_not_to_one_after_the_other
     assert_eq!(store.count("add"), 1, "each further call would take as long again");
     queue.add_named("x", &1).await.unwrap();
     assert_eq!(queue.counts().await.unwrap().total(), 1);
+}
+
+#[tokio::test]
+async fn a_take_that_the_server_ran_after_we_had_looked_for_it_is_found() {
+    let rig = Rig::new();
+    rig.store.fail_next("take", Fault::Before(ErrorKind::Ambiguous));
+    let works = |_: Value| async { Ok::<_, HandlerError>(()) };
+    let worker = rig.worker().handle_any(works).start().unwrap();
+    rig.until_told("Error", 1).await;
+    // The worker's next takes wait; the first one is run by the server only now.
+    rig.store.hold("take");
+    rig.until_moving(ms(50), async || rig.store.count("take") >= 2).await;
+    let id = rig.add_one(draft()).await;
+    let late = TakeRequest {
+        limit: 1,
+        token: Token::new(format!("{}:1", worker.handle().id())),
+        lease_for: Duration::from_secs(10),
+        worker: None,
+        rate_limit: None,
+        now: rig.clock.now(),
+    };
+    assert_eq!(rig.store.model.take(&rig.queue, late).await.unwrap().jobs.len(), 1);
+    rig.until_moving(ms(100), async || rig.job(&id).await.state == JobState::Completed).await;
+    assert_eq!(rig.job(&id).await.job.stalled_count, 0);
+    rig.store.release("take");
+    soon(worker.close()).await.unwrap();
 }

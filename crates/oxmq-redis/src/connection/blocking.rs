@@ -47,6 +47,8 @@ pub(super) trait Desk: Send + Sync {
     fn answer(&self, reply: Value);
     /// Gives an error to all who wait.
     fn refuse(&self, error: &Error);
+    /// The connection is open, and has this number at the server, if it tells.
+    fn opened(&self, _id: Option<i64>) {}
     /// Whether the connection is to be there for others to see, though nobody waits.
     fn shown(&self, _now: Instant) -> Shown {
         Shown::Idle
@@ -181,6 +183,7 @@ async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Resul
     };
     let link = Link::open(&shared.dialer, &command.address, opening).await?;
     let can_interrupt = link.id.is_some();
+    desk.opened(link.id);
     Ok(Blocking { link, server, can_interrupt })
 }
 

@@ -42,8 +42,6 @@ struct State {
 struct Channel {
     /// The number of the newest news; 0 before it is listened to for the first time.
     news: watch::Sender<u64>,
-    /// What the last wait of the nameless ones knew of.
-    seen: u64,
     used: Instant,
     is_subscribed: bool,
     refused: Option<Error>,
@@ -58,12 +56,7 @@ enum Entry {
 
 impl Channels {
     /// Waits until the news of a channel are others than `seen`, and gives their number.
-    pub(super) async fn wait(
-        shared: Arc<Shared>,
-        name: String,
-        seen: Option<u64>,
-        limit: Duration,
-    ) -> Result<u64> {
+    pub(super) async fn wait(shared: Arc<Shared>, name: String, seen: u64, limit: Duration) -> Result<u64> {
         let deadline = Instant::now() + limit;
         let channels = &shared.channels;
         let mut news = match channels.enter(&shared, &name, seen)? {
@@ -77,18 +70,15 @@ impl Channels {
         let _ = timeout_at(deadline, news.changed()).await;
         let newest = *news.borrow_and_update();
         let mut state = locked(&channels.state);
-        if let Some(channel) = state.open.get_mut(&name) {
-            channel.seen = channel.seen.max(newest);
-            if let Some(error) = channel.refused.take() {
-                state.open.remove(&name);
-                return Err(error);
-            }
+        if let Some(error) = state.open.get_mut(&name).and_then(|channel| channel.refused.take()) {
+            state.open.remove(&name);
+            return Err(error);
         }
         Ok(newest)
     }
 
     /// Has the channel listened to, and says what there is to wait for.
-    fn enter(&self, shared: &Arc<Shared>, name: &str, seen: Option<u64>) -> Result<Entry> {
+    fn enter(&self, shared: &Arc<Shared>, name: &str, seen: u64) -> Result<Entry> {
         let mut state = locked(&self.state);
         if state.is_deaf {
             return Ok(Entry::Deaf);
@@ -102,7 +92,7 @@ impl Channels {
         let channel = state.open.entry(name.to_owned()).or_insert_with(|| {
             wake.notify_one();
             let (news, _) = watch::channel(0);
-            Channel { news, seen: 0, used: Instant::now(), is_subscribed: false, refused: None }
+            Channel { news, used: Instant::now(), is_subscribed: false, refused: None }
         });
         channel.used = Instant::now();
         if let Some(error) = channel.refused.take() {
@@ -110,8 +100,7 @@ impl Channels {
             return Err(error);
         }
         let newest = *channel.news.borrow();
-        if newest != 0 && newest != seen.unwrap_or(channel.seen) {
-            channel.seen = newest;
+        if newest != 0 && newest != seen {
             return Ok(Entry::News(newest));
         }
         Ok(Entry::Wait(channel.news.subscribe()))

@@ -1,7 +1,7 @@
 //! Waits for markers. A popped marker goes to one who waits for its key; if nobody does any more, it is kept for the
 //! next, and given back to the server when that takes too long: it may be what another process waits for.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
@@ -36,6 +36,8 @@ struct State {
     kept: HashMap<String, VecDeque<Marker>>,
     waiters: Vec<Waiter>,
     connections: HashMap<Channel, Arc<Notify>>,
+    /// The numbers of the named connections at their servers.
+    ids: HashMap<Channel, i64>,
     /// Which connections are to be seen by others, until when; also those whose time is over, until they are closed.
     shown: HashMap<Channel, Instant>,
 }
@@ -150,6 +152,11 @@ impl Markers {
             return;
         }
         state.shown.insert(on, until);
+    }
+
+    /// The numbers of the named connections at their servers.
+    pub(super) fn ids(&self) -> HashSet<i64> {
+        locked(&self.state).ids.values().copied().collect()
     }
 
     /// Ends all waits: nobody serves them any more.
@@ -292,6 +299,13 @@ impl Desk for MarkerDesk {
         }
     }
 
+    fn opened(&self, id: Option<i64>) {
+        let mut state = locked(&self.shared.markers.state);
+        if let Some(id) = id {
+            state.ids.insert(self.on.clone(), id);
+        }
+    }
+
     fn shown(&self, now: Instant) -> Shown {
         match locked(&self.shared.markers.state).shown.get(&self.on) {
             None => Shown::Idle,
@@ -305,6 +319,7 @@ impl Desk for MarkerDesk {
         let is_idle = state.waiters.iter().all(|waiter| waiter.on != self.on);
         if is_idle {
             state.shown.remove(&self.on);
+            state.ids.remove(&self.on);
             state.connections.remove(&self.on);
         }
         is_idle

@@ -25,6 +25,7 @@ pub(crate) mod target;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -242,19 +243,13 @@ impl Hub {
         self.owned("events", Events::read(self.shared.clone(), read)).await
     }
 
-    /// Waits until something may have been published on a channel, at most `timeout`.
+    /// Waits until something may have been published on a channel, at most `timeout`. Each caller begins with 0 and hands
+    /// in what it got the last time.
     ///
     /// The first call on a channel returns as soon as it is listened to: look at what the channel tells of after every
-    /// return, the first too. A message between two calls ends the second at once; that is certain for one caller per
-    /// channel only, as of several the first to come takes it: [`Hub::wait_news`] is for those.
-    pub(crate) async fn wait_channel(&self, channel: &str, timeout: Duration) -> Result<()> {
-        let wait = Channels::wait(self.shared.clone(), channel.to_owned(), None, timeout);
-        self.owned("wait", async { wait.await.map(drop) }).await
-    }
-
-    /// The same for any number of callers: each begins with 0 and hands in what it got the last time.
+    /// return, the first too.
     pub(crate) async fn wait_news(&self, channel: &str, seen: u64, timeout: Duration) -> Result<u64> {
-        self.owned("wait", Channels::wait(self.shared.clone(), channel.to_owned(), Some(seen), timeout)).await
+        self.owned("wait", Channels::wait(self.shared.clone(), channel.to_owned(), seen, timeout)).await
     }
 
     /// Sends a command to every server that has keys. The names are for [`Hub::on_node`].
@@ -293,6 +288,16 @@ impl Hub {
         matches!(self.shared.target.layout, Layout::Cluster(_))
     }
 
+    /// The numbers, at their servers, of our connections that Node takes for workers.
+    pub(crate) fn named_connections(&self) -> HashSet<i64> {
+        self.shared.markers.ids()
+    }
+
+    /// The number of the database.
+    pub(crate) fn database(&self) -> i64 {
+        self.shared.target.db
+    }
+
     /// The URL without its secrets.
     pub(crate) fn describe(&self) -> String {
         self.shared.target.to_string()
@@ -303,7 +308,8 @@ impl Hub {
         self.shared.warnings()
     }
 
-    /// Grows whenever a command connection was made anew: something may have been missed.
+    /// How often a command connection was made anew.
+    #[cfg(test)]
     pub(crate) fn generation(&self) -> u64 {
         self.shared.generation()
     }

@@ -65,6 +65,7 @@ impl Shared {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
+    #[cfg(test)]
     pub(super) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }

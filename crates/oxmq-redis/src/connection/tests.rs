@@ -3,6 +3,7 @@
 mod guard;
 mod topology;
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use guard::{Mood, Proxy, Server, eventually};
@@ -98,7 +99,7 @@ fn any_runtime_will_do_and_none_needs_timers() {
     bare.block_on(async {
         assert_eq!(number(&hub, "INCR a").await, 1);
         assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(30))).await.unwrap(), None);
-        hub.wait_channel("c", SOON).await.unwrap();
+        assert!(hub.wait_news("c", 0, SOON).await.unwrap() > 0);
         assert_eq!(hub.read_stream(read("e", "0", Duration::from_millis(30))).await.unwrap(), Value::Nil);
         hub.close().await;
     });
@@ -170,18 +171,19 @@ async fn an_acl_user_may_lack_what_is_not_needed() {
     let _: () = raw.ask("ACL SETUSER al resetchannels &mine");
     let hub = Hub::open(&format!("redis://al:p%40w@127.0.0.1:{}", server.port)).await.unwrap();
     for _ in 0..2 {
-        assert_eq!(hub.wait_channel("theirs", LONG).await.unwrap_err().kind(), ErrorKind::Refused);
+        assert_eq!(hub.wait_news("theirs", 0, LONG).await.unwrap_err().kind(), ErrorKind::Refused);
     }
-    hub.wait_channel("mine", LONG).await.unwrap();
+    hub.wait_news("mine", 0, LONG).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_server_may_allow_few_connections_or_lack_commands() {
     let server = Server::start(&["--maxclients", "3", "--rename-command", "HELLO", ""]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
+    let ear = Ear::new(&hub, "c");
     // Without HELLO there is no RESP3 and no message: callers are told to look.
     for _ in 0..3 {
-        hub.wait_channel("c", LONG).await.unwrap();
+        ear.hear(LONG).await.unwrap();
     }
     let mut raw = server.raw();
     assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
@@ -217,9 +219,10 @@ async fn what_nobody_waits_for_is_closed_and_comes_back() {
     let server = Server::start(&[]).await;
     let settings = Settings { idle_max: Duration::from_millis(50), ..Settings::default() };
     let hub = Hub::open_with(&server.url(), settings).await.unwrap();
+    let ear = Ear::new(&hub, "c");
     let mut raw = server.raw();
     for _ in 0..3 {
-        hub.wait_channel("c", LONG).await.unwrap();
+        ear.hear(LONG).await.unwrap();
         assert_eq!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(10))).await.unwrap(), None);
         hub.read_stream(read("e", "$", Duration::from_millis(10))).await.unwrap();
         assert!(raw.clients(&[]).len() > 2);
@@ -351,12 +354,13 @@ async fn a_large_call_on_a_slow_line_is_no_silence() {
 async fn waits_end_when_the_hub_is_closed() {
     let server = Server::start(&[]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
-    hub.wait_channel("c", LONG).await.unwrap();
+    let ear = Ear::new(&hub, "c");
+    ear.hear(LONG).await.unwrap();
     let began = Instant::now();
     let (marker, events, channel, ()) = tokio::join!(
         hub.wait_marker(marker_wait("m", "n", LONG)),
         hub.read_stream(read("e", "$", LONG)),
-        hub.wait_channel("c", LONG),
+        ear.hear(LONG),
         hub.close(),
     );
     assert_eq!(marker.unwrap_err().kind(), ErrorKind::Closed);
@@ -576,30 +580,31 @@ async fn readers_of_events_share_a_connection_each_at_its_position() {
 async fn a_channel_wakes_and_misses_nothing() {
     let server = Server::start(&[]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
+    let ear = Ear::new(&hub, "c");
     let mut raw = server.raw();
     let began = Instant::now();
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     assert!(began.elapsed() < SOON, "the first wait ends at once");
     // Between two waits.
     assert_eq!(raw.ask::<i64>("PUBLISH c x"), 1);
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     // During one.
-    let mut wait = Box::pin(hub.wait_channel("c", LONG));
+    let mut wait = Box::pin(ear.hear(LONG));
     under_way(&mut wait).await;
     let _: i64 = raw.ask("PUBLISH c x");
     wait.await.unwrap();
     // A reconnect wakes, too, and the subscription is there again.
-    let mut wait = Box::pin(hub.wait_channel("c", LONG));
+    let mut wait = Box::pin(ear.hear(LONG));
     under_way(&mut wait).await;
     let _: i64 = raw.ask("CLIENT KILL TYPE pubsub");
     wait.await.unwrap();
     assert_eq!(hub.generation(), 0);
     assert_eq!(raw.ask::<i64>("PUBLISH c x"), 1);
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     // Nothing, to the end.
     let began = Instant::now();
-    hub.wait_channel("c", Duration::from_millis(50)).await.unwrap();
+    ear.hear(Duration::from_millis(50)).await.unwrap();
     assert!(began.elapsed() >= Duration::from_millis(50));
     // Several callers miss nothing either.
     let (one, two) = tokio::join!(hub.wait_news("c", 0, LONG), hub.wait_news("d", 0, LONG));
@@ -616,9 +621,10 @@ async fn a_channel_wakes_and_misses_nothing() {
 async fn every_kind_of_connection_comes_back() {
     let mut server = Server::start(&[]).await;
     let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+    let ear = Ear::new(&hub, "c");
     for restart in [false, true] {
         let mut raw = server.raw();
-        hub.wait_channel("c", LONG).await.unwrap();
+        ear.hear(LONG).await.unwrap();
         let marker = tokio::spawn({
             let hub = hub.clone();
             async move { hub.wait_marker(marker_wait("m", "n", LONG)).await }
@@ -676,7 +682,8 @@ async fn a_block_that_is_not_answered_is_begun_anew() {
 async fn a_large_reply_arrives_though_channels_are_listened_to() {
     let server = Server::start(&[]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
-    hub.wait_channel("c", LONG).await.unwrap();
+    let ear = Ear::new(&hub, "c");
+    ear.hear(LONG).await.unwrap();
     let mut set = redis::cmd("SETRANGE");
     set.arg("large").arg(40 << 20).arg("x");
     hub.call(Call { command: set, ..call("SETRANGE large") }).await.unwrap();
@@ -750,5 +757,24 @@ async fn no_marker_is_lost_on_those_who_give_up() {
             }
         };
         assert_eq!(marker, Marker { member: "1".to_owned(), score: f64::from(score) });
+    }
+}
+
+/// One who listens to a channel.
+struct Ear<'a> {
+    hub: &'a Hub,
+    channel: &'static str,
+    seen: AtomicU64,
+}
+
+impl<'a> Ear<'a> {
+    fn new(hub: &'a Hub, channel: &'static str) -> Self {
+        Self { hub, channel, seen: AtomicU64::new(0) }
+    }
+
+    async fn hear(&self, timeout: Duration) -> Result<()> {
+        let seen = self.seen.load(Ordering::Relaxed);
+        self.seen.store(self.hub.wait_news(self.channel, seen, timeout).await?, Ordering::Relaxed);
+        Ok(())
     }
 }

@@ -14,6 +14,9 @@ use crate::wire::reply::{self, Read};
 /// kept busy for longer.
 const JOBS_PER_CALL: usize = 250;
 
+/// How many bytes of data one call carries, unless one group alone has more.
+const BYTES_PER_CALL: usize = 4 << 20;
+
 pub(crate) async fn add(
     store: &RedisStore,
     queue: &QueueAddress,
@@ -22,10 +25,11 @@ pub(crate) async fn add(
     let mut answers: Vec<Result<Vec<Added>>> = Vec::with_capacity(request.groups.len());
     let mut groups = request.groups.as_slice();
     while !groups.is_empty() {
-        let mut jobs = 0;
+        let (mut jobs, mut bytes) = (0, 0);
         let fitting = groups.iter().take_while(|group| {
             jobs += group.jobs.len();
-            jobs <= JOBS_PER_CALL
+            bytes += group.jobs.iter().map(|job| job.data.as_str().len()).sum::<usize>();
+            jobs <= JOBS_PER_CALL && bytes <= BYTES_PER_CALL
         });
         let (now, later) = groups.split_at(fitting.count().max(1));
         match add_groups(store, queue, now, request.now).await {

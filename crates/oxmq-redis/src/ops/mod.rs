@@ -21,6 +21,7 @@ pub(crate) mod retry;
 pub(crate) mod sweep;
 pub(crate) mod take;
 pub(crate) mod wait;
+pub(crate) mod workers;
 
 use oxmq_core::store::{GROUP_JOBS_MAX, Step};
 use oxmq_core::{Error, ErrorKind, JobId, QueueAddress, Result};

@@ -20,13 +20,13 @@ impl Replay {
 
     /// A worker wakes up, and takes.
     fn wake(&mut self, token: &str) -> LeasedJob {
-        while !self.pop().is_null() {}
+        while !self.pop_nothing().is_null() {}
         one(self.take(token))
     }
 
     /// A worker finds nothing, and waits.
     fn idle(&mut self) {
-        while !self.pop().is_null() {}
+        while !self.pop_nothing().is_null() {}
         assert!(self.take("<uuid>:9").jobs.is_empty());
     }
 }

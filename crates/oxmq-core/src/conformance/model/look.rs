@@ -109,6 +109,23 @@ impl Model {
         front.into_iter().rev().for_each(|id| waiting.push_front(id));
     }
 
+    /// Puts jobs that were put before their equals, whose order among each other is left open, into this order.
+    pub(in crate::conformance) fn arrange_equals(&mut self, queue: &QueueAddress, order: &[JobId]) {
+        let queue = self.queue_mut(queue);
+        let place = |id: &JobId| order.iter().position(|other| other == id);
+        let Some(list) = queue.lists.get_mut(&JobState::Prioritized) else { return };
+        let list = list.make_contiguous();
+        let priority_of = |id: &JobId| {
+            let entry = &queue.jobs[id];
+            entry.is_before.then_some(entry.job.priority)
+        };
+        for equals in list
+            .chunk_by_mut(|one, other| priority_of(one).is_some() && priority_of(one) == priority_of(other))
+        {
+            equals.sort_by_key(place);
+        }
+    }
+
     /// When the next delayed job is due.
     pub(in crate::conformance) fn first_due(&self, queue: &QueueAddress) -> Option<Timestamp> {
         self.queue(queue)?.first_due()

@@ -51,6 +51,7 @@ impl Queue {
             cancel: None,
             keep_until: None,
             lifo,
+            is_before: false,
             log: VecDeque::new(),
         };
         self.jobs.insert(id.clone(), entry);

@@ -125,7 +125,9 @@ impl<'a> Driver<'a> {
                         finished.push(Finish { lease, ending: ending(&end, now), heeds_cancel });
                     }
                 }
-                let take = take.then(|| demand(2, self.token(2), 2, now));
+                // Of jobs that were put before their equals the order is left open: see it first, then take.
+                let returns = finished.iter().any(|finish| finish.ending == Ending::Returned);
+                let take = (take && !returns).then(|| demand(2, self.token(2), 2, now));
                 let request = FinishRequest { finished, take, now };
                 let answer = store.finish(q, request.clone()).await.unwrap();
                 let expected = self.model.finish(q, request);
@@ -417,6 +419,10 @@ impl<'a> Driver<'a> {
         self.same("the counts", &counts, &self.model.counts(q, now));
         for state in JobState::ALL {
             let mut store: Vec<_> = self.page(q, state).await.into_iter().map(plain).collect();
+            if state == JobState::Prioritized {
+                let order: Vec<JobId> = store.iter().map(|(view, _)| view.job.id.clone()).collect();
+                self.model.arrange_equals(q, &order);
+            }
             let mut model: Vec<_> = self.model.jobs(q, &page_of(state)).jobs.into_iter().map(plain).collect();
             if state == JobState::Active {
                 // Jobs that were taken in one call are equally old.

@@ -40,9 +40,10 @@ async fn encrypted_connections_check_the_certificate() {
 
     let url = |ca: &str| format!("rediss://:pw@localhost:{port}?ca={}", dir.path().join(ca).display());
     let hub = Hub::open(&url("ca.pem")).await.unwrap();
+    let ear = Ear::new(&hub, "c");
     assert_eq!(number(&hub, "INCR a").await, 1);
     assert!(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(20))).await.unwrap().is_none());
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     server.stop();
     server.restart().await;
     assert_eq!(number(&hub, "INCR a").await, 1);
@@ -91,8 +92,9 @@ async fn a_failover_by_sentinels_is_followed() {
     assert_eq!(none.kind(), ErrorKind::Unavailable);
     assert!(none.to_string().contains("?master="), "{none}");
     let hub = Arc::new(Hub::open(&format!("redis-sentinel://:pw@{hosts}?master=m&{options}")).await.unwrap());
+    let ear = Ear::new(&hub, "c");
     assert_eq!(number(&hub, "INCR a").await, 1);
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     let waiting = tokio::spawn({
         let hub = hub.clone();
         async move { marker(&hub, "m").await }
@@ -110,7 +112,7 @@ async fn a_failover_by_sentinels_is_followed() {
     let _: () = here.ask("ZADD m 0 0");
     assert_eq!(waiting.await.unwrap().member, "0");
     // It is subscribed there, too.
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
     assert_eq!(here.ask::<i64>("PUBLISH c x"), 1);
     let error =
         Hub::open(&format!("redis-sentinel://:pw@{hosts}?master=m&sentinel_password=no")).await.unwrap_err();
@@ -206,9 +208,10 @@ async fn a_cluster_is_followed_as_it_changes() {
     for (reader, key) in readers.into_iter().zip(["{foo}e", "{bar}e"]) {
         assert_eq!(reader.await.unwrap(), [key]);
     }
-    hub.wait_channel("c", LONG).await.unwrap();
+    let ear = Ear::new(&hub, "c");
+    ear.hear(LONG).await.unwrap();
     let _: i64 = raws[2].ask("PUBLISH c x");
-    hub.wait_channel("c", LONG).await.unwrap();
+    ear.hear(LONG).await.unwrap();
 
     // The first node dies, and its replica takes over.
     eventually("the replica follows", || {
