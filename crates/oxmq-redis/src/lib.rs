@@ -10,7 +10,7 @@
 //! ```text
 //! resetkeys ~bull:* resetchannels &bull:* -@all
 //!     +evalsha +script|load +bzpopmin +xread +xrevrange +subscribe +unsubscribe +ping +info +time
-//!     +select +scan +client|id +client|setname +client|unblock +del +exists +expire +get +hdel
+//!     +select +scan +client|id +client|list +client|setname +client|unblock +del +exists +expire +get +hdel
 //!     +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +hvals +incr +incrby +llen +lpos +lpush
 //!     +lrange +lrem +ltrim +mget +pexpire +pttl +publish +rename +rpop +rpush +sadd +set +smembers
 //!     +srem +unlink +xadd +xinfo|stream +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange
@@ -20,7 +20,7 @@
 //! - `select` is for databases other than 0; `scan` is for listing queues. With Sentinel, `+role`; on a cluster,
 //!   `+asking +cluster|slots`.
 //! - Without `client|id` and `client|unblock`, waits are cut into slices of a quarter second; without
-//!   `client|setname`, Node's `getWorkers` does not list the workers.
+//!   `client|setname`, Node's `getWorkers` does not list the workers; without `client|list`, ours does not list Node's.
 //! - `+config|get` is asked for only to warn of a server that saves nothing, `info` and `time` only to warn of other
 //!   things that go wrong later: what is refused is not looked at.
 

@@ -121,7 +121,7 @@ impl Load {
             log.started(number);
             async move {
                 // Some are under way whenever a fault strikes.
-                sleep(ms(if number % 50 == 0 { 300 } else { 5 })).await;
+                sleep(ms(if number.is_multiple_of(50) { 300 } else { 5 })).await;
                 Ok::<u64, HandlerError>(number)
             }
         };

@@ -83,7 +83,7 @@ async fn a_server_that_is_gone_for_seconds() {
     let url = format!("{}?call_timeout=200", server.url());
     let hasty = Load::start_on("gone-for-seconds-200ms-calls", &url, "hasty", 1).await;
     let mut loads = [patient, hasty];
-    for _ in 0..rounds(1, 40) {
+    for _ in 0..rounds(1, 12) {
         blocking(|| kill(&server));
         tokio::time::sleep(ms(fastrand::u64(4_000..6_000))).await;
         blocking(|| server.restart());
