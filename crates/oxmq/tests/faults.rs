@@ -30,7 +30,11 @@ mod replaced;
 #[path = "faults/restart.rs"]
 mod restart;
 
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::Duration;
+
+use oxmq_testkit::Server;
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -49,4 +53,21 @@ fn rounds(short: usize, long: usize) -> usize {
 /// Does what blocks (starting servers, breaking them) without holding up the load.
 fn blocking<T>(work: impl FnOnce() -> T) -> T {
     tokio::task::block_in_place(work)
+}
+
+/// Kills a server that writes an append-only file, and mends the file.
+///
+/// A SIGKILL can cut the last transaction in the file in half. Redis 7.0 then takes the file as it should, but leaves the
+/// half transaction in it, which comes to life at the restart after the next: jobs are popped once more, or out of
+/// nothing (`MULTI calls can not be nested` in the log). No client can help that, and `redis-check-aof` does.
+fn kill(server: &Server) {
+    server.kill();
+    let manifest = server.folder().join("appendonlydir/appendonly.aof.manifest");
+    let file = if manifest.exists() { manifest } else { server.folder().join("appendonly.aof") };
+    let mut check = Command::new("redis-check-aof");
+    check.arg("--fix").arg(file).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut check = check.spawn().unwrap();
+    // It asks for each file; one that is whole is not asked for.
+    let _ = check.stdin.take().unwrap().write_all(b"y\ny\n");
+    check.wait().unwrap();
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use oxmq_testkit::{Options, Proxy, Server};
 
 use crate::load::Load;
-use crate::{blocking, is_long, ms};
+use crate::{blocking, is_long, kill, ms};
 
 const FAULTS: [&str; 10] =
     ["kill", "restart", "freeze", "cut", "refuse", "blackhole", "answers", "client-kill", "flush", "slow"];
@@ -29,7 +29,7 @@ async fn nothing_is_lost_whatever_happens() {
         let short = ms(random.u64(0..300));
         *done.entry(fault).or_default() += 1;
         match fault {
-            "kill" => blocking(|| server.kill()),
+            "kill" => blocking(|| kill(&server)),
             "restart" => {}
             "freeze" => blocking(|| server.freeze()),
             "cut" => blocking(|| proxy.cut()),

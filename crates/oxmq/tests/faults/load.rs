@@ -121,7 +121,7 @@ impl Load {
             log.started(number);
             async move {
                 // Some are under way whenever a fault strikes.
-                sleep(ms(if number % 50 == 0 { 300 } else { 5 })).await;
+                sleep(ms(if number.is_multiple_of(50) { 300 } else { 5 })).await;
                 Ok::<u64, HandlerError>(number)
             }
         };
@@ -238,6 +238,9 @@ impl Load {
             sleep(ms(20)).await;
         }
         let jobs = all_jobs(&self.queue).await;
+        for job in jobs.values().filter(|job| job.attempts_made != 1) {
+            println!("{name}: {job:?}: {}", history(&self.queue, &job.id).await);
+        }
         assert!(!log.ended.load(Ordering::SeqCst), "{name}: a worker has ended");
         for worker in self.workers {
             worker.close().await.unwrap();
@@ -445,6 +448,20 @@ async fn stuck(queue: &Queue, workers: &[Worker]) -> String {
     let active = queue.jobs(request).await.map(|page| page.jobs).unwrap_or_default();
     let starts = |view: oxmq::JobView| (view.job.id.clone(), view.job.attempts_started, view.token);
     let _ = write!(text, "active: {:?}", active.into_iter().map(starts).collect::<Vec<_>>());
+    text
+}
+
+/// The events of one job, as far as they are kept.
+async fn history(queue: &Queue, id: &oxmq::JobId) -> String {
+    let mut text = String::new();
+    let mut events = queue.events(oxmq::EventCursor::Oldest).await.unwrap();
+    while let Some(notice) = events.try_next().await.unwrap() {
+        if let oxmq::Notice::Event(event) = notice
+            && format!("{event:?}").contains(&format!("{id:?}"))
+        {
+            let _ = write!(text, "\n  {event:?}");
+        }
+    }
     text
 }
 
