@@ -115,7 +115,7 @@ async fn pages_are_the_same_from_both_sides() {
 }
 
 #[tokio::test]
-async fn node_lists_our_workers_by_name_and_we_list_ours() {
+async fn each_side_lists_the_workers_of_both_by_name() {
     let rig = Rig::new().await;
     let bob = rig.work(Side::Rust, Work { name: Some("bob ü:1".into()), ..Work::default() }).await;
     let ann = rig.work(Side::Node, Work { name: Some("ann".into()), ..Work::default() }).await;
@@ -132,13 +132,17 @@ async fn node_lists_our_workers_by_name_and_we_list_ours() {
         workers.as_array().unwrap().iter().filter_map(|worker| worker["rawname"].as_str()).collect();
     assert!(raw.iter().any(|name| name.ends_with(":w:bob__:1")), "{raw:?}");
     assert!(raw.iter().any(|name| name.ends_with(":w:ann")), "{raw:?}");
-    until("we see ours", || async {
+    let ours = || async {
         let workers = rig.queue.workers().await.unwrap();
-        workers.len() == 1 && workers[0].name.as_deref() == Some("bob ü:1")
-    })
-    .await;
+        let mut names: Vec<_> = workers.into_iter().map(|worker| worker.name.unwrap_or_default()).collect();
+        names.sort_unstable();
+        names
+    };
+    until("we see both", || async { ours().await == ["ann", "bob ü:1"] }).await;
     bob.close().await;
+    until("we see that ours has gone", || async { ours().await == ["ann"] }).await;
     ann.close().await;
+    until("we see that both have gone", || async { ours().await.is_empty() }).await;
 }
 
 #[tokio::test]
