@@ -55,7 +55,9 @@ fn check() -> Result<()> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;
     // Each feature alone.
-    run(cargo(&["check", "--quiet", "-p", "oxmq"]))?;
+    for features in ["", "sqlite", "redis", "tls", "cluster"] {
+        run(cargo(&["check", "--quiet", "-p", "oxmq", "--features", features]))?;
+    }
     run(cargo(&["check", "--quiet", "-p", "oxmq-core"]))?;
     docs::check(&root())?;
     tidy::check(&root())
@@ -70,11 +72,20 @@ fn test(all: bool) -> Result<()> {
     if all {
         for command in [&mut tests, &mut doc_tests] {
             command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_ALL", "1");
-            command.env("OXMQ_SOAK_JOBS", "50000");
+            command.env("OXMQ_SOAK_JOBS", "50000").env("OXMQ_FAULT_ROUNDS", "100");
         }
     }
     run(tests)?;
-    run(doc_tests)
+    run(doc_tests)?;
+    if all {
+        // What the other servers do with our scripts.
+        for server in servers::others() {
+            let mut suite = cargo(&["test", "-p", "oxmq-redis", "--all-features", "--test", "conformance"]);
+            suite.args(["--test", "vectors"]).env("OXMQ_SERVER", server);
+            run(suite)?;
+        }
+    }
+    Ok(())
 }
 
 /// SQLite is compiled from its C source: on a Debian machine without a compiler, installs one.

