@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep_until};
 /// The first pause.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(50);
 /// The longest pause.
-pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(2);
+pub(super) const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
 /// Pauses that grow, with chance in them so that many clients do not come at once.
 #[derive(Debug)]
