@@ -23,6 +23,18 @@
 //!   `client|setname`, Node's `getWorkers` does not list the workers; without `client|list`, ours does not list Node's.
 //! - `+config|get` is asked for only to warn of a server that saves nothing, `info` and `time` only to warn of other
 //!   things that go wrong later: what is refused is not looked at.
+//!
+//! # What a server loses
+//!
+//! No client can help these, so set up the server for them:
+//!
+//! - Without an append-only file, a restart loses what came after the last snapshot. With `appendfsync everysec`, a crash of
+//!   the machine loses about a second.
+//! - A master that is replaced loses what its replica did not have yet, also if the failover is a planned one; see
+//!   `min-replicas-to-write`.
+//! - A SIGKILL can cut the append-only file within a transaction. Redis 7.0 leaves that half in the file, and it takes
+//!   effect at the restart after the next (`MULTI calls can not be nested` in the log): jobs run again or are in no list. After a
+//!   kill, run `redis-check-aof --fix` on the manifest before the start.
 
 mod connection;
 mod keys;

@@ -61,7 +61,7 @@ impl WorkerBuilder {
                 rate_limit: None,
                 shutdown_timeout: Duration::from_secs(30),
                 cancel_grace: Duration::from_secs(5),
-                retry_delay: Duration::from_secs(5),
+                retry_delay: Duration::from_secs(1),
                 stuck_after: Duration::from_secs(30),
                 end_when_stuck: false,
             },
@@ -155,7 +155,7 @@ impl WorkerBuilder {
         self
     }
 
-    /// The longest wait before a store that failed is tried again; waits begin at 100 ms and double. Default 5 s.
+    /// The longest wait before a store that failed is tried again; waits begin at 100 ms and double. Default 1 s.
     pub fn retry_delay(mut self, delay: Duration) -> Self {
         self.settings.retry_delay = delay;
         self

@@ -64,6 +64,7 @@ async fn connections_that_are_half_open() {
         tokio::time::sleep(ms(if is_long() { 10_000 } else { 4_000 })).await;
         blocking(|| proxy.restore());
         load.recovers().await;
+        assert!(!load.take_errors().is_empty(), "the loss is told");
         load.until_busy().await;
     }
     load.finish().await;

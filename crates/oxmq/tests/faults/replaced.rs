@@ -69,6 +69,8 @@ async fn a_primary_of_a_cluster_that_is_killed_and_slots_that_move() {
         blocking(|| old.restart());
         blocking(|| until(ms(20_000), || old.is_replica_in_step()));
         blocking(|| cluster.until_whole());
+        // The others must find it fit again, too.
+        blocking(|| until(ms(20_000), || cluster.replica_of(KEY).is_some()));
         load.until_busy().await;
     }
     load.finish().await;

@@ -42,6 +42,7 @@ async fn a_server_that_is_frozen() {
         tokio::time::sleep(ms(if is_long() { 10_000 } else { 4_000 })).await;
         blocking(|| server.thaw());
         load.recovers().await;
+        assert!(!load.take_errors().is_empty(), "the loss is told");
         load.until_busy().await;
     }
     load.finish().await;
