@@ -4,7 +4,7 @@
   ARGV[2]  id
   ARGV[3]  reason
   RETURNS  {'missing'} | {'cancelled'} | {'finished', state} | {'requested', worker} | {'unreachable', worker or false} |
-           {'nowhere'}
+           {'nowhere'} | {'scheduled'}: the next run of a job scheduler, which would end with it
   ERRORS   none
   MOVES    waiting, prioritized, delayed, waiting-children -> failed             EVENTS failed (prev its state)
   COST     O(N), N = jobs in the list it is in ]]
@@ -38,6 +38,9 @@ if state == 'active' then
     end
   end
   return { 'unreachable', redis.call('HGET', key, 'pb') }
+end
+if is_next_run(q, id) then
+  return { 'scheduled' }
 end
 leave(q, id, state)
 local text = 'cancelled: ' .. reason

@@ -54,7 +54,7 @@ scripts! {
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";
     ANNOUNCE = "announce", "queue";
-    CANCEL = "cancel", "queue", "job", "place", "family", "dedup";
+    CANCEL = "cancel", "queue", "job", "place", "family", "dedup", "schedule";
     PROMOTE = "promote", "queue", "job", "place";
     RETRY = "retry", "queue", "job", "place", "family";
     RESCHEDULE = "reschedule", "queue", "job", "place";

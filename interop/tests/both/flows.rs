@@ -314,7 +314,11 @@ async fn a_scheduler_survives_drain_clean_and_remove(side: Side) {
     // Node's error is -8.
     let refused = match side {
         Side::Node => rig.agent.call(&rig.name, "remove", json!([upcoming[0]])).await.is_err(),
-        Side::Rust => rig.queue.remove(upcoming[0].as_str()).await.is_err(),
+        Side::Rust => {
+            let cancelled = rig.queue.cancel(upcoming[0].as_str(), "not wanted").await;
+            assert_eq!(cancelled.unwrap_err().kind(), oxmq_core::ErrorKind::Refused);
+            rig.queue.remove(upcoming[0].as_str()).await.is_err()
+        }
     };
     assert!(refused && rig.view(&upcoming[0]).await.is_some(), "removed");
     rig.node("removeJobScheduler", json!(["tick"])).await;

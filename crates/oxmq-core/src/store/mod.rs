@@ -236,6 +236,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Removes a job and all that belongs to it, in any state but one: a job under a lease that has
     /// not run out stays ([`RemoveAnswer::Locked`]). Event `removed` with prev the state it was in (`wait` for waiting, as BullMQ writes it).
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused): it is the next run of a job scheduler of BullMQ's, which would end with it.
     fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer>;
 
     /// Pauses the queue: nothing is taken until it is resumed. Running jobs go on. Event `paused`, each time.

@@ -32,6 +32,13 @@ pub(crate) async fn cancel(
         "finished" => {
             Ok(CancelAnswer::Finished(worker.as_deref().and_then(state_of).unwrap_or(JobState::Failed)))
         }
+        "scheduled" => Err(Error::new(
+            ErrorKind::Refused,
+            "cancel",
+            "the job is the next run of a job scheduler, which would end with it: remove the scheduler instead",
+        )
+        .with("queue", queue)
+        .with("job", &request.job)),
         "nowhere" => Err(Error::new(
             ErrorKind::Corrupt,
             "cancel",
