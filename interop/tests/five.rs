@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oxmq_core::{JobState, Timestamp};
+use oxmq_core::{JobState, Store as _, Timestamp, WorkerInfo};
 use oxmq_interop::{Agent, Rig, Side, Work, ms, server, until};
 use serde_json::{Value, json};
 
@@ -237,4 +237,33 @@ async fn a_repeatable_job_of_five_is_done_once_and_stays_readable() {
     let repeatables = rig.node("getRepeatableJobs", json!([])).await;
     assert_eq!(repeatables.as_array().unwrap().len(), 1, "5.x still has it");
     worker.close().await;
+}
+
+#[tokio::test]
+async fn what_five_does_to_a_queue_is_told() {
+    let rig = rig().await;
+    left_paused(&rig).await;
+    let store = oxmq_redis::RedisStore::open(&server::url()).await.unwrap();
+    let request = oxmq_core::store::AnnounceRequest {
+        worker: WorkerInfo {
+            id: "w".into(),
+            name: None,
+            host: "here".into(),
+            pid: 1,
+            version: "0.1.0".into(),
+            concurrency: 1,
+            active: 0,
+            started_at: 0,
+            last_take_at: None,
+        },
+        ttl: ms(60_000),
+        now: rig.queue.clock().now(),
+    };
+    for _ in 0..2 {
+        store.announce(rig.queue.address(), request.clone()).await.unwrap();
+    }
+    let of_queue: Vec<_> =
+        store.warnings().into_iter().filter(|warning| warning.contains(&rig.name)).collect();
+    assert_eq!(of_queue.len(), 2, "{of_queue:?}");
+    assert!(of_queue[0].contains("bullmq:5.81.5") && of_queue[1].contains("`paused`"), "{of_queue:?}");
 }

@@ -71,8 +71,9 @@ impl RedisStore {
         Ok(Self { hub: Hub::open(url).await? })
     }
 
-    /// What was found wrong with the servers so far, each with its remedy: an old version, an eviction policy, missing
-    /// persistence, a clock that is off. Each was logged once, as a warning.
+    /// What was found wrong so far, each with its remedy: with servers an old version, an eviction policy, missing persistence,
+    /// a clock that is off; with queues that workers announced themselves for, what BullMQ 5 does there. Each was logged
+    /// once, as a warning.
     pub fn warnings(&self) -> Vec<String> {
         self.hub.warnings()
     }

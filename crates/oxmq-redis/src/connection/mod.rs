@@ -288,6 +288,11 @@ impl Hub {
         matches!(self.shared.target.layout, Layout::Cluster(_))
     }
 
+    /// Warns of something that was found in a queue, once.
+    pub(crate) fn report(&self, finding: String) {
+        self.shared.find(finding);
+    }
+
     /// The numbers, at their servers, of our connections that Node takes for workers.
     pub(crate) fn named_connections(&self) -> HashSet<i64> {
         self.shared.markers.ids()

@@ -6,6 +6,7 @@ use oxmq_core::{Error, ErrorKind, QueueAddress, Result, millis};
 use super::wait::client_name;
 use crate::scripts::ANNOUNCE;
 use crate::store::RedisStore;
+use crate::wire::reply::{self, Read};
 
 pub(crate) async fn announce(
     store: &RedisStore,
@@ -20,5 +21,53 @@ pub(crate) async fn announce(
     store.hub().show(keys.key("marker"), client_name, request.ttl);
     let mut call = store.script("announce", queue, &ANNOUNCE);
     call.arg(request.now.as_millis()).arg(millis(request.ttl)).arg(request.worker.id).arg(json);
-    call.repeatable().await.map(drop)
+    let answer = call.repeatable().await?;
+    let read = || -> Read<(Option<String>, u64)> {
+        let [version, paused] = reply::tuple::<2>(answer)?;
+        Ok((reply::maybe_text(version)?, reply::count(paused)?))
+    };
+    let (version, paused) = read().map_err(|bad| bad.into_error("announce"))?;
+    for finding in leftovers(queue, version.as_deref(), paused) {
+        store.hub().report(finding);
+    }
+    Ok(())
+}
+
+/// What an older BullMQ does to a queue that is shared with us.
+fn leftovers(queue: &QueueAddress, version: Option<&str>, paused: u64) -> Vec<String> {
+    let mut found = Vec::new();
+    let major = |version: &str| version.strip_prefix("bullmq:")?.split('.').next()?.parse::<u32>().ok();
+    if let Some(version) = version.filter(|version| major(version).is_some_and(|major| major < 6)) {
+        found.push(format!(
+            "{queue}: {version} uses this queue, too. It keeps the jobs of a paused queue elsewhere, and loses those that wait when \
+             it resumes a queue that somebody else paused: move it to 6, or pause and resume from one side only"
+        ));
+    }
+    if paused > 0 {
+        // Without the number, so that it is told once.
+        found.push(format!(
+            "{queue}: jobs are in the list `paused`, where BullMQ 5 keeps those of a paused queue; nobody takes them until oxmq or \
+             BullMQ 6 resumes the queue"
+        ));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_bullmq_is_told() {
+        let queue = QueueAddress::new("q").unwrap();
+        for (version, paused, count) in [
+            (None, 0, 0),
+            (Some("bullmq:6.7.0"), 0, 0),
+            (Some("bullmq:5.81.5"), 0, 1),
+            (Some("bullmq-pro:7.1.0"), 0, 0),
+            (Some("bullmq:5.81.5"), 3, 2),
+        ] {
+            assert_eq!(leftovers(&queue, version, paused).len(), count, "{version:?}");
+        }
+    }
 }
