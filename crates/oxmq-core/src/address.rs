@@ -189,6 +189,50 @@ impl From<&JobId> for JobId {
     }
 }
 
+/// A job anywhere in a store: its queue and its id.
+///
+/// ```
+/// use oxmq_core::JobKey;
+///
+/// let key = JobKey::parse("bull:emails:17").unwrap();
+/// assert_eq!((key.queue.name(), key.id.as_str()), ("emails", "17"));
+/// assert_eq!(key.to_string(), "bull:emails:17");
+/// assert!(JobKey::parse("17").is_none());
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct JobKey {
+    /// Its queue.
+    pub queue: QueueAddress,
+    /// Its id in that queue.
+    pub id: JobId,
+}
+
+impl JobKey {
+    /// A job of a queue.
+    pub fn new(queue: QueueAddress, id: impl Into<JobId>) -> Self {
+        Self { queue, id: id.into() }
+    }
+
+    /// Reads `prefix:queue:id` from the right, as BullMQ does: an id that contains `:` is read wrongly. `None` if it is no such text.
+    pub fn parse(key: &str) -> Option<Self> {
+        let (queue, id) = key.rsplit_once(':')?;
+        Self::of(queue, id)
+    }
+
+    /// A job of the queue with this qualified name, `prefix:queue`; `None` if it is no such name.
+    pub fn of(qualified: &str, id: impl Into<JobId>) -> Option<Self> {
+        let (prefix, name) = qualified.rsplit_once(':')?;
+        Some(Self { queue: QueueAddress::with_prefix(prefix, name).ok()?, id: id.into() })
+    }
+}
+
+impl fmt::Display for JobKey {
+    /// The key, as BullMQ writes it: `prefix:queue:id`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.queue, self.id)
+    }
+}
+
 /// The text that says whose a lease is. Several jobs may be held by one token; `0` means: no locking.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(Arc<str>);

@@ -2,6 +2,7 @@
 
 use crate::address::{JobId, Token};
 use crate::clock::Timestamp;
+use crate::family::Parent;
 use crate::json::JsonText;
 use crate::options::JobOptions;
 use crate::state::JobState;
@@ -60,6 +61,12 @@ pub struct Job {
     pub return_value: Option<JsonText>,
     /// The progress it last reported; any JSON.
     pub progress: Option<JsonText>,
+    /// The job that waits for it.
+    pub parent: Option<Parent>,
+    /// What it has in common with the jobs it stands for, or stood for.
+    pub deduplication_id: Option<String>,
+    /// The schedule that made it.
+    pub scheduler_id: Option<String>,
 }
 
 impl Job {
@@ -84,6 +91,9 @@ impl Job {
             stacktrace: None,
             return_value: None,
             progress: None,
+            parent: None,
+            deduplication_id: None,
+            scheduler_id: None,
         }
     }
 

@@ -6,9 +6,11 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize};
 
-use crate::address::JobId;
+use crate::address::{JobId, JobKey};
 use crate::clock::{Timestamp, millis};
+use crate::deduplication::Deduplication;
 use crate::error::{Error, Result};
+use crate::family::{ChildFailure, WireParent};
 use crate::json::JsonText;
 
 /// The largest priority.
@@ -64,6 +66,17 @@ pub struct JobOptions {
     /// How late its first start may be, counted from when it is due (its timestamp + delay). A job that nobody
     /// started by then fails with the reason `expired: ..`. Default without limit. `oxmq.ttl`, in milliseconds.
     pub ttl: Option<Duration>,
+    /// The job that waits for this one; it must be there when this one is added. Default none.
+    pub parent: Option<JobKey>,
+    /// What its failure does to its parent; default nothing. Four options of BullMQ's, of which one can be set:
+    /// see [`ChildFailure`].
+    pub on_failure: Option<ChildFailure>,
+    /// Which other jobs it stands for; default none.
+    pub deduplication: Option<Deduplication>,
+    /// The context of the trace it belongs to, as text: `telemetry.metadata`.
+    pub trace: Option<String>,
+    /// Whether it is to begin a trace of its own: `telemetry.omitContext`. Default no.
+    pub omit_trace: Option<bool>,
     /// Members that are not known here, by name.
     pub other: BTreeMap<String, JsonText>,
     /// Members of `oxmq` that are not known here, by name.
@@ -177,6 +190,7 @@ impl JobOptions {
             Error::invalid("options", "opts", json, "it must be a JSON object").caused_by(error)
         })?;
         let mut options = Self::default();
+        let mut chosen: Vec<ChildFailure> = Vec::new();
         let mut set = |name: String, value: JsonText| -> Result<()> {
             if value.as_str() == "null" {
                 return Ok(());
@@ -200,6 +214,9 @@ impl JobOptions {
                 "keepLogs" => read_into(&mut options.keep_logs, &value, number),
                 "stackTraceLimit" => read_into(&mut options.stack_trace_limit, &value, number),
                 "sizeLimit" => read_into(&mut options.size_limit, &value, |bytes: u64| bytes.try_into().ok()),
+                "parent" => read_into(&mut options.parent, &value, WireParent::into_key),
+                "deduplication" => read_into(&mut options.deduplication, &value, Some),
+                "telemetry" => options.read_telemetry(&value),
                 "oxmq" => match value.read::<BTreeMap<String, JsonText>>() {
                     Ok(own) => {
                         for (name, value) in own {
@@ -226,6 +243,16 @@ impl JobOptions {
                     }
                     Err(_) => false,
                 },
+                name if ChildFailure::ALL.iter().any(|choice| choice.as_str() == name) => {
+                    match value.read::<bool>() {
+                        Ok(true) => {
+                            chosen.extend(ChildFailure::ALL.iter().filter(|one| one.as_str() == name));
+                        }
+                        Err(_) if strict => return Err(refuse(name, &value)),
+                        Ok(false) | Err(_) => {}
+                    }
+                    return Ok(());
+                }
                 _ => {
                     options.other.insert(name, value);
                     return Ok(());
@@ -243,7 +270,35 @@ impl JobOptions {
         for (name, value) in members {
             set(name, value)?;
         }
+        if strict && chosen.len() > 1 {
+            let names = chosen.iter().map(|one: &ChildFailure| one.as_str()).collect::<Vec<_>>().join(", ");
+            return Err(Error::invalid(
+                "options",
+                "opts",
+                names,
+                "use one of these, they exclude each other",
+            ));
+        }
+        options.on_failure = ChildFailure::ALL.into_iter().find(|choice| chosen.contains(choice));
         Ok(options)
+    }
+
+    /// Reads the member `telemetry`, unless it has parts that are not known here.
+    fn read_telemetry(&mut self, value: &JsonText) -> bool {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Telemetry {
+            metadata: Option<String>,
+            #[serde(rename = "omitContext")]
+            omit_context: Option<bool>,
+        }
+        let Ok(telemetry) = value.read::<Telemetry>() else {
+            self.other.insert("telemetry".into(), value.clone());
+            return true;
+        };
+        self.trace = telemetry.metadata;
+        self.omit_trace = telemetry.omit_context;
+        true
     }
 
     /// Checks the ranges.
@@ -260,6 +315,17 @@ impl JobOptions {
         {
             return Err(Error::invalid("add", "backoff.jitter", backoff.jitter, "use 0 to 1"));
         }
+        if let Some(deduplication) = &self.deduplication {
+            deduplication.check()?;
+            if self.parent.is_some() {
+                return Err(Error::invalid(
+                    "add",
+                    "deduplication",
+                    &deduplication.id,
+                    "a job with a parent cannot be deduplicated: leave out one of them",
+                ));
+            }
+        }
         for (field, duration) in [("delay", self.delay), ("timeout", self.timeout), ("ttl", self.ttl)] {
             // Redis keeps the time a delayed job is due, times 4096, in a double: 2^53 / 4096 ms is the year 71,000.
             if let Some(duration) = duration.filter(|duration| millis(*duration) > (1 << 40)) {
@@ -269,7 +335,7 @@ impl JobOptions {
         Ok(())
     }
 
-    /// These options over `defaults`: what is set here wins. The id is never taken from the defaults.
+    /// These options over `defaults`: what is set here wins. The id, the parent and the trace are never taken from the defaults.
     #[must_use]
     pub fn or(self, defaults: &Self) -> Self {
         let mut other = defaults.other.clone();
@@ -291,6 +357,11 @@ impl JobOptions {
             size_limit: self.size_limit.or(defaults.size_limit),
             timeout: self.timeout.or(defaults.timeout),
             ttl: self.ttl.or(defaults.ttl),
+            parent: self.parent,
+            on_failure: self.on_failure.or(defaults.on_failure),
+            deduplication: self.deduplication.or_else(|| defaults.deduplication.clone()),
+            trace: self.trace,
+            omit_trace: self.omit_trace.or(defaults.omit_trace),
             other,
             other_oxmq,
         }
@@ -325,6 +396,15 @@ impl Serialize for JobOptions {
         entry!("keepLogs", self.keep_logs);
         entry!("stackTraceLimit", self.stack_trace_limit);
         entry!("sizeLimit", self.size_limit);
+        entry!("parent", self.parent.as_ref().map(WireParent::of));
+        if let Some(choice) = self.on_failure {
+            map.serialize_entry(choice.as_str(), &true)?;
+        }
+        entry!("deduplication", self.deduplication.as_ref());
+        if self.trace.is_some() || self.omit_trace.is_some() {
+            let telemetry = WireTelemetry { metadata: self.trace.as_deref(), omit_context: self.omit_trace };
+            map.serialize_entry("telemetry", &telemetry)?;
+        }
         if self.timeout.is_some() || self.ttl.is_some() || !self.other_oxmq.is_empty() {
             let mut own = self.other_oxmq.clone();
             for (name, duration) in [("timeout", self.timeout), ("ttl", self.ttl)] {
@@ -339,6 +419,15 @@ impl Serialize for JobOptions {
         }
         map.end()
     }
+}
+
+/// The option `telemetry` as it is written.
+#[derive(Serialize)]
+struct WireTelemetry<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    #[serde(rename = "omitContext", skip_serializing_if = "Option::is_none")]
+    omit_context: Option<bool>,
 }
 
 fn refuse(name: &str, value: &JsonText) -> Error {
@@ -362,6 +451,12 @@ fn refuse(name: &str, value: &JsonText) -> Error {
         "keepLogs" => ("keepLogs", "use a number of lines"),
         "stackTraceLimit" => ("stackTraceLimit", "use a number of entries"),
         "sizeLimit" => ("sizeLimit", "use a number of bytes"),
+        "parent" => ("parent", "give {\"id\": the parent's id, \"queue\": \"prefix:queue\"}"),
+        "deduplication" => ("deduplication", "give {\"id\": text, \"ttl\": ms, \"extend\": bool, ..}"),
+        "failParentOnFailure" => ("failParentOnFailure", "use true or false"),
+        "continueParentOnFailure" => ("continueParentOnFailure", "use true or false"),
+        "ignoreDependencyOnFailure" => ("ignoreDependencyOnFailure", "use true or false"),
+        "removeDependencyOnFailure" => ("removeDependencyOnFailure", "use true or false"),
         _ => ("oxmq", "it must be an object"),
     };
     Error::invalid("options", field, value, remedy)
@@ -393,7 +488,7 @@ fn number(value: f64) -> Option<u32> {
 }
 
 /// Milliseconds; fractions are dropped. Less than nothing counts as nothing, as in BullMQ.
-fn duration_ms(ms: f64) -> Option<Duration> {
+pub(crate) fn duration_ms(ms: f64) -> Option<Duration> {
     whole(ms.max(0.0).trunc()).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis)
 }
 
@@ -536,6 +631,31 @@ mod tests {
         );
         assert_eq!(back.other["big"].as_str(), "12345678901234567890");
         assert_eq!(back.other_oxmq["later"].as_str(), "1");
+    }
+
+    #[test]
+    fn ties_to_other_jobs_survive_the_way_there_and_back() {
+        let json = r#"{"parent":{"id":"7","queue":"a:b:emails"},"ignoreDependencyOnFailure":true,"telemetry":{"metadata":"x"}}"#;
+        let options = JobOptions::parse(json).unwrap();
+        assert_eq!(options.on_failure, Some(ChildFailure::Ignore));
+        assert_eq!(options.parent.as_ref().map(ToString::to_string).as_deref(), Some("a:b:emails:7"));
+        assert_eq!(options.to_json().as_str(), json);
+        let json = r#"{"deduplication":{"id":"x","ttl":50,"extend":true,"keepLastIfActive":true}}"#;
+        assert_eq!(JobOptions::parse(json).unwrap().to_json().as_str(), json);
+        let strange = r#"{"telemetry":{"later":1}}"#;
+        assert_eq!(JobOptions::parse(strange).unwrap().to_json().as_str(), strange);
+        assert_eq!(JobOptions::parse(r#"{"failParentOnFailure":false}"#).unwrap(), JobOptions::default());
+        for (json, field) in [
+            (r#"{"failParentOnFailure":true,"ignoreDependencyOnFailure":true}"#, "exclude"),
+            (r#"{"failParentOnFailure":1}"#, "failParentOnFailure"),
+            (r#"{"parent":{"id":"7","queue":"emails"}}"#, "parent"),
+            (r#"{"deduplication":{}}"#, "deduplication"),
+            (r#"{"deduplication":{"id":""}}"#, "deduplication.id"),
+            (r#"{"deduplication":{"id":"x"},"parent":{"id":"7","queue":"a:b"}}"#, "deduplication"),
+        ] {
+            let error = JobOptions::parse(json).unwrap_err();
+            assert!(error.to_string().contains(field), "{json}: {error}");
+        }
     }
 
     #[test]

@@ -4,7 +4,7 @@
 local JOB_FIELDS = {
   'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'ats', 'atm', 'stc', 'processedOn', 'finishedOn',
   'pb', 'defa', 'failedReason', 'stacktrace', 'returnvalue', 'progress', 'attemptsMade',
-  'rjk',
+  'rjk', 'deid', 'parentKey', 'parent',
 }
 
 -- Calls a command with many values after its first arguments, in slices, so that no call has too many.

@@ -1,13 +1,15 @@
 //! The hash of a job. Twin: `JOB_FIELDS` in `lua/shared/job.lua`.
 
-use oxmq_core::{Job, JobId, JobState, JobView, JsonText, Timestamp, Token};
+use std::collections::BTreeMap;
+
+use oxmq_core::{ChildFailure, Job, JobId, JobKey, JobState, JobView, JsonText, Parent, Timestamp, Token};
 use redis::Value;
 
 use super::options::from_wire;
 use super::reply::{Malformed, Read, list, maybe_text, text, tuple};
 
 /// How many fields of a job scripts answer with.
-const FIELDS: usize = 19;
+const FIELDS: usize = 22;
 
 /// Which of them names the schedule that made the job.
 const SCHEDULE: usize = 18;
@@ -45,7 +47,26 @@ pub(crate) fn job(id: String, fields: impl IntoIterator<Item = Value>) -> Read<J
     if let Some(made) = next()?.as_deref().and_then(whole) {
         job.attempts_made = small(Some(made));
     }
+    job.scheduler_id = next()?;
+    job.deduplication_id = next()?;
+    let (parent_key, parent) = (next()?, next()?);
+    job.parent = parent_key.and_then(|key| parent_of(&key, parent.as_deref()));
     Ok(job)
+}
+
+/// What the fields `parentKey` and `parent` say. The key is split with the help of the other field, which has the id.
+fn parent_of(key: &str, parent: Option<&str>) -> Option<Parent> {
+    let read = parent.and_then(|json| serde_json::from_str::<BTreeMap<String, JsonText>>(json).ok());
+    let wire = read.unwrap_or_default();
+    let is_set = |flag: &str| wire.get(flag).is_some_and(|value| value.as_str() == "true");
+    let flags = ["fpof", "cpof", "idof", "rdof"].map(is_set);
+    let on_failure = ChildFailure::ALL.into_iter().zip(flags).find_map(|(choice, set)| set.then_some(choice));
+    let id = wire.get("id").and_then(|id| id.read::<String>().ok());
+    let by_id = id.and_then(|id| {
+        let queue = key.strip_suffix(&id)?.strip_suffix(':')?;
+        JobKey::of(queue, id)
+    });
+    Some(Parent { key: by_id.or_else(|| JobKey::parse(key))?, on_failure })
 }
 
 /// The schedule that made a job, if one did.

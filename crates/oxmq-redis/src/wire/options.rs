@@ -18,33 +18,34 @@ const SHORT: [(&str, &str); 6] = [
 /// The same for the members of `telemetry`, which is flat in the stored JSON.
 const TELEMETRY: [(&str, &str); 2] = [("metadata", "tm"), ("omitContext", "omc")];
 
-/// The members of an object, if it is one that has no other members than `telemetry` has.
-fn telemetry(value: &JsonText) -> Option<BTreeMap<String, JsonText>> {
-    let members: BTreeMap<String, JsonText> = value.read().ok()?;
-    members.keys().all(|name| TELEMETRY.iter().any(|(long, _)| long == name)).then_some(members)
-}
-
 /// What stands for no attempts given.
 const ZERO: &str = r#""attempts":0"#;
 
 /// The options as they are stored. `attempts` is always there.
 pub(crate) fn to_wire(options: &JobOptions) -> String {
     let mut options = Cow::Borrowed(options);
-    for (long, short) in SHORT {
-        if let Some(value) = options.other.get(long).cloned() {
-            let own = options.to_mut();
-            own.other.remove(long);
-            own.other.insert(short.into(), value);
-        }
-    }
-    if let Some(members) = options.other.get("telemetry").and_then(telemetry) {
+    let short = |long: &str| {
+        SHORT.iter().find(|(name, _)| *name == long).map_or(long.to_owned(), |(_, short)| (*short).into())
+    };
+    if let Some(choice) = options.on_failure {
         let own = options.to_mut();
-        own.other.remove("telemetry");
-        for (long, short) in TELEMETRY {
-            if let Some(value) = members.get(long) {
-                own.other.insert(short.into(), value.clone());
-            }
-        }
+        own.on_failure = None;
+        own.other.insert(short(choice.as_str()), JsonText::stored("true"));
+    }
+    if let Some(deduplication) = options.deduplication.as_ref().and_then(|it| JsonText::of(it).ok()) {
+        let own = options.to_mut();
+        own.deduplication = None;
+        own.other.insert("de".into(), deduplication);
+    }
+    if let Some(trace) = options.trace.as_ref().and_then(|trace| JsonText::of(trace).ok()) {
+        let own = options.to_mut();
+        own.trace = None;
+        own.other.insert("tm".into(), trace);
+    }
+    if let Some(omit) = options.omit_trace {
+        let own = options.to_mut();
+        own.omit_trace = None;
+        own.other.insert("omc".into(), JsonText::stored(omit.to_string()));
     }
     if let Some(keep) = options.keep_logs {
         let own = options.to_mut();

@@ -98,21 +98,9 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     (
         "A-48",
-        "two exclusive options",
-        &["answer: refused -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
-        NO_FLOWS,
-    ),
-    (
-        "A-48",
         "debounce",
         &["answer: refused -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
         "options that are not known are kept and have no effect; this one was never known here",
-    ),
-    (
-        "A-48",
-        "dedup without id",
-        &["answer: refused -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
-        NO_DEDUPLICATION,
     ),
     (
         "A-48",
