@@ -5,6 +5,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod store;
+pub mod telemetry;
 
 mod address;
 mod args;
@@ -37,6 +38,7 @@ pub use queue::{AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, Que
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
+pub use telemetry::Telemetry;
 pub use worker::{
     BackoffAnswer, BackoffAsk, CONCURRENCY_MAX, CancelCause, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
     HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT,

@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Retention;
 use crate::store::{RateLimit, Store};
+use crate::telemetry::{Telemetry, Tracer};
 
 /// The most jobs that one worker runs at once.
 pub const CONCURRENCY_MAX: usize = 100_000;
@@ -64,6 +65,7 @@ impl WorkerBuilder {
                 retry_delay: Duration::from_secs(1),
                 stuck_after: Duration::from_secs(30),
                 end_when_stuck: false,
+                tracer: Tracer::default(),
             },
             policy: Policy::default(),
             routes: Routes::default(),
@@ -187,6 +189,13 @@ impl WorkerBuilder {
     /// Calls `listener` for what happens in this worker. It must be quick: the worker waits for it.
     pub fn on(mut self, listener: impl Fn(&WorkerEvent) + Send + Sync + 'static) -> Self {
         self.listeners.add(listener);
+        self
+    }
+
+    /// Where spans and figures go; default nowhere. A handler runs within the span of its job, which is under the span
+    /// that added it. What there is: [`telemetry`](crate::telemetry).
+    pub fn telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.settings.tracer = Tracer::new(telemetry);
         self
     }
 

@@ -2,7 +2,7 @@
 //!
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
-//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
+//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `trace.rs` (what telemetry hears of it), `leases.rs` and `upkeep.rs` (the duties,
 //! on a thread of their own) and `shutdown.rs`.
 
 mod answers;
@@ -21,6 +21,7 @@ mod resolve;
 mod run;
 mod shared;
 mod shutdown;
+mod trace;
 mod upkeep;
 mod watchdog;
 
@@ -42,6 +43,7 @@ use self::shared::{Shared, Stage};
 use crate::address::{JobId, QueueAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
+use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// A worker that runs. Made by [`Worker::builder`].
 ///
@@ -198,6 +200,11 @@ impl WorkerHandle {
             .control
             .send_if_modified(|control| std::mem::replace(&mut control.paused, paused) != paused);
         if changed {
+            let operation = if paused { "pause" } else { "resume" };
+            let trace = self.shared.trace(operation, SpanKind::Internal, SpanParent::Current);
+            if paused {
+                trace.set(attribute::WORKER_DO_NOT_WAIT_ACTIVE, || true.into());
+            }
             self.shared.listeners.tell(|| if paused { WorkerEvent::Paused } else { WorkerEvent::Resumed });
         }
     }
