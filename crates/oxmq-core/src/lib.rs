@@ -4,6 +4,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod metrics;
 pub mod store;
 pub mod telemetry;
 

@@ -1,12 +1,19 @@
 //! Looking at a queue and its jobs.
 
+use std::time::Duration;
+
 use super::Queue;
 use crate::address::JobId;
+use crate::clock::Timestamp;
 use crate::error::Result;
-use crate::job::JobView;
+use crate::job::{Job, JobView};
+use crate::metrics::QueueFigures;
 use crate::state::JobState;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, WorkerInfo};
+use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, WorkerInfo};
 use crate::telemetry::{attribute, figure};
+
+/// How many jobs [`Queue::figures`] reads of each end.
+const FIGURES_JOBS: usize = 10;
 
 impl Queue {
     /// One job and where it is; `None` if there is none.
@@ -43,6 +50,39 @@ impl Queue {
         Ok(counts)
     }
 
+    /// The queue's figures for [`metrics::prometheus`](crate::metrics::prometheus), except for what workers did: see
+    /// [`QueueFigures::with_worker`]. Up to five calls, which read few jobs.
+    ///
+    /// The oldest waiting job is looked for among the 10 at either end of the line, and of the prioritized ones among
+    /// the 10 that run first. Of a job that was tried before, the time counts since its last start; of one that was
+    /// delayed, since it was due.
+    pub async fn figures(&self) -> Result<QueueFigures> {
+        let now = self.inner.clock.now();
+        let counts = self.counts().await?;
+        let mut figures = QueueFigures::new(self.name(), counts);
+        let page = async |state, limit, order| {
+            let request = JobsRequest { states: vec![state], offset: 0, limit, order };
+            self.jobs(request).await.map(|page| page.jobs)
+        };
+        let mut waiting = Vec::new();
+        if counts.waiting > 0 {
+            waiting.extend(page(JobState::Waiting, FIGURES_JOBS, Order::Ascending).await?);
+        }
+        if counts.waiting > FIGURES_JOBS as u64 {
+            waiting.extend(page(JobState::Waiting, FIGURES_JOBS, Order::Descending).await?);
+        }
+        if counts.prioritized > 0 {
+            waiting.extend(page(JobState::Prioritized, FIGURES_JOBS, Order::Ascending).await?);
+        }
+        figures.oldest_waiting = waiting.iter().map(|view| now - waits_since(&view.job)).max();
+        figures.delayed_late = Some(Duration::ZERO);
+        if counts.delayed > 0 {
+            let first = page(JobState::Delayed, 1, Order::Ascending).await?.into_iter().next();
+            figures.delayed_late = first.and_then(|view| view.due).map(|due| now - due);
+        }
+        Ok(figures)
+    }
+
     /// Whether the queue is paused.
     pub async fn is_paused(&self) -> Result<bool> {
         Ok(self.counts().await?.paused)
@@ -57,4 +97,10 @@ impl Queue {
     pub async fn workers(&self) -> Result<Vec<WorkerInfo>> {
         self.inner.store.workers(&self.inner.address, self.inner.clock.now()).await
     }
+}
+
+/// Since when a waiting job could run.
+fn waits_since(job: &Job) -> Timestamp {
+    let due = job.timestamp + job.options().delay.unwrap_or_default();
+    job.processed_on.map_or(due, |started| started.max(due))
 }

@@ -46,6 +46,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::events::{Event, EventId};
 use crate::job::JobView;
+use crate::metrics::CallTimes;
 
 /// What an intent returns: a future that owns or borrows all it needs.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -327,6 +328,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`Ambiguous`](crate::ErrorKind::Ambiguous). For a worker that sees work and gets none.
     fn renew(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// How long the calls to this store took in this process, by verb; those that wait by design are not timed. Empty
+    /// for a store that nobody times: `connect` gives one that is.
+    fn call_times(&self) -> Vec<CallTimes> {
+        Vec::new()
     }
 
     /// Writes what is still to be written, and closes. Later calls answer [`Closed`](crate::ErrorKind::Closed).

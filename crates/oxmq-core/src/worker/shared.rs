@@ -91,6 +91,21 @@ pub struct WorkerStats {
     pub store_errors: u64,
 }
 
+impl WorkerStats {
+    /// Adds those of another worker.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.started += other.started;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.retried += other.retried;
+        self.returned += other.returned;
+        self.leases_lost += other.leases_lost;
+        self.late_results_refused += other.late_results_refused;
+        self.stalled += other.stalled;
+        self.store_errors += other.store_errors;
+    }
+}
+
 /// A number that only grows.
 #[derive(Debug, Default)]
 pub(crate) struct Count(AtomicU64);
