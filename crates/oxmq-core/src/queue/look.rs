@@ -2,9 +2,10 @@
 
 use super::Queue;
 use crate::address::JobId;
+use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::job::JobView;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, WorkerInfo};
+use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Tally, WorkerInfo};
 
 impl Queue {
     /// One job and where it is; `None` if there is none.
@@ -28,6 +29,17 @@ impl Queue {
     /// Whether the queue is paused.
     pub async fn is_paused(&self) -> Result<bool> {
         Ok(self.counts().await?.paused)
+    }
+
+    /// How many jobs wait with each of these priorities; 0 is those without one.
+    pub async fn count_by_priority(&self, priorities: &[u32]) -> Result<Vec<u64>> {
+        self.inner.store.tally(&self.inner.address, Tally::Priorities(priorities.to_vec())).await
+    }
+
+    /// How many delayed jobs are due before a time.
+    pub async fn count_due_before(&self, time: impl Into<Timestamp>) -> Result<u64> {
+        let counts = self.inner.store.tally(&self.inner.address, Tally::DueBefore(time.into())).await?;
+        Ok(counts.into_iter().sum())
     }
 
     /// A page of a job's log.

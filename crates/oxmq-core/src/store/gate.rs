@@ -9,8 +9,8 @@ use super::{
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
@@ -71,9 +71,11 @@ impl Store for Gate {
         job(id: &'a JobId) -> Option<JobView>;
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;
+        tally(tally: Tally) -> Vec<u64>;
         logs(request: LogsRequest) -> LogsPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;
+        trim_events(request: TrimEventsRequest) -> u64;
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {
