@@ -55,7 +55,7 @@ fn check() -> Result<()> {
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;
     // Each feature alone.
-    for features in ["", "sqlite", "redis", "tls", "cluster"] {
+    for features in ["", "sqlite", "redis", "tls", "cluster", "otel"] {
         run(cargo(&["check", "--quiet", "-p", "oxmq", "--features", features]))?;
     }
     run(cargo(&["check", "--quiet", "-p", "oxmq-core"]))?;

@@ -25,6 +25,7 @@
 //! | `clean` | internal | `queue.grace`, `job.type`, `queue.clean.limit`, `queue.clean.count` |
 //! | `obliterate`, `promoteJobs` | internal | `queue.options` |
 //! | `retryJobs` | producer | `queue.options` |
+//! | `trimEvents` | internal | `queue.event.max.length` |
 //!
 //! With a [`Meter`], each ending that is stored counts one of `bullmq.jobs.completed`, `.failed`, `.retried`, `.delayed`,
 //! `.waiting`, and records `bullmq.job.duration`; [`Queue::record_counts`] records `bullmq.queue.jobs`.
@@ -161,6 +162,7 @@ pub mod attribute {
     pub const QUEUE_CLEAN_COUNT: &str = "bullmq.queue.clean.count";
     pub const QUEUE_DRAIN_DELAY: &str = "bullmq.queue.drain.delay";
     pub const QUEUE_RATE_LIMIT: &str = "bullmq.queue.rate.limit";
+    pub const QUEUE_EVENT_MAX_LENGTH: &str = "bullmq.queue.event.max.length";
     pub const QUEUE_JOBS_STATE: &str = "bullmq.queue.jobs.state";
     pub const JOB_NAME: &str = "bullmq.job.name";
     pub const JOB_ID: &str = "bullmq.job.id";

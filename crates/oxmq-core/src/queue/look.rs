@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::job::{Job, JobView};
 use crate::metrics::QueueFigures;
 use crate::state::JobState;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, WorkerInfo};
+use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, Tally, WorkerInfo};
 use crate::telemetry::{attribute, figure};
 
 /// How many jobs [`Queue::figures`] reads of each end.
@@ -86,6 +86,17 @@ impl Queue {
     /// Whether the queue is paused.
     pub async fn is_paused(&self) -> Result<bool> {
         Ok(self.counts().await?.paused)
+    }
+
+    /// How many jobs wait with each of these priorities; 0 is those without one.
+    pub async fn count_by_priority(&self, priorities: &[u32]) -> Result<Vec<u64>> {
+        self.inner.store.tally(&self.inner.address, Tally::Priorities(priorities.to_vec())).await
+    }
+
+    /// How many delayed jobs are due before a time.
+    pub async fn count_due_before(&self, time: impl Into<Timestamp>) -> Result<u64> {
+        let counts = self.inner.store.tally(&self.inner.address, Tally::DueBefore(time.into())).await?;
+        Ok(counts.into_iter().sum())
     }
 
     /// A page of a job's log.

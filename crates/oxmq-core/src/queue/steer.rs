@@ -16,7 +16,7 @@ use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
     NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step,
+    RetryRequest, Step, TrimEventsRequest,
 };
 use crate::telemetry::{SpanKind, Trace, attribute};
 
@@ -276,6 +276,26 @@ impl Queue {
             self.inner.store.obliterate(&self.inner.address, request)
         });
         trace.call(all, |_, _| {}).await.map(|done| done.count)
+    }
+
+    /// Lets go of old events: at least the newest `keep` stay. Returns how many went.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn trim_events(&self, keep: u64) -> Result<u64> {
+        let trace = self.trace("trimEvents", SpanKind::Internal);
+        trace.set(attribute::QUEUE_EVENT_MAX_LENGTH, || keep.into());
+        let request = TrimEventsRequest { keep, from_now_on: false, now: self.inner.clock.now() };
+        trace.call(self.inner.store.trim_events(&self.inner.address, request), |_, _| {}).await
+    }
+
+    /// Sets how many events the queue keeps, about; 10,000 unless set. A BullMQ program that opens the queue sets its own number.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn keep_events(&self, keep: u64) -> Result<()> {
+        let request = TrimEventsRequest { keep, from_now_on: true, now: self.inner.clock.now() };
+        self.inner.store.trim_events(&self.inner.address, request).await.map(drop)
     }
 
     /// Writes an event of your own into the queue's stream.

@@ -57,6 +57,8 @@ impl WorkerBuilder {
                 lease: Duration::from_secs(10),
                 renew_every: Duration::from_secs(3),
                 max_stalled: 3,
+                max_starts: None,
+                skip_stall_check: false,
                 stall_check: Duration::from_secs(5),
                 poll: Duration::from_secs(5),
                 rate_limit: None,
@@ -112,6 +114,20 @@ impl WorkerBuilder {
     /// How often the worker of a job may die before the job fails; default 3.
     pub fn max_stalled(mut self, max: u32) -> Self {
         self.settings.max_stalled = max;
+        self
+    }
+
+    /// How often a job may be started in all, for whatever reason: one that is started more often fails for good. Default
+    /// without limit.
+    pub fn max_starts(mut self, max: u32) -> Self {
+        self.settings.max_starts = Some(max);
+        self
+    }
+
+    /// Leaves the search for the jobs of dead workers to other workers of the queue. Default no: if nobody
+    /// looks, such jobs stay active for ever.
+    pub fn skip_stall_check(mut self, skip: bool) -> Self {
+        self.settings.skip_stall_check = skip;
         self
     }
 

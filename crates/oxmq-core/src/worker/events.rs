@@ -70,6 +70,11 @@ pub enum WorkerEvent {
         /// For how long nothing was taken.
         nothing_for: Duration,
     },
+    /// The leases of running jobs were renewed.
+    LeasesRenewed {
+        /// Of these.
+        jobs: Vec<JobId>,
+    },
     /// Somebody else has the job now, or it is gone; its handler was told to stop.
     LeaseLost {
         /// The job, as it was taken.

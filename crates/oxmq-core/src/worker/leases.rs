@@ -47,7 +47,11 @@ pub(crate) async fn renew_once(shared: &Shared) -> bool {
         match trace.call(shared.store.extend(&shared.queue, request), |_, _| {}).await {
             Ok(answers) => {
                 shared.answered("extend");
+                let mut renewed = Vec::with_capacity(held.len());
                 for (running, answer) in held.iter().zip(answers) {
+                    if answer != Extended::Lost {
+                        renewed.push(running.job.id.clone());
+                    }
                     match answer {
                         Extended::Kept => {}
                         Extended::Lost => lost(shared, running),
@@ -56,6 +60,7 @@ pub(crate) async fn renew_once(shared: &Shared) -> bool {
                         }
                     }
                 }
+                shared.listeners.tell(|| WorkerEvent::LeasesRenewed { jobs: renewed });
             }
             Err(error) => {
                 shared.trouble("extend", &error);

@@ -38,6 +38,7 @@ pub use self::events::WorkerEvent;
 pub use self::exchange::{DEPTH, ENDINGS_PER_CALL_MAX, TAKES_PER_CALL_MAX};
 pub use self::finish::{BackoffAnswer, BackoffAsk, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT};
 pub use self::handler::{Handler, HandlerFuture};
+use self::run::Running;
 pub use self::shared::WorkerStats;
 use self::shared::{Shared, Stage};
 use crate::address::{JobId, QueueAddress};
@@ -232,11 +233,20 @@ impl WorkerHandle {
     }
 
     /// Cancels a job if this worker runs it, without asking the store. Returns whether it does. The job fails for
-    /// good, with the reason `cancelled: by its worker`.
-    pub fn cancel_local(&self, id: &JobId) -> bool {
-        let found: Vec<_> =
-            self.shared.running().values().filter(|running| running.job.id == *id).cloned().collect();
-        found.iter().any(|running| running.stop(CancelCause::Requested("by its worker".into())))
+    /// good, with the reason `cancelled: ` and yours.
+    pub fn cancel_local(&self, id: &JobId, reason: impl Into<String>) -> bool {
+        self.cancel_those(&reason.into(), |running| running.job.id == *id) > 0
+    }
+
+    /// Cancels all jobs that this worker runs, as [`cancel_local`](Self::cancel_local) does; returns how many these are.
+    pub fn cancel_all_local(&self, reason: impl Into<String>) -> usize {
+        self.cancel_those(&reason.into(), |_| true)
+    }
+
+    fn cancel_those(&self, reason: &str, is_meant: impl Fn(&Running) -> bool) -> usize {
+        let meant = |running: &&Arc<Running>| is_meant(running);
+        let found: Vec<_> = self.shared.running().values().filter(meant).cloned().collect();
+        found.iter().filter(|running| running.stop(CancelCause::Requested(reason.to_owned()))).count()
     }
 
     /// What has happened since the start.

@@ -134,7 +134,9 @@ pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
 
 async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
     let job = &running.job;
-    if let Some(reason) = refusal_before_start(job, &running.options, shared.clock.now()) {
+    if let Some(reason) =
+        refusal_before_start(job, &running.options, shared.settings.max_starts, shared.clock.now())
+    {
         return Outcome::Refused(reason);
     }
     let Some(route) = shared.routes.find(&job.name) else {

@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) renew_every: Duration,
     pub(crate) max_stalled: u32,
+    pub(crate) max_starts: Option<u32>,
+    pub(crate) skip_stall_check: bool,
     pub(crate) stall_check: Duration,
     pub(crate) poll: Duration,
     pub(crate) rate_limit: Option<RateLimit>,

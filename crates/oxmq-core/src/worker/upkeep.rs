@@ -29,6 +29,10 @@ pub(crate) async fn recover(shared: &Shared) {
     loop {
         leases::renew_once(shared).await;
         resolve::look_again(shared).await;
+        if shared.settings.skip_stall_check {
+            shared.clock.sleep(shared.settings.stall_check).await;
+            continue;
+        }
         let request = RecoverRequest {
             max_stalled: shared.settings.max_stalled,
             interval: shared.settings.stall_check,

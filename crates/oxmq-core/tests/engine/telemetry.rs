@@ -185,6 +185,7 @@ async fn spans_and_figures_are_bullmqs() {
     soon(worker.close()).await.unwrap();
     queue.retry_all(JobState::Failed, |_| {}).await.unwrap();
     queue.promote_all(|_| {}).await.unwrap();
+    queue.trim_events(1_000).await.unwrap();
     queue.clean(JobState::Completed, Duration::ZERO, 10, |_| {}).await.unwrap();
     for _ in 0..3 {
         queue.add_named("c", &json!({})).await.unwrap();
@@ -194,7 +195,7 @@ async fn spans_and_figures_are_bullmqs() {
     let theirs = include_str!("telemetry_bullmq.json");
     let theirs = theirs.replace("\"<T0+7>\"", "1700000000007").replace("<worker>", &id);
     let theirs: Vec<Json> = serde_json::from_str(&theirs).unwrap();
-    assert_eq!(theirs.len(), 15);
+    assert_eq!(theirs.len(), 16);
     let ours = recorder.spans();
     let figures = recorder.figures.lock().unwrap().clone();
     for mut expected in theirs {
