@@ -18,7 +18,6 @@ import { connection } from './connect.mjs';
 import { gates } from './gates.mjs';
 import { plain, revive } from './plain.mjs';
 import { processors } from './processors.mjs';
-import { spansOf, telemetry } from './telemetry.mjs';
 
 // Stacks show where a processor failed, nothing of the library.
 Error.stackTraceLimit = 1;
@@ -28,6 +27,8 @@ const WORKER_EVENTS = ['active', 'completed', 'failed', 'stalled', 'drained', 'e
 
 const write = line => process.stdout.write(JSON.stringify(line) + '\n');
 const objects = new Map();
+// Only where it is asked for: it is set up for the whole process.
+const telemetry = () => import('./telemetry.mjs');
 
 const find = name => {
   const found = objects.get(name);
@@ -51,7 +52,7 @@ function tellAll(name, events) {
 async function make({ as, kind, queue, options = {}, version = 6 }) {
   const library = await import(LIBRARIES[version]);
   const settings = { ...revive(options), connection: { ...connection } };
-  if (settings.telemetry) settings.telemetry = telemetry();
+  if (settings.telemetry) settings.telemetry = (await telemetry()).option();
   const { strategy, processor = true, ...rest } = settings;
   const tell = event => write({ of: as, ...event });
   let made;
@@ -104,7 +105,7 @@ const verbs = {
     return finished;
   },
   open: async ({ gate }) => gates.open(gate),
-  spans: async ({ trace }) => spansOf(trace),
+  spans: async ({ trace }) => (await telemetry()).spansOf(trace),
   close: async ({ on, args = [] }) => {
     const object = find(on);
     objects.delete(on);

@@ -10,7 +10,7 @@ const ended = new InMemorySpanExporter();
 let made;
 
 /** The option `telemetry`. */
-export function telemetry() {
+export function option() {
   if (!made) {
     context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
     propagation.setGlobalPropagator(new W3CTraceContextPropagator());

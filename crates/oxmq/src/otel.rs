@@ -175,7 +175,7 @@ struct Figures {
 
 impl Figures {
     fn new(meter: &ApiMeter) -> Self {
-        let counted = [
+        let names = [
             (figure::JOBS_COMPLETED, "Jobs that completed"),
             (figure::JOBS_FAILED, "Jobs that failed for good"),
             (figure::JOBS_RETRIED, "Tries that failed and are followed by another at once"),
@@ -188,7 +188,7 @@ impl Figures {
         let jobs =
             meter.u64_gauge(figure::QUEUE_JOBS).with_description("Number of jobs in the queue by state");
         Self {
-            counters: counted.into_iter().map(counter).collect(),
+            counters: names.into_iter().map(counter).collect(),
             duration: duration.with_unit("ms").build(),
             jobs: jobs.with_unit("{jobs}").build(),
         }
@@ -202,12 +202,16 @@ impl Meter for Figures {
         }
     }
 
-    fn duration(&self, _name: &'static str, millis: u64, attributes: &[(&'static str, Value)]) {
-        self.duration.record(millis, &key_values(attributes));
+    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, Value)]) {
+        if name == figure::JOB_DURATION {
+            self.duration.record(millis, &key_values(attributes));
+        }
     }
 
-    fn gauge(&self, _name: &'static str, value: u64, attributes: &[(&'static str, Value)]) {
-        self.jobs.record(value, &key_values(attributes));
+    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, Value)]) {
+        if name == figure::QUEUE_JOBS {
+            self.jobs.record(value, &key_values(attributes));
+        }
     }
 }
 

@@ -155,24 +155,21 @@ async fn failures_are_errors_of_their_spans_and_endings_are_counted() {
     for metrics in exporter.get_finished_metrics().unwrap() {
         for metric in metrics.scope_metrics().flat_map(|scope| scope.metrics().collect::<Vec<_>>()) {
             let AggregatedMetrics::U64(data) = metric.data() else { panic!("{metric:?}") };
-            match data {
+            let points: Vec<_> = match data {
                 MetricData::Sum(sum) => {
-                    found.extend(sum.data_points().map(|point| {
-                        (metric.name().to_owned(), text(&mut point.attributes()), point.value())
-                    }))
+                    sum.data_points().map(|point| (text(&mut point.attributes()), point.value())).collect()
                 }
                 MetricData::Gauge(gauge) => {
-                    found.extend(gauge.data_points().map(|point| {
-                        (metric.name().to_owned(), text(&mut point.attributes()), point.value())
-                    }))
+                    gauge.data_points().map(|point| (text(&mut point.attributes()), point.value())).collect()
                 }
-                MetricData::Histogram(histogram) => {
-                    found.extend(histogram.data_points().map(|point| {
-                        (metric.name().to_owned(), text(&mut point.attributes()), point.count())
-                    }))
-                }
-                other => panic!("{other:?}"),
-            }
+                MetricData::Histogram(histogram) => histogram
+                    .data_points()
+                    .map(|point| (text(&mut point.attributes()), point.count()))
+                    .collect(),
+                MetricData::ExponentialHistogram(_) => panic!("{metric:?}"),
+            };
+            let name = metric.name();
+            found.extend(points.into_iter().map(|(attributes, value)| (name.to_owned(), attributes, value)));
         }
     }
     for expected in [
