@@ -60,10 +60,10 @@ pub trait Telemetry: Send + Sync {
 /// A span that was started. It ends once, with [`end`](Self::end); later calls change nothing.
 pub trait Span: Send + Sync {
     /// Sets an attribute, or replaces it.
-    fn set(&self, name: &'static str, value: Value);
+    fn set(&self, name: &'static str, value: AttributeValue);
 
     /// Something happened now.
-    fn event(&self, name: &'static str, attributes: &[(&'static str, Value)]);
+    fn event(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]);
 
     /// What the span is about went wrong.
     fn error(&self, message: &str);
@@ -82,13 +82,13 @@ pub trait Span: Send + Sync {
 /// Takes figures. The names are those in the head of this module.
 pub trait Meter: Send + Sync {
     /// Adds one to a counter.
-    fn count(&self, name: &'static str, attributes: &[(&'static str, Value)]);
+    fn count(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]);
 
     /// Records a duration, in milliseconds.
-    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, Value)]);
+    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, AttributeValue)]);
 
     /// Sets a gauge.
-    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, Value)]);
+    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, AttributeValue)]);
 }
 
 /// What a span is under.
@@ -119,7 +119,7 @@ pub enum SpanKind {
 /// The value of an attribute.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Value {
+pub enum AttributeValue {
     /// A text.
     Text(String),
     /// A whole number.
@@ -132,7 +132,7 @@ pub enum Value {
 
 macro_rules! value_from {
     ($($type:ty => $to:expr;)*) => {
-        $(impl From<$type> for Value {
+        $(impl From<$type> for AttributeValue {
             fn from(value: $type) -> Self {
                 $to(value)
             }
@@ -289,13 +289,18 @@ impl Trace {
     }
 
     /// Sets an attribute; the value is only made if there is a span.
-    pub(crate) fn set(&self, name: &'static str, value: impl FnOnce() -> Value) {
+    pub(crate) fn set(&self, name: &'static str, value: impl FnOnce() -> AttributeValue) {
         if let Some(span) = &self.span {
             quietly(|| span.set(name, value()));
         }
     }
 
-    pub(crate) fn event(&self, name: &'static str, attribute: &'static str, value: impl FnOnce() -> Value) {
+    pub(crate) fn event(
+        &self,
+        name: &'static str,
+        attribute: &'static str,
+        value: impl FnOnce() -> AttributeValue,
+    ) {
         if let Some(span) = &self.span {
             quietly(|| span.event(name, &[(attribute, value())]));
         }

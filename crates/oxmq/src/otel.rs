@@ -39,7 +39,7 @@ use opentelemetry::trace::{
     Tracer, TracerProvider,
 };
 use opentelemetry::{Array, Context, InstrumentationScope, KeyValue, StringValue, Value as ApiValue};
-use oxmq_core::telemetry::{Meter, Span, SpanKind, SpanParent, Telemetry, Value, figure};
+use oxmq_core::telemetry::{AttributeValue, Meter, Span, SpanKind, SpanParent, Telemetry, figure};
 
 /// The longest carried context that is read, in bytes. It comes from outside.
 pub const CARRIER_BYTES_MAX: usize = 16 << 10;
@@ -138,11 +138,11 @@ struct OpenSpan {
 }
 
 impl Span for OpenSpan {
-    fn set(&self, name: &'static str, value: Value) {
+    fn set(&self, name: &'static str, value: AttributeValue) {
         self.context.span().set_attribute(KeyValue::new(name, api_value(value)));
     }
 
-    fn event(&self, name: &'static str, attributes: &[(&'static str, Value)]) {
+    fn event(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]) {
         self.context.span().add_event(name, key_values(attributes));
     }
 
@@ -196,35 +196,35 @@ impl Figures {
 }
 
 impl Meter for Figures {
-    fn count(&self, name: &'static str, attributes: &[(&'static str, Value)]) {
+    fn count(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]) {
         if let Some(counter) = self.counters.get(name) {
             counter.add(1, &key_values(attributes));
         }
     }
 
-    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, Value)]) {
+    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, AttributeValue)]) {
         if name == figure::JOB_DURATION {
             self.duration.record(millis, &key_values(attributes));
         }
     }
 
-    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, Value)]) {
+    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, AttributeValue)]) {
         if name == figure::QUEUE_JOBS {
             self.jobs.record(value, &key_values(attributes));
         }
     }
 }
 
-fn key_values(attributes: &[(&'static str, Value)]) -> Vec<KeyValue> {
+fn key_values(attributes: &[(&'static str, AttributeValue)]) -> Vec<KeyValue> {
     attributes.iter().map(|(name, value)| KeyValue::new(*name, api_value(value.clone()))).collect()
 }
 
-fn api_value(value: Value) -> ApiValue {
+fn api_value(value: AttributeValue) -> ApiValue {
     match value {
-        Value::Text(text) => text.into(),
-        Value::Int(number) => number.into(),
-        Value::Bool(yes) => yes.into(),
-        Value::Texts(texts) => {
+        AttributeValue::Text(text) => text.into(),
+        AttributeValue::Int(number) => number.into(),
+        AttributeValue::Bool(yes) => yes.into(),
+        AttributeValue::Texts(texts) => {
             ApiValue::Array(Array::String(texts.into_iter().map(StringValue::from).collect()))
         }
         other => format!("{other:?}").into(),

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oxmq_core::telemetry::{Meter, Span, SpanKind, SpanParent, Telemetry, Value};
+use oxmq_core::telemetry::{AttributeValue, Meter, Span, SpanKind, SpanParent, Telemetry};
 use oxmq_core::{
     Backoff, ErrorKind, HandlerError, JobContext, JobId, JobOptions, JobState, JsonText, NewJob, Queue, Store,
 };
@@ -35,7 +35,7 @@ struct Recorder {
     figures: Mutex<Vec<Json>>,
 }
 
-fn plain(attributes: &[(&'static str, Value)]) -> Json {
+fn plain(attributes: &[(&'static str, AttributeValue)]) -> Json {
     attributes
         .iter()
         .map(|(name, value)| ((*name).to_owned(), plain_value(value)))
@@ -43,12 +43,12 @@ fn plain(attributes: &[(&'static str, Value)]) -> Json {
         .into()
 }
 
-fn plain_value(value: &Value) -> Json {
+fn plain_value(value: &AttributeValue) -> Json {
     match value {
-        Value::Text(text) => json!(text),
-        Value::Int(number) => json!(number),
-        Value::Bool(yes) => json!(yes),
-        Value::Texts(texts) => json!(texts),
+        AttributeValue::Text(text) => json!(text),
+        AttributeValue::Int(number) => json!(number),
+        AttributeValue::Bool(yes) => json!(yes),
+        AttributeValue::Texts(texts) => json!(texts),
         other => panic!("{other:?} is new"),
     }
 }
@@ -83,11 +83,11 @@ impl Telemetry for Recorder {
 }
 
 impl Span for Noted {
-    fn set(&self, name: &'static str, value: Value) {
+    fn set(&self, name: &'static str, value: AttributeValue) {
         self.noted.lock().unwrap()["attributes"][name] = plain_value(&value);
     }
 
-    fn event(&self, name: &'static str, attributes: &[(&'static str, Value)]) {
+    fn event(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]) {
         let event = json!([name, plain(attributes)]);
         self.noted.lock().unwrap()["events"].as_array_mut().unwrap().push(event);
     }
@@ -114,15 +114,15 @@ impl Span for Noted {
 }
 
 impl Meter for Recorder {
-    fn count(&self, name: &'static str, attributes: &[(&'static str, Value)]) {
+    fn count(&self, name: &'static str, attributes: &[(&'static str, AttributeValue)]) {
         self.figures.lock().unwrap().push(json!({ "counter": name, "v": 1, "a": plain(attributes) }));
     }
 
-    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, Value)]) {
+    fn duration(&self, name: &'static str, millis: u64, attributes: &[(&'static str, AttributeValue)]) {
         self.figures.lock().unwrap().push(json!({ "histogram": name, "v": millis, "a": plain(attributes) }));
     }
 
-    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, Value)]) {
+    fn gauge(&self, name: &'static str, value: u64, attributes: &[(&'static str, AttributeValue)]) {
         self.figures.lock().unwrap().push(json!({ "gauge": name, "v": value, "a": plain(attributes) }));
     }
 }
@@ -441,11 +441,11 @@ impl Telemetry for Broken {
 }
 
 impl Span for Broken {
-    fn set(&self, _name: &'static str, _value: Value) {
+    fn set(&self, _name: &'static str, _value: AttributeValue) {
         panic!("broken")
     }
 
-    fn event(&self, _name: &'static str, _attributes: &[(&'static str, Value)]) {
+    fn event(&self, _name: &'static str, _attributes: &[(&'static str, AttributeValue)]) {
         panic!("broken")
     }
 
