@@ -48,8 +48,9 @@ impl Zone {
     /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid) when the machine does not say which zone it is in, or names
     /// none that is known.
     pub fn local() -> Result<Self> {
-        let refuse =
-            || Error::invalid(OPERATION, "tz", "the machine's own zone", "set TZ, or name a zone such as UTC");
+        let refuse = || {
+            Error::invalid(OPERATION, "tz", "the machine's own zone", "set TZ, or name a zone such as UTC")
+        };
         let rules = TimeZone::try_system().map_err(|error| refuse().caused_by(error))?;
         if rules.is_unknown() {
             return Err(refuse());
@@ -135,7 +136,11 @@ mod tests {
     #[test]
     fn fixed_offsets_are_read_as_in_bullmq() {
         for (name, seconds) in [("UTC+3", 10_800), ("utc-5:30", -19_800), ("UTC+03", 10_800), ("UTC+0", 0)] {
-            assert_eq!(Zone::named(name).unwrap().rules.to_fixed_offset().unwrap().seconds(), seconds, "{name}");
+            assert_eq!(
+                Zone::named(name).unwrap().rules.to_fixed_offset().unwrap().seconds(),
+                seconds,
+                "{name}"
+            );
         }
         for name in ["+03:00", "UTC+", "UTC+3:5", "UTC+123", "UTC+99", "UTC3", "", " ", "UTC+é"] {
             assert!(Zone::named(name).is_err(), "{name}");

@@ -104,8 +104,8 @@ pub const EXPRESSION_CHARS_MAX: usize = 1024;
 /// - **It remembers the change.** cron-parser knows of a change only if its search passed it. BullMQ makes a new one for
 ///   each run: of `*/20 2` above only 3:00 is due there, and a worker that is late by half an hour runs 2:30 twice when
 ///   it comes twice. Here the times do not depend on when one asks.
-/// - **Odd changes follow the same rules.** Where the clocks change by half an hour (Lord Howe), by two (Troll), or not at a
-///   full hour (Chatham), cron-parser loses times that come, runs some twice, and moves others by another span.
+/// - **Odd changes follow the same rules.** Where the clocks change by half an hour (Lord Howe), by two or three (Troll, Casey), or
+///   not at a full hour (Chatham), cron-parser loses times that come, runs some twice, and moves others by another span.
 /// - **`H` stays the same.** Without a seed cron-parser draws a new one each time, so that every run has other values.
 ///   Here the seed must be given; schedulers give their id, or `hashSeed` if they have one.
 /// - **Slips are refused** that cron-parser reads as something else: `1-2-3` (1-2), `*-5` (`*`), `1*` (10), `1-3L` (1-3), `8L`,

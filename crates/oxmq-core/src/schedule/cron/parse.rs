@@ -78,8 +78,11 @@ fn fields(text: &str, seed: Option<&str>) -> Result<Cron> {
 
     let [second, minute, hour, day, month, weekday] = parts;
     let draws = seed.map(draws);
-    let reader = |field| Reader { field, draws, last: Cell::new(0) };
-    let days = reader(&DAY);
+    let reader = |field| Reader { field, draws, counted: u64::MAX, last: Cell::new(0) };
+    let months = reader(&MONTH).list(month)?;
+    // As in cron-parser: days that the only month does not have may be there twice.
+    let only = (months.count_ones() == 1).then(|| range(0, longest(months.trailing_zeros())));
+    let days = Reader { counted: only.unwrap_or(u64::MAX), ..reader(&DAY) };
     let days = Days { set: days.list(day)?, last: days.last.get() != 0, free: is_free(day) };
     let cron = Cron {
         text: text.to_owned(),
@@ -87,7 +90,7 @@ fn fields(text: &str, seed: Option<&str>) -> Result<Cron> {
         minutes: reader(&MINUTE).list(minute)?,
         hours: reader(&HOUR).list(hour)?,
         days,
-        months: reader(&MONTH).list(month)?,
+        months,
         weekdays: reader(&WEEKDAY).weekdays(weekday)?,
     };
     if !comes(&cron) {
@@ -98,15 +101,19 @@ fn fields(text: &str, seed: Option<&str>) -> Result<Cron> {
 
 /// Whether there is a date for it. A day of week comes in every month, but for a fifth, which comes in some years.
 fn comes(cron: &Cron) -> bool {
-    let longest = |month: u32| match month {
-        2 => 29,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    };
     let in_month = |month: u32| cron.days.set & range(1, longest(month)) != 0;
     !cron.weekdays.free
         || cron.days.last
         || (1..=12).any(|month| cron.months & bit(month) != 0 && in_month(month))
+}
+
+/// The most days that a month has.
+fn longest(month: u32) -> u32 {
+    match month {
+        2 => 29,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
 }
 
 /// Whether the text of a field leaves the day to the other field.
@@ -131,6 +138,8 @@ fn refuse(field: &'static str, value: impl fmt::Display, remedy: impl fmt::Displ
 struct Reader {
     field: &'static Field,
     draws: Option<[f64; 6]>,
+    /// The numbers that must not be there twice.
+    counted: u64,
     /// What was marked with `L`: bit 0 in the day of month, the weekdays in the day of week.
     last: Cell<u64>,
 }
@@ -142,7 +151,9 @@ impl Reader {
             None => (text, None),
             Some((day, nth)) => {
                 if day.contains(['-', '/', ',', 'L']) || nth.contains(['-', '/', ',']) {
-                    return Err(self.refuse(text, "`#` stands alone, as in 1#2: no list, range, step or L with it"));
+                    return Err(
+                        self.refuse(text, "`#` stands alone, as in 1#2: no list, range, step or L with it")
+                    );
                 }
                 match number(nth) {
                     Some(nth @ 1..=5) => (day, i8::try_from(nth).ok()),
@@ -159,8 +170,9 @@ impl Reader {
         let mut all = 0;
         for item in text.split(',') {
             let set = self.item(item)?;
-            if all & set != 0 {
-                let twice = (all & set).trailing_zeros();
+            let twice = all & set & self.counted;
+            if twice != 0 {
+                let twice = twice.trailing_zeros();
                 return Err(self.refuse(text, format_args!("{twice} is in it twice; name it once")));
             }
             all |= set;
@@ -191,7 +203,9 @@ impl Reader {
             }
         };
         if from > to {
-            return Err(self.refuse(item, "write the smaller end of a range first; a range does not wrap around"));
+            return Err(
+                self.refuse(item, "write the smaller end of a range first; a range does not wrap around")
+            );
         }
         Ok(self.fold(stepped(from, to, from, step.unwrap_or(1))))
     }

@@ -30,7 +30,8 @@ pub(super) fn next_after(cron: &Cron, now: Timestamp, zone: &TimeZone) -> Option
         let end = zone.following(stretch.instant).next().map(|change| change.timestamp());
         let end = end.filter(|end| *end < until);
         let next = end.map(|end| Stretch::at(end, zone));
-        let shown = next.as_ref().map_or_else(|| stretch.offset.to_datetime(until), |next| stretch.end(cron, next));
+        let shown =
+            next.as_ref().map_or_else(|| stretch.offset.to_datetime(until), |next| stretch.end(cron, next));
         if let Some(found) = stretch.first(cron, shown) {
             let found = stretch.offset.to_timestamp(found).ok()?;
             return Some(Timestamp::from_millis(found.as_millisecond()));
@@ -130,7 +131,8 @@ impl Stretch {
             return None;
         }
         let from = self.offset.to_datetime(self.instant).checked_sub(gap).ok()?.max(before);
-        let left_out = cron.first_time(from.time()).filter(|time| from.date() == date && *time < after.time())?;
+        let left_out =
+            cron.first_time(from.time()).filter(|time| from.date() == date && *time < after.time())?;
         let moved = date.to_datetime(left_out).checked_add(gap).ok()?;
         Some(moved).filter(|moved| *moved < until && moved.date() == date)
     }

@@ -99,7 +99,10 @@ fn errors_name_the_field_the_value_and_what_to_do() {
         ("0 0 * 13 *", "`month` is 13: use 1 to 12, or JAN to DEC"),
         ("1,1 * * * *", "`minute` is 1,1: 1 is in it twice; name it once"),
         ("1, * * * *", "`minute` is empty: use 0 to 59"),
-        ("5-1 * * * *", "`minute` is 5-1: write the smaller end of a range first; a range does not wrap around"),
+        (
+            "5-1 * * * *",
+            "`minute` is 5-1: write the smaller end of a range first; a range does not wrap around",
+        ),
         ("*/0 * * * *", "`minute` is */0: use a whole number, at least 1, after the /"),
         ("0 0 31 2 *", "`day of month` is 31: there is no such day in month 2"),
         ("0 0 * * L", "`day of week` is L: name the day before the L, as in 5L or FRIL"),
