@@ -242,8 +242,8 @@ struct Daily {
 /// Patterns that are not for all 24 hours, with times at which clocks are changed.
 const DAILIES: [Daily; 4] = [
     Daily { pattern: "30 2 * * *", hours: &[2], minutes: &[30], weekdays: &[] },
-    Daily { pattern: "*/20 1-3 * * *", hours: &[1, 2, 3], minutes: &[0, 20, 40], weekdays: &[] },
-    Daily { pattern: "5,35 0,9,23 * * *", hours: &[0, 9, 23], minutes: &[5, 35], weekdays: &[] },
+    Daily { pattern: "*/30 1-2 * * *", hours: &[1, 2], minutes: &[0, 30], weekdays: &[] },
+    Daily { pattern: "5 0,9,23 * * *", hours: &[0, 9, 23], minutes: &[5], weekdays: &[] },
     Daily { pattern: "15 3 * * MON-FRI,SUN", hours: &[3], minutes: &[15], weekdays: &[0, 1, 2, 3, 4, 5] },
 ];
 
@@ -275,7 +275,8 @@ fn runs_by_calendar(daily: &Daily, zone: &TimeZone, from: i64, until: i64) -> Ve
 fn runs_by_clock(minutes: &[i8], zone: &TimeZone, from: i64, until: i64) -> Vec<i64> {
     let shown = |ms: &i64| zone.to_datetime(jiff::Timestamp::from_millisecond(*ms).unwrap()).minute();
     let first = (from / QUARTER + 1) * QUARTER;
-    (first..=until).step_by(QUARTER as usize).filter(|ms| minutes.contains(&shown(ms))).collect()
+    let looks = std::iter::successors(Some(first), |ms| Some(ms + QUARTER)).take_while(|ms| *ms <= until);
+    looks.filter(|ms| minutes.contains(&shown(ms))).collect()
 }
 
 fn runs(pattern: &str, tz: &str, from: i64, until: i64) -> Vec<i64> {
@@ -303,7 +304,7 @@ fn no_daily_run_is_missed_or_doubled_in_years() {
             count += ours.len();
         }
     }
-    assert!(count > ZONES.len() * years * 365 * 16, "{count}");
+    assert!(count > ZONES.len() * years * 365 * 8, "{count}");
 }
 
 #[test]

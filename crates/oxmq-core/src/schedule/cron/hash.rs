@@ -16,6 +16,6 @@ fn fnv1a(text: &str) -> u32 {
 fn mulberry32(state: &mut u32) -> f64 {
     *state = state.wrapping_add(0x6d2b_79f5);
     let mut mixed = (*state ^ (*state >> 15)).wrapping_mul(*state | 1);
-    mixed ^= mixed.wrapping_add((mixed ^ (mixed >> 7)).wrapping_mul(mixed | 61));
+    mixed ^= mixed.wrapping_add((mixed ^ (mixed >> 7)).wrapping_mul(mixed | 0x3d));
     f64::from(mixed ^ (mixed >> 14)) / 4_294_967_296.0
 }

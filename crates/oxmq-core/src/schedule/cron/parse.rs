@@ -81,7 +81,7 @@ fn fields(text: &str, seed: Option<&str>) -> Result<Cron> {
     let reader = |field| Reader { field, draws, counted: u64::MAX, last: Cell::new(0) };
     let months = reader(&MONTH).list(month)?;
     // As in cron-parser: days that the only month does not have may be there twice.
-    let only = (months.count_ones() == 1).then(|| range(0, longest(months.trailing_zeros())));
+    let only = months.is_power_of_two().then(|| range(0, longest(months.trailing_zeros())));
     let days = Reader { counted: only.unwrap_or(u64::MAX), ..reader(&DAY) };
     let days = Days { set: days.list(day)?, last: days.last.get() != 0, free: is_free(day) };
     let cron = Cron {

@@ -159,12 +159,12 @@ impl Cron {
         let (days, weekdays) = (&self.days, &self.weekdays);
         let day = has(days.set, date.day()) || (days.last && date.day() == date.days_in_month());
         let weekday = date.weekday().to_sunday_zero_offset();
-        let weekday = match weekdays.nth {
-            Some(nth) => has(weekdays.set, weekday) && (date.day() - 1) / 7 + 1 == nth,
-            None => {
-                let is_last = date.day() + 7 > date.days_in_month();
-                has(weekdays.set, weekday) || (is_last && has(weekdays.last, weekday))
-            }
+        let named = has(weekdays.set, weekday);
+        let weekday = if let Some(nth) = weekdays.nth {
+            named && (date.day() - 1) / 7 + 1 == nth
+        } else {
+            let is_last = date.day() + 7 > date.days_in_month();
+            named || (is_last && has(weekdays.last, weekday))
         };
         let matches = match (days.free, weekdays.free) {
             (true, true) => true,
