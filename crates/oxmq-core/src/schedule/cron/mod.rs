@@ -91,7 +91,7 @@ pub const EXPRESSION_CHARS_MAX: usize = 1024;
 ///   are as above if the last hour of the day before is due as well (`0 0,23 * * *`); and where 0:00 comes twice, also if
 ///   nothing is due on the day before (`0 0 * * SUN`).
 ///
-/// Whoever wants none of this uses [`Zone::utc`], or an hour at which clocks are not changed: 4 to 22.
+/// Whoever wants none of this uses [`Zone::utc`], or an hour at which no clocks are changed: 4 to 20.
 ///
 /// # Where this differs from cron-parser, on purpose
 ///
