@@ -5,6 +5,7 @@
 #[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod metrics;
+pub mod schedule;
 pub mod store;
 pub mod telemetry;
 
