@@ -4,7 +4,7 @@ use super::Queue;
 use crate::address::JobId;
 use crate::error::Result;
 use crate::job::JobView;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, WorkerInfo};
+use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, OwnerRequest, WorkerInfo};
 
 impl Queue {
     /// One job and where it is; `None` if there is none.
@@ -18,6 +18,12 @@ impl Queue {
     /// A page of the jobs in some states, in either direction.
     pub async fn jobs(&self, request: JobsRequest) -> Result<JobsPage> {
         self.inner.store.jobs(&self.inner.address, request).await
+    }
+
+    /// The job that owns a deduplication id; `None` if the id is free. BullMQ's `getDeduplicationJobId`.
+    pub async fn deduplication_owner(&self, id: impl Into<String>) -> Result<Option<JobId>> {
+        let request = OwnerRequest { id: id.into(), now: self.inner.clock.now() };
+        self.inner.store.deduplication_owner(&self.inner.address, request).await
     }
 
     /// How many jobs are in each state, and whether the queue is held.

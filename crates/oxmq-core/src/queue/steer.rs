@@ -14,8 +14,8 @@ use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step,
+    NoteRequest, ObliterateRequest, PromoteRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step,
 };
 
 /// Jobs per step of a bulk operation, unless fewer are asked for.
@@ -202,6 +202,13 @@ impl Queue {
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
         let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
         self.inner.store.remove(&self.inner.address, request).await
+    }
+
+    /// Frees a deduplication id, whoever owns it, so that the next job with it is added. Returns whether it was taken.
+    /// BullMQ's `removeDeduplicationKey`.
+    pub async fn release_deduplication(&self, id: impl Into<String>) -> Result<bool> {
+        let request = ReleaseRequest { id: id.into(), only_if_owner: None, now: self.inner.clock.now() };
+        self.inner.store.release_deduplication(&self.inner.address, request).await
     }
 
     /// Removes all jobs that wait, and the delayed ones if asked; `each` hears how many it were so far.
