@@ -1,6 +1,8 @@
 //! Everything that both sides do with one queue, in both directions.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
 
+#[path = "both/dedup.rs"]
+mod dedup;
 #[path = "both/edges.rs"]
 mod edges;
 #[path = "both/events.rs"]

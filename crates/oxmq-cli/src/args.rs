@@ -59,6 +59,8 @@ pub(crate) enum Verb {
     Remove(RemoveArgs),
     /// Cancel a job: one that waits fails at once, one that runs is told to stop
     Cancel(CancelArgs),
+    /// Show which job stands for all with a deduplication id, or free the id
+    Dedup(DedupArgs),
     /// Give out no more jobs until the queue is resumed; running jobs go on
     Pause(OneQueue),
     /// End the pause
@@ -133,6 +135,7 @@ pub(crate) struct AddArgs {
 
 /// A flag for each option of a job.
 #[derive(Debug, Args)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(next_help_heading = "Options of the job")]
 pub(crate) struct OptionArgs {
     /// An id of your choosing; a second add with it finds the first
@@ -180,6 +183,24 @@ pub(crate) struct OptionArgs {
     /// How late its first start may be, from when it is due
     #[arg(long, value_parser = duration, value_name = "TIME")]
     pub(crate) ttl: Option<Duration>,
+    /// Add it only if no other job stands for it: what jobs have in common that stand for each other
+    #[arg(long, value_name = "ID")]
+    pub(crate) dedup_id: Option<String>,
+    /// How long the first job stands for others, whatever becomes of it [default: until it has finished]
+    #[arg(long, value_parser = duration, value_name = "TIME", requires = "dedup_id")]
+    pub(crate) dedup_ttl: Option<Duration>,
+    /// Begin that time anew with this add
+    #[arg(long, requires = "dedup_ttl")]
+    pub(crate) dedup_extend: bool,
+    /// Take the place of the first job, if that is still delayed
+    #[arg(long, requires = "dedup_id")]
+    pub(crate) dedup_replace: bool,
+    /// Give this --delay to the first job, if that is still delayed
+    #[arg(long, requires = "dedup_id")]
+    pub(crate) dedup_reschedule: bool,
+    /// If the first job runs now, run this one after it; of several, the last
+    #[arg(long, requires = "dedup_id")]
+    pub(crate) dedup_keep_last: bool,
     /// Options by BullMQ's names, as JSON; the flags win over it
     #[arg(long, value_name = "JSON")]
     pub(crate) opts: Option<String>,
@@ -307,6 +328,17 @@ pub(crate) struct CancelArgs {
     /// Why
     #[arg(long, default_value = "by hand")]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DedupArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The deduplication id
+    pub(crate) id: String,
+    /// Free it: the next job with it is added
+    #[arg(long)]
+    pub(crate) release: bool,
 }
 
 #[derive(Debug, Args)]

@@ -68,6 +68,7 @@ impl Serialize for JobShape<'_> {
         for (name, text) in [
             ("processedBy", job.processed_by.as_deref()),
             ("token", token),
+            ("deduplicationId", job.deduplication_id.as_deref()),
             ("deferredFailure", job.deferred_failure.as_deref()),
             ("failedReason", job.failed_reason.as_deref()),
         ] {

@@ -11,6 +11,8 @@ fn store_url() -> String {
 mod bench;
 #[path = "cli/bulk.rs"]
 mod bulk;
+#[path = "cli/dedup.rs"]
+mod dedup;
 #[path = "cli/demo.rs"]
 mod demo;
 #[path = "cli/look.rs"]

@@ -253,6 +253,10 @@ impl JobOptions {
                     }
                     return Ok(());
                 }
+                "debounce" if strict => {
+                    let remedy = "BullMQ has no such option any more; use `deduplication`";
+                    return Err(Error::invalid("options", "debounce", value, remedy));
+                }
                 _ => {
                     options.other.insert(name, value);
                     return Ok(());
@@ -652,6 +656,8 @@ mod tests {
             (r#"{"parent":{"id":"7","queue":"emails"}}"#, "parent"),
             (r#"{"deduplication":{}}"#, "deduplication"),
             (r#"{"deduplication":{"id":""}}"#, "deduplication.id"),
+            (r#"{"deduplication":{"id":"x","ttl":"soon"}}"#, "deduplication"),
+            (r#"{"debounce":{"id":"x"}}"#, "debounce"),
             (r#"{"deduplication":{"id":"x"},"parent":{"id":"7","queue":"a:b"}}"#, "deduplication"),
         ] {
             let error = JobOptions::parse(json).unwrap_err();

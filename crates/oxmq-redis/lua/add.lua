@@ -1,12 +1,14 @@
 --[[ add: creates jobs, in order.
   KEYS     the queue's key list (shared/keys.lua)
   ARGV[1]  how many jobs
-  ARGV[2..] eight per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo
-  RETURNS  three per job: id, 'created' | 'existing', state (false if it is in none)
+  ARGV[2..] nine per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo,
+           '' or the deduplication as shared/claim.lua reads it
+  RETURNS  three per job: id, 'created' | 'existing' | 'replaced ID' | 'deduplicated' | 'next ID', state (false if it is in
+           none) of the job with that id, which is the owner's in the last two cases
   ERRORS   none
-  MOVES    (none) -> waiting, prioritized, delayed
-  EVENTS   added, then waiting or delayed; duplicated
-  COST     O(K log N), K = jobs; a job whose id exists is looked for in the lists ]]
+  MOVES    (none) -> waiting, prioritized, delayed; the owner of a deduplication id: delayed -> delayed, (none)
+  EVENTS   added, then waiting or delayed; duplicated; deduplicated, after removed or before delayed of the owner
+  COST     O(K log N), K = jobs; a job whose id exists, or that has an owner, is looked for in the lists ]]
 local count = tonumber(ARGV[1])
 local number = redis.call('INCRBY', q.id, count) - count
 local kept = events_kept(q)
@@ -14,7 +16,7 @@ local heads, tails, scored, due = {}, {}, {}, false
 local answer = {}
 local created = {}
 for i = 0, count - 1 do
-  local a = 2 + i * 8
+  local a = 2 + i * 9
   number = number + 1
   local id = ARGV[a]
   local exists = false
@@ -29,10 +31,25 @@ for i = 0, count - 1 do
     redis.call('XADD', q.events, 'MAXLEN', '~', kept, '*', 'event', 'duplicated', 'jobId', id)
     answer[n + 2] = 'existing'
     answer[n + 3] = created[id] or state_of(q, id)
-  else
+  end
+  local claim, fate, owner, moved = false, 'created', nil, nil
+  if not exists and ARGV[a + 8] ~= '' then
+    claim = read_claim(ARGV[a + 8])
+    fate, owner, moved = decide(q, claim, {
+      id = id, name = ARGV[a + 1], data = ARGV[a + 2], opts = ARGV[a + 3],
+      timestamp = tonumber(ARGV[a + 4]), delay = tonumber(ARGV[a + 5]),
+    })
+    due = due or moved
+  end
+  if owner then
+    answer[n + 1], answer[n + 2], answer[n + 3] = owner, fate, created[owner] or state_of(q, owner)
+  elseif not exists then
     local delay, priority = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
     redis.call('HSET', q.base .. id, 'name', ARGV[a + 1], 'data', ARGV[a + 2], 'opts', ARGV[a + 3],
       'timestamp', ARGV[a + 4], 'delay', ARGV[a + 5], 'priority', ARGV[a + 6])
+    if claim then
+      redis.call('HSET', q.base .. id, 'deid', claim.id)
+    end
     redis.call('XADD', q.events, '*', 'event', 'added', 'jobId', id, 'name', ARGV[a + 1])
     local state
     if delay > 0 then
@@ -54,10 +71,10 @@ for i = 0, count - 1 do
       end
       redis.call('XADD', q.events, 'MAXLEN', '~', kept, '*', 'event', 'waiting', 'jobId', id)
     end
-    if ARGV[a] ~= '' then
+    if claim or ARGV[a] ~= '' then
       created[id] = state
     end
-    answer[n + 2] = 'created'
+    answer[n + 2] = fate
     answer[n + 3] = state
   end
 end

@@ -47,7 +47,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADD = "add", "queue", "job", "place";
+    ADD = "add", "queue", "job", "place", "family", "dedup", "delete", "claim";
+    RELEASE = "release";
     TAKE = "take", "queue", "job", "place", "take";
     FINISH = "finish", "queue", "job", "place", "family", "dedup", "delete", "retention", "take";
     EXTEND = "extend", "job";

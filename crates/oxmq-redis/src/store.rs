@@ -6,9 +6,9 @@ use oxmq_core::store::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -141,6 +141,8 @@ macro_rules! methods {
 impl Store for RedisStore {
     methods! {
         add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>;
+        deduplication_owner = ops::dedup::owner, (OwnerRequest) -> Option<JobId>;
+        release_deduplication = ops::dedup::release, (ReleaseRequest) -> bool;
         take = ops::take::take, (TakeRequest) -> Taken;
         finish = ops::finish::finish, (FinishRequest) -> Finished;
         extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;

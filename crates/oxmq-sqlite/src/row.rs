@@ -18,6 +18,8 @@ pub(crate) mod flag {
     pub(crate) const RESULT: i64 = 4;
     /// There are rows in `oxmq_logs`.
     pub(crate) const LOGS: i64 = 8;
+    /// It has a deduplication id, in its options.
+    pub(crate) const DEDUPLICATION: i64 = 64;
 }
 
 /// The stored states. Waiting with a rank above 0 is what users see as prioritized.
@@ -155,6 +157,9 @@ impl JobRow {
         job.processed_on = self.processed_on.map(Timestamp::from_millis);
         job.finished_on = self.finished_on.map(Timestamp::from_millis);
         job.processed_by.clone_from(&self.worker);
+        if self.has(flag::DEDUPLICATION) {
+            job.deduplication_id = job.options().deduplication.map(|deduplication| deduplication.id);
+        }
         if self.has(flag::RESULT) {
             conn.prepare_cached(
                 "SELECT returnvalue, failed_reason, stacktrace, progress, deferred_failure FROM oxmq_results \

@@ -8,9 +8,9 @@ use oxmq_core::store::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -89,6 +89,8 @@ macro_rules! methods {
 impl Store for SqliteStore {
     methods! {
         write add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>;
+        read deduplication_owner = ops::dedup::owner, (OwnerRequest) -> Option<JobId>;
+        write release_deduplication = ops::dedup::release, (ReleaseRequest) -> bool;
         write take = ops::take::take, (TakeRequest) -> Taken;
         write finish = ops::finish::finish, (FinishRequest) -> Finished;
         write extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;

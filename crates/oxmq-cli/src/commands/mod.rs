@@ -8,6 +8,7 @@ mod completions;
 mod counts;
 mod crash_producer;
 mod crash_worker;
+mod dedup;
 mod demo;
 mod drain;
 mod job;
@@ -47,6 +48,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Promote(args) => promote::run(args, context).await,
         Verb::Remove(args) => remove::run(args, context).await,
         Verb::Cancel(args) => cancel::run(args, context).await,
+        Verb::Dedup(args) => dedup::run(args, context).await,
         Verb::Pause(args) => pause::run(args, context).await,
         Verb::Resume(args) => resume::run(args, context).await,
         Verb::Drain(args) => drain::run(args, context).await,

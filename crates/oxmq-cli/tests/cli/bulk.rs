@@ -10,7 +10,7 @@ fn every_line_becomes_a_job() {
     let lines = "{\"name\":\"a\",\"data\":{\"n\":1}}\n\n{\"name\":\"b\",\"opts\":{\"jobId\":\"own\",\"delay\":60000}}\n";
     std::fs::write(bench.path("jobs.ndjson"), lines).unwrap();
     let added = bench.json(&["add", "q", "--bulk", "jobs.ndjson"]);
-    assert_eq!(added, json!({ "added": 2, "existing": 0 }));
+    assert_eq!(added, json!({ "added": 2, "existing": 0, "deduplicated": 0 }));
     assert_eq!(bench.job("1")["data"], json!({ "n": 1 }));
     assert_eq!(bench.state("own"), "delayed");
     assert_eq!(bench.json(&["add", "q", "--bulk", "jobs.ndjson"])["existing"], 1);

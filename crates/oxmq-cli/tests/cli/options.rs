@@ -9,7 +9,7 @@ use crate::support::Bench;
 fn an_added_job_is_told_and_found() {
     let bench = Bench::new();
     let added = bench.json(&["add", "q", "welcome", "--data", r#"{"user":12345678901234567890}"#]);
-    assert_eq!(added, json!({ "id": "1", "state": "waiting", "existing": false }));
+    assert_eq!(added, json!({ "id": "1", "state": "waiting", "fate": "created", "existing": false }));
     let text = bench.ok(&["job", "q", "1", "--json"]);
     assert!(text.contains(r#""data":{"user":12345678901234567890}"#), "{text}");
     let job = bench.job("1");
@@ -103,7 +103,7 @@ fn a_time_can_be_given_by_date() {
 fn a_second_add_with_an_id_finds_the_first() {
     let bench = Bench::with_jobs(&["a"]);
     let again = bench.json(&["add", "q", "job", "--id", "a", "--data", "2"]);
-    assert_eq!(again, json!({ "id": "a", "state": "waiting", "existing": true }));
+    assert_eq!(again, json!({ "id": "a", "state": "waiting", "fate": "existing", "existing": true }));
     assert_eq!(bench.job("a")["data"], json!({}));
 }
 

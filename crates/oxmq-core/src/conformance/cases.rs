@@ -96,6 +96,39 @@ macro_rules! conformance_cases {
                 a_store_says_what_it_is
                 a_closed_store_answers_that_it_is_closed
             }
+            dedup {
+                a_second_job_with_the_id_is_not_added
+                the_answer_tells_where_the_owner_is
+                the_id_is_free_when_the_owner_has_ended
+                a_try_that_failed_frees_nothing
+                a_job_that_is_cancelled_frees_the_id
+                an_id_with_a_ttl_is_taken_whatever_becomes_of_the_owner
+                a_ttl_may_end_before_the_owner_does
+                an_owner_that_retention_removed_stands_for_others_until_its_ttl_is_over
+                an_id_without_a_ttl_whose_owner_is_gone_is_free
+                extending_begins_the_ttl_anew
+                a_delayed_owner_is_replaced_if_asked
+                a_replacement_that_does_not_extend_has_what_is_left_of_the_ttl
+                an_owner_that_is_not_delayed_is_not_replaced
+                a_delayed_owner_is_rescheduled_if_asked
+                the_last_job_that_came_while_the_owner_ran_is_run_after_it
+                the_next_job_comes_after_a_failure_too
+                the_take_of_a_finish_gets_the_next_job
+                the_next_job_goes_to_its_place
+                a_kept_job_whose_own_id_is_there_by_then_is_not_added
+                a_ttl_has_no_effect_with_keep_last
+                a_job_that_is_removed_by_hand_frees_the_id
+                the_removal_of_another_job_frees_nothing
+                the_kept_job_goes_with_an_owner_that_is_removed
+                retention_frees_no_id
+                earlier_jobs_of_one_call_are_seen
+                an_own_id_that_is_there_already_comes_first
+                an_id_can_be_released
+                a_release_leaves_the_kept_job
+                a_kept_job_waits_for_the_owner_and_not_for_one_that_was
+                of_many_at_once_one_is_created
+                ids_of_queues_and_prefixes_are_separate
+            }
             drain {
                 what_waits_is_removed_and_nothing_else
                 delayed_jobs_go_too_if_asked

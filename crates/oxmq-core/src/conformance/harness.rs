@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::address::{JobId, QueueAddress, Token};
 use crate::clock::{Clock, ClockHand, Timestamp};
+use crate::deduplication::Deduplication;
 use crate::error::{ErrorKind, Result};
 use crate::events::{Event, EventCursor};
 use crate::job::{JobView, Lease, LeasedJob, NewJob};
@@ -19,8 +20,8 @@ use crate::state::JobState;
 use crate::store::{
     AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change, CleanRequest,
     EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest,
-    Step, Store, TakeRequest, Taken, WorkerInfo,
+    Order, OwnerRequest, PromoteRequest, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -178,6 +179,11 @@ impl Draft {
     }
 
     #[must_use]
+    pub fn once(self, deduplication: Deduplication) -> Self {
+        self.with(|options| options.deduplication = Some(deduplication))
+    }
+
+    #[must_use]
     pub fn timestamp(self, timestamp: Timestamp) -> Self {
         self.with(|options| options.timestamp = Some(timestamp))
     }
@@ -293,6 +299,24 @@ impl On<'_> {
     /// Adds one job; its id.
     pub async fn add(&self, draft: Draft) -> JobId {
         self.add_all([draft]).await.remove(0).id
+    }
+
+    /// Adds one job; what became of it.
+    pub async fn try_add(&self, draft: Draft) -> Added {
+        self.add_all([draft]).await.remove(0)
+    }
+
+    /// The owner of a deduplication id.
+    pub async fn owner(&self, id: &str) -> Option<JobId> {
+        let request = OwnerRequest { id: id.into(), now: self.now() };
+        self.store().deduplication_owner(&self.address, request).await.unwrap()
+    }
+
+    /// Frees a deduplication id.
+    pub async fn release(&self, id: &str, only_if_owner: Option<&JobId>) -> bool {
+        let only_if_owner = only_if_owner.cloned();
+        let request = ReleaseRequest { id: id.into(), only_if_owner, now: self.now() };
+        self.store().release_deduplication(&self.address, request).await.unwrap()
     }
 
     /// Adds as many jobs without options.

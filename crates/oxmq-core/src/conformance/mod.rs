@@ -26,6 +26,7 @@ pub mod announce;
 pub mod cancel;
 pub mod clean;
 pub mod close;
+pub mod dedup;
 pub mod drain;
 pub mod extend;
 pub mod finish;

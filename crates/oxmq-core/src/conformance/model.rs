@@ -3,6 +3,7 @@
 //! No I/O, no waiting, no cleverness: each intent is one method, to be read next to its contract in
 //! [`Store`](crate::Store). The parts that are about waiting lie in [`ModelStore`](super::ModelStore).
 
+mod dedup;
 mod look;
 mod produce;
 mod steer;
@@ -44,6 +45,10 @@ struct Queue {
     last_event: u64,
     /// How many events are kept, if not [`EVENTS_KEPT`].
     events_kept: Option<usize>,
+    /// By deduplication id: who owns it.
+    claims: BTreeMap<String, dedup::Claim>,
+    /// By deduplication id: the job that is added when the owner has finished.
+    successors: BTreeMap<String, dedup::Successor>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }
@@ -201,10 +206,16 @@ impl Queue {
         self.emit_waiting(id, JobState::Delayed, now);
     }
 
-    /// Removes a job and all that belongs to it, silently.
-    fn delete(&mut self, id: &JobId) {
+    /// Removes a job and all that belongs to it, silently; but not its deduplication id.
+    fn evict(&mut self, id: &JobId) {
         self.leave(id);
         self.jobs.remove(id);
+    }
+
+    /// The same by hand: its deduplication id is free.
+    fn delete(&mut self, id: &JobId, now: Timestamp) {
+        self.forget_deduplication(id, now);
+        self.evict(id);
     }
 
     fn first_due(&self) -> Option<Timestamp> {

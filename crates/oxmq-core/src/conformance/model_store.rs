@@ -15,9 +15,9 @@ use crate::store::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -122,6 +122,22 @@ impl Store for ModelStore {
         request: AddRequest,
     ) -> Answer<'a, Vec<Result<Vec<Added>>>> {
         self.change(queue, move |model| Ok(model.add(queue, request)))
+    }
+
+    fn deduplication_owner<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: OwnerRequest,
+    ) -> Answer<'a, Option<JobId>> {
+        self.look(move |model| model.deduplication_owner(queue, &request))
+    }
+
+    fn release_deduplication<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: ReleaseRequest,
+    ) -> Answer<'a, bool> {
+        self.change(queue, move |model| Ok(model.release_deduplication(queue, &request)))
     }
 
     fn take<'a>(&'a self, queue: &'a QueueAddress, request: TakeRequest) -> Answer<'a, Taken> {

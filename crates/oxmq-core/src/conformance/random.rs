@@ -67,6 +67,8 @@ enum Op {
         lifo: bool,
     },
     Remove(u8),
+    /// A deduplication id, and whether only if some job owns it.
+    Release(u8, Option<u8>),
     Pause,
     Resume,
     Limit(Option<u64>),
@@ -93,6 +95,18 @@ struct Spec {
     lifo: bool,
     delay: u64,
     data: u8,
+    once: Option<Once>,
+}
+
+/// A deduplication: a number that makes the id, seconds, and the switches.
+#[derive(Debug, Clone)]
+struct Once {
+    id: u8,
+    ttl: Option<u64>,
+    extend: bool,
+    replace: bool,
+    reschedule: bool,
+    keep_last: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -162,6 +176,7 @@ fn op() -> impl Strategy<Value = Op> {
         5 => (job(), 0_u32..4, any::<bool>())
             .prop_map(|(job, priority, lifo)| Op::Priority { job, priority, lifo }),
         4 => job().prop_map(Op::Remove),
+        2 => (0_u8..ONCE_IDS, proptest::option::of(job())).prop_map(|(id, owner)| Op::Release(id, owner)),
         2 => Just(Op::Pause),
         4 => Just(Op::Resume),
         2 => proptest::option::of(1_u64..20).prop_map(Op::Limit),
@@ -178,8 +193,28 @@ fn spec() -> impl Strategy<Value = Spec> {
     let own_id = proptest::option::weighted(0.2, 0_u8..6);
     let priority = prop_oneof![2 => Just(0_u32), 1 => 1_u32..4];
     let delay = prop_oneof![2 => Just(0), 1 => delay()];
-    (own_id, priority, proptest::bool::weighted(0.2), delay, any::<u8>())
-        .prop_map(|(own_id, priority, lifo, delay, data)| Spec { own_id, priority, lifo, delay, data })
+    let once = proptest::option::weighted(0.35, once());
+    (own_id, priority, proptest::bool::weighted(0.2), delay, any::<u8>(), once).prop_map(
+        |(own_id, priority, lifo, delay, data, once)| Spec { own_id, priority, lifo, delay, data, once },
+    )
+}
+
+/// How many deduplication ids there are.
+const ONCE_IDS: u8 = 3;
+
+fn once() -> impl Strategy<Value = Once> {
+    let switch = || proptest::bool::weighted(0.3);
+    let ttl = proptest::option::weighted(0.5, 1_u64..90);
+    (0_u8..ONCE_IDS, ttl, switch(), switch(), switch(), switch()).prop_map(
+        |(id, ttl, extend, replace, reschedule, keep_last)| Once {
+            id,
+            ttl,
+            extend,
+            replace,
+            reschedule,
+            keep_last,
+        },
+    )
 }
 
 /// Milliseconds; even, so that some are met exactly.

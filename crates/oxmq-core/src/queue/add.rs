@@ -10,6 +10,7 @@ use super::Queue;
 use crate::address::JobId;
 use crate::args::JobArgs;
 use crate::clock::Timestamp;
+use crate::deduplication::Deduplication;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::NewJob;
 use crate::json::JsonText;
@@ -230,6 +231,12 @@ impl AddJob {
     /// How late its first start may be, counted from when it is due; too late, it fails instead of running.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.options.ttl = Some(ttl);
+        self
+    }
+
+    /// Adds it only if no other job stands for it: see [`Deduplication`]. What became of it is [`Added::fate`].
+    pub fn deduplicate(mut self, deduplication: Deduplication) -> Self {
+        self.options.deduplication = Some(deduplication);
         self
     }
 

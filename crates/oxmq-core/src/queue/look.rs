@@ -9,7 +9,9 @@ use crate::error::Result;
 use crate::job::{Job, JobView};
 use crate::metrics::QueueFigures;
 use crate::state::JobState;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, Tally, WorkerInfo};
+use crate::store::{
+    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, OwnerRequest, Tally, WorkerInfo,
+};
 use crate::telemetry::{attribute, figure};
 
 /// How many jobs [`Queue::figures`] reads of each end.
@@ -27,6 +29,12 @@ impl Queue {
     /// A page of the jobs in some states, in either direction.
     pub async fn jobs(&self, request: JobsRequest) -> Result<JobsPage> {
         self.inner.store.jobs(&self.inner.address, request).await
+    }
+
+    /// The job that owns a deduplication id; `None` if the id is free. BullMQ's `getDeduplicationJobId`.
+    pub async fn deduplication_owner(&self, id: impl Into<String>) -> Result<Option<JobId>> {
+        let request = OwnerRequest { id: id.into(), now: self.inner.clock.now() };
+        self.inner.store.deduplication_owner(&self.inner.address, request).await
     }
 
     /// How many jobs are in each state, and whether the queue is held.

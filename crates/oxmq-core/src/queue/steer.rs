@@ -15,8 +15,8 @@ use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step, TrimEventsRequest,
+    NoteRequest, ObliterateRequest, PromoteRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, TrimEventsRequest,
 };
 use crate::telemetry::{SpanKind, Trace, attribute};
 
@@ -218,6 +218,13 @@ impl Queue {
         trace.set(attribute::JOB_ID, || request.job.as_str().into());
         trace.set(attribute::JOB_OPTIONS, || r#"{"removeChildren":true}"#.into());
         trace.call(self.inner.store.remove(&self.inner.address, request), |_, _| {}).await
+    }
+
+    /// Frees a deduplication id, whoever owns it, so that the next job with it is added. Returns whether it was taken.
+    /// BullMQ's `removeDeduplicationKey`.
+    pub async fn release_deduplication(&self, id: impl Into<String>) -> Result<bool> {
+        let request = ReleaseRequest { id: id.into(), only_if_owner: None, now: self.inner.clock.now() };
+        self.inner.store.release_deduplication(&self.inner.address, request).await
     }
 
     /// Removes all jobs that wait, and the delayed ones if asked; `each` hears how many it were so far.

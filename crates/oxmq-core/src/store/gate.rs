@@ -8,9 +8,9 @@ use super::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Stopwatch, Timestamp};
@@ -86,6 +86,8 @@ const TIMED: &[&str] = &[
     "publish",
     "queues",
     "trim_events",
+    "deduplication_owner",
+    "release_deduplication",
 ];
 
 /// Those that last as long as nothing happens.
@@ -135,6 +137,8 @@ macro_rules! hand_on {
 impl Store for Gate {
     hand_on! {
         add(request: AddRequest) -> Vec<Result<Vec<Added>>>;
+        deduplication_owner(request: OwnerRequest) -> Option<JobId>;
+        release_deduplication(request: ReleaseRequest) -> bool;
         take(request: TakeRequest) -> Taken;
         finish(request: FinishRequest) -> Finished;
         extend(request: ExtendRequest) -> Vec<Extended>;

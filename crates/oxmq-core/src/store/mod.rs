@@ -32,7 +32,7 @@ pub use self::look::{
     ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, Tally,
     WorkerInfo,
 };
-pub use self::produce::{AddGroup, AddRequest, Added, Fate};
+pub use self::produce::{AddGroup, AddRequest, Added, Fate, OwnerRequest, ReleaseRequest};
 pub use self::steer::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
     PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
@@ -71,6 +71,19 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   turns out to be there already. The number is the id of a job that brings none.
     /// - A job whose own id is there already is not added: the answer is [`Fate::Existing`] with the state it is in, its
     ///   data and place stay as they are, and the event `duplicated` is written.
+    /// - A job with a deduplication id that is free, or whose owner is gone though it is taken until the owner has finished,
+    ///   takes it and is created. Otherwise nothing is created ([`Fate::Deduplicated`], event `deduplicated` of the owner), with these
+    ///   exceptions. With `replace` and an owner that is delayed, the owner is removed (event `removed`, then `deduplicated` of the new job,
+    ///   which names the old one) and the new job created ([`Fate::Replaced`]); the id is taken for the new `ttl` if that is to
+    ///   extend, or if there is none, else for what is left of the old one. With `keep_last_if_active`
+    ///   and an owner that is active, the job is kept as the next one ([`Fate::KeptAsNext`], event `deduplicated` of the owner). Without
+    ///   `replace`, `extend` begins the `ttl` anew, and `reschedule` makes a delayed owner due at the new job's timestamp + delay (event
+    ///   `delayed`).
+    /// - A deduplication id is free again when its owner has completed or failed for good, unless it was taken for a
+    ///   `ttl`: then when that is over, whatever becomes of the owner. It is free at once when the owner is removed by hand ([`remove`](Store::remove),
+    ///   [`clean`](Store::clean), [`drain`](Store::drain)), but not when retention removes it. (After [`obliterate`](Store::obliterate) an id that was taken for a `ttl` by a job
+    ///   that is gone may be taken until that is over.) When the owner has finished, the job that was kept as the next one is created:
+    ///   events `added`, then `waiting` or `delayed`, before those of the ending.
     /// - The job goes to `delayed` if its delay is more than 0 (due at its timestamp + delay), else to
     ///   `prioritized` if its priority is more than 0 (behind its equals), else to the back of `waiting`, or to the front if it is lifo.
     /// - A paused queue takes jobs as always; they wait.
@@ -81,6 +94,24 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// For the whole call: nothing was added ([`Unavailable`](crate::ErrorKind::Unavailable), [`Full`](crate::ErrorKind::Full), ..), or nobody knows ([`Ambiguous`](crate::ErrorKind::Ambiguous)).
     fn add<'a>(&'a self, queue: &'a QueueAddress, request: AddRequest)
     -> Answer<'a, Vec<Result<Vec<Added>>>>;
+
+    /// The job that owns a deduplication id; `None` if it is free. The job may be gone, see [`Fate::Deduplicated`].
+    fn deduplication_owner<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: OwnerRequest,
+    ) -> Answer<'a, Option<JobId>>;
+
+    /// Frees a deduplication id, so that the next job with it is created. Returns whether it was taken.
+    ///
+    /// # Behavior
+    /// - A job that was kept as the next one stays kept: it is created when the job has finished that was active then,
+    ///   unless another one owns the id by then.
+    fn release_deduplication<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: ReleaseRequest,
+    ) -> Answer<'a, bool>;
 
     // ---------------------------------------------------------------- work
 

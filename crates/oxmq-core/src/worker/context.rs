@@ -14,7 +14,7 @@ use crate::address::QueueAddress;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::json::JsonText;
-use crate::store::{Note, NoteRequest};
+use crate::store::{Note, NoteRequest, ReleaseRequest};
 
 /// Why a handler should stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -131,6 +131,18 @@ impl JobContext {
     /// [`ErrorKind::Invalid`] if it cannot be JSON; [`ErrorKind::NotFound`] if the job is gone; those of the store.
     pub async fn update_data(&self, data: &(impl Serialize + Sync + ?Sized)) -> Result<()> {
         self.note(Note::Data(json("update_data", data)?)).await.map(|_| ())
+    }
+
+    /// Frees the job's deduplication id from here on, if the job owns it: the next job with the id is added though this
+    /// one still runs. Returns whether it did.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn release_deduplication(&self) -> Result<bool> {
+        let Job { id: owner, deduplication_id: Some(id), .. } = &*self.running.job else { return Ok(false) };
+        let now = self.shared.clock.now();
+        let request = ReleaseRequest { id: id.clone(), only_if_owner: Some(owner.clone()), now };
+        self.shared.store.release_deduplication(&self.shared.queue, request).await
     }
 
     async fn note(&self, note: Note) -> Result<u64> {

@@ -147,6 +147,8 @@ impl Store for FaultyStore {
 
     pass_on! {
         add(AddRequest) -> Vec<Result<Vec<Added>>>;
+        deduplication_owner(OwnerRequest) -> Option<JobId>;
+        release_deduplication(ReleaseRequest) -> bool;
         extend(ExtendRequest) -> Vec<Extended>;
         recover(RecoverRequest) -> Vec<JobId>;
         wait(WaitRequest) -> Woken;

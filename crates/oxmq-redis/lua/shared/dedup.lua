@@ -7,6 +7,11 @@ local function dedup_finished(q, id, dedup, now)
   if ttl == 0 or (ttl == -1 and redis.call('GET', key) == id) then
     redis.call('DEL', key)
   end
+  local owner = redis.call('GET', key)
+  if owner and owner ~= id then
+    -- What is kept waits for that one.
+    return
+  end
   local next_key = q.base .. 'dn:' .. dedup
   local fields = redis.call('HMGET', next_key, 'name', 'data', 'opts', 'jid', 'pk', 'pd', 'pdk', 'rjk')
   if not fields[1] then
@@ -14,6 +19,11 @@ local function dedup_finished(q, id, dedup, now)
   end
   local number = redis.call('INCR', q.id)
   local successor = fields[4] or string.format('%.0f', number)
+  redis.call('DEL', next_key)
+  if redis.call('EXISTS', q.base .. successor) == 1 then
+    emit_and_trim(q, 'duplicated', 'jobId', successor)
+    return
+  end
   redis.call('SET', key, successor)
   local read, opts = pcall(cjson.decode, fields[3] or '{}')
   if not read or type(opts) ~= 'table' then
@@ -43,7 +53,6 @@ local function dedup_finished(q, id, dedup, now)
   if fields[7] then
     redis.call('SADD', fields[7], job)
   end
-  redis.call('DEL', next_key)
 end
 
 -- A job is removed by hand: its id is free again.

@@ -1,14 +1,16 @@
 //! `Store::add`: `lua/add.lua`.
 
-use oxmq_core::store::{AddGroup, AddRequest, Added};
-use oxmq_core::{Error, ErrorKind, JobId, NewJob, QueueAddress, Result, Timestamp, millis};
+use oxmq_core::store::{AddGroup, AddRequest, Added, Fate};
+use oxmq_core::{
+    Deduplication, Error, ErrorKind, JobId, JobState, NewJob, QueueAddress, Result, Timestamp, millis,
+};
 use redis::Value;
 
 use crate::scripts::ADD;
 use crate::store::RedisStore;
 use crate::wire::job::state_of;
 use crate::wire::options::to_wire;
-use crate::wire::reply::{self, Read};
+use crate::wire::reply::{self, Malformed, Read};
 
 /// How many jobs one call carries, unless one group alone has more: beyond it nothing is gained, and the server is
 /// kept busy for longer.
@@ -80,8 +82,9 @@ async fn add_groups(
             let state = reply::maybe_text(state)?.as_deref().and_then(state_of);
             match (reply::text(fate)?.as_str(), state) {
                 ("created", Some(state)) => added.push(Added::created(id, state)),
-                (_, Some(state)) => added.push(Added::existing(id, state)),
-                (_, None) => strayed = Some(id),
+                ("existing", Some(state)) => added.push(Added::existing(id, state)),
+                ("existing", None) => strayed = Some(id),
+                (fate, state) => added.push(deduplicated(id, state, fate)?),
             }
         }
         Ok(match strayed {
@@ -98,6 +101,37 @@ async fn add_groups(
     groups.iter().map(|group| read(group).map_err(|bad| bad.into_error("add"))).collect()
 }
 
+/// What became of a job with a deduplication id: `deduplicated`, `next ID` or `replaced ID`.
+fn deduplicated(id: JobId, state: Option<JobState>, fate: &str) -> Read<Added> {
+    let (fate, other) = fate.split_once(' ').unwrap_or((fate, ""));
+    let other = JobId::from(other);
+    Ok(match (fate, state) {
+        ("deduplicated", state) => Added::deduplicated(id, state),
+        ("next", _) => Added::new(id, JobState::Active, Fate::KeptAsNext { next: other }),
+        ("replaced", Some(state)) => Added::new(id, state, Fate::Replaced { removed: other }),
+        _ => return Err(Malformed::new("what became of a job", &Value::SimpleString(fate.into()))),
+    })
+}
+
+/// A deduplication as `lua/shared/claim.lua` reads it.
+fn claim(deduplication: &Deduplication) -> String {
+    let letters = [
+        (deduplication.extend, 'e'),
+        (deduplication.keep_last_if_active, 'k'),
+        (deduplication.replace, 'r'),
+        (deduplication.reschedule, 's'),
+    ];
+    let mut text: String =
+        letters.into_iter().filter_map(|(is_set, letter)| is_set.then_some(letter)).collect();
+    text.push(' ');
+    if let Some(ttl) = deduplication.ttl_ms() {
+        text.push_str(&ttl.to_string());
+    }
+    text.push(' ');
+    text.push_str(&deduplication.id);
+    text
+}
+
 fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
     let options = &job.options;
     command
@@ -108,5 +142,6 @@ fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
         .arg(options.timestamp.unwrap_or(now).as_millis())
         .arg(options.delay.map_or(0, millis))
         .arg(options.priority.unwrap_or(0))
-        .arg(u8::from(options.lifo == Some(true)));
+        .arg(u8::from(options.lifo == Some(true)))
+        .arg(options.deduplication.as_ref().map(claim).unwrap_or_default());
 }

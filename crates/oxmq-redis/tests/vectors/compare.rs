@@ -5,6 +5,7 @@
 //! - `opts` was written by the server's Lua in the recordings, which loses `null` members, writes an empty list as
 //!   `{}` and keeps 14 digits of a number; ours is written as it was given. Both are read with these losses.
 //! - Keys that expire must do so, within the bound that was recorded.
+//! - Stacks that were recorded only by their number are compared by that.
 //! - `meta` has no `version` here: only the constructor of Node's `Queue` writes it, and nobody reads it.
 //! - Our own keys, `P::oxmq:..`, are left out.
 
@@ -26,6 +27,9 @@ const OWN: &str = "bull::oxmq:vec:";
 
 /// Fields of a hash that are JSON.
 const JSON_FIELDS: [&str; 6] = ["opts", "data", "returnvalue", "progress", "stacktrace", "parent"];
+
+/// What stands for stacks of which only the number was recorded.
+const STACKS: &str = "<json array of ";
 
 /// A value in one form: numbers that are whole as whole ones, all of 14 digits if `lossy`.
 pub(crate) fn plain(value: &Value, lossy: bool) -> Value {
@@ -50,6 +54,10 @@ pub(crate) fn plain(value: &Value, lossy: bool) -> Value {
 pub(crate) fn field(name: &str, value: &Value) -> Value {
     let json = match value {
         Value::Object(object) => object.get("$json").cloned(),
+        Value::String(text) if name == "stacktrace" && text.starts_with(STACKS) => {
+            let count = text[STACKS.len()..].split_once(' ').and_then(|(count, _)| count.parse().ok());
+            Some(vec![json!(STACKS); count.unwrap()].into())
+        }
         Value::String(text) if JSON_FIELDS.contains(&name) => serde_json::from_str(text).ok(),
         _ => None,
     };
@@ -155,7 +163,7 @@ impl Keys {
                     fields.dedup();
                     for field in fields {
                         let (was, is) = (was.get(field), is.get(field));
-                        if was != is {
+                        if was != is && !are_as_many_stacks(was, is) {
                             let show = |side: Option<&Value>| side.map_or("-".to_owned(), Value::to_string);
                             lines.push(format!("{name}.{field}: {} -> {}", show(was), show(is)));
                         }
@@ -175,6 +183,12 @@ impl Keys {
             }
         }
     }
+}
+
+/// Whether the stacks were recorded only by their number, and are as many.
+fn are_as_many_stacks(was: Option<&Value>, is: Option<&Value>) -> bool {
+    let lists = was.and_then(Value::as_array).zip(is.and_then(Value::as_array));
+    lists.is_some_and(|(was, is)| was.len() == is.len() && was.iter().all(|stack| stack == STACKS))
 }
 
 /// Events as lines of text: `completed jobId=1 returnvalue=7 prev=active`.

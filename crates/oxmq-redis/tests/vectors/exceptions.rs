@@ -5,11 +5,9 @@
 pub(crate) type Exception = (&'static str, &'static str, &'static [&'static str], &'static str);
 
 const NO_FLOWS: &str = "parents and their children are not there yet";
-const NO_DEDUPLICATION: &str = "deduplication is not there yet";
 const SAME_MEANING: &str = "another spelling of the same option";
 
 pub(crate) const EXCEPTIONS: &[Exception] = &[
-    ("A-08", "deduplication", &[r#"6.deid: "dd" -> -"#, r#"de:dd: "6" -> -"#], NO_DEDUPLICATION),
     (
         "A-19",
         "complete 7 with -1",
@@ -98,12 +96,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     (
         "A-48",
-        "debounce",
-        &["answer: refused -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
-        "options that are not known are kept and have no effect; this one was never known here",
-    ),
-    (
-        "A-48",
         "missing parent",
         &["answer: not_found -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
         NO_FLOWS,
@@ -131,5 +123,11 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
             r#"answer: ["bull:dmVj bzpopmin","bull:dmVj:qe xread","bull:dmVj:w:alpha bzpopmin"] -> ["bull:dmVj bzpopmin","bull:dmVj:w:alpha bzpopmin"]"#,
         ],
         "one connection may read the events of many queues, so it bears the name of none",
+    ),
+    (
+        "B-D05",
+        "add again with replace",
+        &["events: [] -> [deduplicated jobId=1 deduplicationId=X deduplicatedJobId=2]"],
+        "a job that is dropped is told, whatever its owner does",
     ),
 ];

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use oxmq_core::store::{AddRequest, Added};
+use oxmq_core::store::{AddRequest, Added, Fate};
 use oxmq_core::{Event, EventKind, JobId, JobState, NewJob, QueueAddress, Result, Timestamp, millis};
 use rusqlite::params;
 
+use super::dedup::{self, Decision};
 use super::place;
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, seq_of, stored};
@@ -37,8 +38,32 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         queue.emit(now, &Event::of(id, EventKind::Duplicated))?;
         return Ok(Added::existing(id.clone(), there.state()));
     }
-    let id = options.job_id.clone().unwrap_or_else(|| JobId::stored(number.to_string()));
-    let timestamp = options.timestamp.unwrap_or(now);
+    let fate = match &options.deduplication {
+        None => Fate::Created,
+        Some(deduplication) => match dedup::decide(queue, number, job, deduplication, now)? {
+            Decision::Create(fate) => fate,
+            Decision::Not(added) => return Ok(added),
+        },
+    };
+    let state = create(queue, number, job, options.timestamp.unwrap_or(now), now)?;
+    Ok(Added::new(id_of(number, job), state, fate))
+}
+
+/// The id of a new job that got this number.
+pub(super) fn id_of(number: i64, job: &NewJob) -> JobId {
+    job.options.job_id.clone().unwrap_or_else(|| JobId::stored(number.to_string()))
+}
+
+/// Creates a job that got this number; where it is.
+pub(super) fn create(
+    queue: &mut QueueTx<'_>,
+    number: i64,
+    job: &NewJob,
+    timestamp: Timestamp,
+    now: Timestamp,
+) -> Sql<JobState> {
+    let options = &job.options;
+    let id = id_of(number, job);
     let delay = options.delay.unwrap_or(Duration::ZERO);
     let priority = options.priority.unwrap_or(0);
     let lifo = options.lifo.unwrap_or(false);
@@ -48,6 +73,8 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
     } else {
         (stored::DELAYED, 0, place::timed_ord(queue, stored::DELAYED, due)?)
     };
+    let flags = if lifo { flag::LIFO } else { 0 }
+        | if options.deduplication.is_some() { flag::DEDUPLICATION } else { 0 };
     let seq = seq_of(queue.row.no, number);
     queue
         .db
@@ -63,7 +90,7 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
             rank,
             ord,
             priority,
-            if lifo { flag::LIFO } else { 0 },
+            flags,
             millis(delay),
             timestamp.as_millis(),
         ])?;
@@ -81,5 +108,5 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
     queue.emit(now, &Event::of(&id, kind))?;
     queue.count(None, Some(state));
     queue.ring_work();
-    Ok(Added::created(id, state))
+    Ok(state)
 }

@@ -4,7 +4,7 @@ use oxmq_core::store::{CancelAnswer, CancelRequest};
 use oxmq_core::{Event, EventKind, JobState, QueueAddress, Result, WorkerInfo};
 use rusqlite::{OptionalExtension, params};
 
-use super::{not_found, place};
+use super::{dedup, not_found, place};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, stored};
 use crate::tx::{QueueTx, Tx};
@@ -27,6 +27,7 @@ pub(crate) fn cancel(
     let reason = format!("cancelled: {}", request.reason);
     place::store_failure(queue.db, &mut job, &reason, None)?;
     place::clear_deferred_failure(queue.db, &job)?;
+    dedup::finished(queue, &job, request.now)?;
     let ord = place::timed_ord(queue, stored::FAILED, request.now)?;
     place::into_finished(queue, &job, JobState::Failed, ord, job.atm, None, request.now)?;
     let kind = EventKind::Failed { reason, prev: state.as_str().into() };

@@ -55,7 +55,7 @@ pub(crate) fn clean(
     let mut step = Step { more: found.len() > limit, ..Step::default() };
     for seq in found.iter().take(limit) {
         if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request)) {
-            place::delete(queue, &job)?;
+            place::delete_by_hand(queue, &job, request.now)?;
             step.ids.push(job.id());
         }
     }

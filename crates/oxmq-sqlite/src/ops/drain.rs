@@ -13,8 +13,9 @@ pub(crate) fn drain(tx: &mut Tx<'_>, address: &QueueAddress, request: &DrainRequ
     let Some(queue) = tx.find_queue(address)? else { return Ok(Step::default()) };
     let last = if request.delayed { stored::DELAYED } else { stored::WAITING };
     let no = queue.row.no;
-    let count = place::delete_all(
+    let count = place::delete_all_by_hand(
         queue,
+        request.now,
         place::select_jobs!("WHERE queue = ?1 AND state BETWEEN 1 AND ?2 ORDER BY state, rank, ord LIMIT ?3"),
         params![no, last, place::step_limit(request.limit)],
     )?;

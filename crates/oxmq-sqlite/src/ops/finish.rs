@@ -7,7 +7,7 @@ use oxmq_core::{
 };
 use rusqlite::params;
 
-use super::{not_found, place, refused, take, unknown_request};
+use super::{dedup, not_found, place, refused, take, unknown_request};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, ords_of, stored};
 use crate::tx::{QueueTx, Tx};
@@ -118,6 +118,7 @@ impl Call {
                         .execute(params![job.seq, return_value.as_str()])?;
                     job.flags |= flag::RESULT;
                 }
+                dedup::finished(queue, &job, now)?;
                 let kept = self.leave(queue, &job, JobState::Completed, keep)?;
                 let kind = EventKind::Completed { return_value: return_value.clone(), prev: "active".into() };
                 queue.emit(now, &Event::of(&job.id(), kind))?;
@@ -128,6 +129,7 @@ impl Call {
                     store_failure(queue, &mut job, failure)?;
                     place::clear_deferred_failure(queue.db, &job)?;
                 }
+                dedup::finished(queue, &job, now)?;
                 let kept = self.leave(queue, &job, JobState::Failed, keep)?;
                 let id = job.id();
                 let kind = EventKind::Failed { reason: failure.reason.clone(), prev: "active".into() };

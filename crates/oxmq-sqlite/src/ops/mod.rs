@@ -8,6 +8,7 @@ pub(crate) mod add;
 pub(crate) mod announce;
 pub(crate) mod cancel;
 pub(crate) mod clean;
+pub(crate) mod dedup;
 pub(crate) mod drain;
 pub(crate) mod extend;
 pub(crate) mod finish;

@@ -25,8 +25,9 @@ pub(crate) fn obliterate(
         return Ok(Err(Error::new(ErrorKind::Refused, "obliterate", message).with("queue", address)));
     }
     let no = queue.row.no;
-    let count = place::delete_all(
+    let count = place::delete_all_by_hand(
         queue,
+        request.now,
         place::select_jobs!("WHERE queue = ?1 LIMIT ?2"),
         params![no, place::step_limit(request.limit)],
     )?;
@@ -35,9 +36,14 @@ pub(crate) fn obliterate(
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM oxmq_jobs WHERE queue = ?1)")?
         .query_row([queue.row.no], |row| row.get(0))?;
     if !left {
-        for statement in
-            ["DELETE FROM oxmq_events WHERE queue = ?1", "DELETE FROM oxmq_workers WHERE queue = ?1"]
-        {
+        for statement in [
+            "DELETE FROM oxmq_events WHERE queue = ?1",
+            "DELETE FROM oxmq_workers WHERE queue = ?1",
+            "DELETE FROM oxmq_claims WHERE queue = ?1",
+            "DELETE FROM oxmq_successors WHERE queue = ?1",
+            "DELETE FROM oxmq_metrics WHERE queue = ?1",
+            "DELETE FROM oxmq_metric_points WHERE queue = ?1",
+        ] {
             queue.db.prepare_cached(statement)?.execute([queue.row.no])?;
         }
         tx.remove_queue(address)?;

@@ -4,6 +4,7 @@
 use oxmq_core::{Event, EventKind, JobState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::dedup;
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, job_columns, ords_of, stored};
 use crate::tx::QueueTx;
@@ -89,7 +90,13 @@ fn drop_cancel(db: &Connection, job: &JobRow) -> Sql<()> {
     Ok(())
 }
 
-/// Deletes a job and all that belongs to it. Tells nobody.
+/// Deletes a job that somebody removes by hand: its deduplication id is free. Tells nobody.
+pub(super) fn delete_by_hand(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) -> Sql<()> {
+    dedup::removed(queue, job, now)?;
+    delete(queue, job)
+}
+
+/// Deletes a job and all that belongs to it, but not its deduplication id. Tells nobody.
 pub(super) fn delete(queue: &mut QueueTx<'_>, job: &JobRow) -> Sql<()> {
     let db = queue.db;
     db.prepare_cached("DELETE FROM oxmq_jobs WHERE seq = ?1")?.execute([job.seq])?;
@@ -121,6 +128,20 @@ pub(super) fn delete_all(
     let jobs = select(queue.db, query, parameters)?;
     for job in &jobs {
         delete(queue, job)?;
+    }
+    Ok(jobs.len() as u64)
+}
+
+/// The same by hand, see [`delete_by_hand`].
+pub(super) fn delete_all_by_hand(
+    queue: &mut QueueTx<'_>,
+    now: Timestamp,
+    query: &str,
+    parameters: impl rusqlite::Params,
+) -> Sql<u64> {
+    let jobs = select(queue.db, query, parameters)?;
+    for job in &jobs {
+        delete_by_hand(queue, job, now)?;
     }
     Ok(jobs.len() as u64)
 }

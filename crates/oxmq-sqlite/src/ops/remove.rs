@@ -16,7 +16,7 @@ pub(crate) fn remove(tx: &mut Tx<'_>, address: &QueueAddress, request: &RemoveRe
     if job.is_leased(request.now) {
         return Ok(RemoveAnswer::Locked);
     }
-    place::delete(queue, &job)?;
+    place::delete_by_hand(queue, &job, request.now)?;
     let prev = match job.state() {
         // The name of BullMQ's list.
         JobState::Waiting => "wait",

@@ -29,6 +29,7 @@ struct Done {
     lines: u64,
     added: u64,
     existing: u64,
+    deduplicated: u64,
 }
 
 /// Adds the jobs of `source`; `defaults` are the flags, over which a line's own options go.
@@ -54,9 +55,14 @@ pub(super) async fn run(name: &str, source: &str, defaults: &JobOptions, context
     }
     store(&queue, &mut group, &mut done).await?;
     bar.finish_and_clear();
+    let Done { added, existing, deduplicated, .. } = done;
+    let stood_for = match deduplicated {
+        0 => String::new(),
+        count => format!(", others stand for {count}"),
+    };
     context.out.answer(
-        &json!({ "added": done.added, "existing": done.existing }),
-        format_args!("{} added, {} were there already", jobs_text(done.added), done.existing),
+        &json!({ "added": added, "existing": existing, "deduplicated": deduplicated }),
+        format_args!("{} added, {existing} were there already{stood_for}", jobs_text(added)),
     )?;
     note_if_nobody_listens(&queue, context).await;
     Ok(())
@@ -81,10 +87,14 @@ async fn store(queue: &Queue, group: &mut Vec<(usize, NewJob)>, done: &mut Done)
         let line = index.and_then(|index: usize| numbers.get(index)).or(numbers.first()).copied();
         located(error, line.unwrap_or_default(), done, numbers.len())
     })?;
-    let existing = added.iter().filter(|added| added.fate == Fate::Existing).count() as u64;
     done.lines += count;
-    done.existing += existing;
-    done.added += count - existing;
+    for added in added {
+        match added.fate {
+            Fate::Existing => done.existing += 1,
+            fate if fate.is_new() => done.added += 1,
+            _ => done.deduplicated += 1,
+        }
+    }
     Ok(())
 }
 

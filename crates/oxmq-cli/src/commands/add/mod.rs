@@ -7,8 +7,8 @@ use std::time::Duration;
 use std::{fs, io};
 
 use anyhow::{Context as _, Result};
-use oxmq::store::Fate;
-use oxmq::{Error, JobId, JobOptions, JsonText, Queue};
+use oxmq::store::{Added, Fate};
+use oxmq::{Deduplication, Error, JobId, JobOptions, JsonText, Queue};
 use serde_json::json;
 
 use crate::args::{AddArgs, OptionArgs};
@@ -27,18 +27,47 @@ pub(crate) async fn run(args: AddArgs, context: &Context) -> Result<()> {
         job = job.at(at);
     }
     let added = job.await?;
-    let existing = added.fate == Fate::Existing;
-    if context.out.json {
-        context.out.object(
-            &json!({ "id": added.id.as_str(), "state": added.state.as_str(), "existing": existing }),
-        )?;
-    } else if existing {
-        say!(context.out, "job {} was there already, and is {}", added.id, added.state)?;
-    } else {
-        say!(context.out, "job {} is {}", added.id, added.state)?;
-    }
+    tell(&added, context)?;
     note_if_nobody_listens(&queue, context).await;
     Ok(())
+}
+
+/// Says what became of the job.
+fn tell(added: &Added, context: &Context) -> Result<()> {
+    let Added { id, state, fate, .. } = added;
+    if context.out.json {
+        let (name, other) = match fate {
+            Fate::Created => ("created", None),
+            Fate::Existing => ("existing", None),
+            Fate::Deduplicated { .. } => ("deduplicated", None),
+            Fate::KeptAsNext { next } => ("kept-as-next", Some(("next", next))),
+            Fate::Replaced { removed } => ("replaced", Some(("removed", removed))),
+            _ => ("other", None),
+        };
+        let mut answer = json!({ "id": id.as_str(), "state": state.as_str(), "fate": name });
+        answer["existing"] = (*fate == Fate::Existing).into();
+        if let Some((field, id)) = other {
+            answer[field] = id.as_str().into();
+        }
+        if *fate == (Fate::Deduplicated { owner_exists: false }) {
+            answer["state"] = serde_json::Value::Null;
+        }
+        return context.out.object(&answer);
+    }
+    match fate {
+        Fate::Existing => say!(context.out, "job {id} was there already, and is {state}"),
+        Fate::Deduplicated { owner_exists: true } => {
+            say!(context.out, "not added: job {id} stands for it, and is {state}")
+        }
+        Fate::Deduplicated { .. } => {
+            say!(context.out, "not added: job {id} stands for it, which has finished and was removed")
+        }
+        Fate::KeptAsNext { next } => {
+            say!(context.out, "job {next} is kept, and added when job {id} has finished, which is active")
+        }
+        Fate::Replaced { removed } => say!(context.out, "job {id} is {state}, in place of job {removed}"),
+        _ => say!(context.out, "job {id} is {state}"),
+    }
 }
 
 /// The job is stored; a look that fails must not make it look as if it were not.
@@ -83,6 +112,15 @@ fn options(args: &OptionArgs) -> Result<JobOptions> {
     options.size_limit = args.size_limit.or(options.size_limit);
     options.timeout = args.timeout.or(options.timeout).filter(|timeout| *timeout > Duration::ZERO);
     options.ttl = args.ttl.or(options.ttl);
+    if let Some(id) = &args.dedup_id {
+        let mut deduplication = Deduplication::by(id.as_str());
+        deduplication.ttl = args.dedup_ttl;
+        deduplication.extend = args.dedup_extend;
+        deduplication.replace = args.dedup_replace;
+        deduplication.reschedule = args.dedup_reschedule;
+        deduplication.keep_last_if_active = args.dedup_keep_last;
+        options.deduplication = Some(deduplication);
+    }
     options.check()?;
     Ok(options)
 }

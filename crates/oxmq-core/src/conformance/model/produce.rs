@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::dedup::Decision;
 use super::{End, Entry, Model, Queue};
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Timestamp, millis};
@@ -29,17 +30,34 @@ impl Model {
 impl Queue {
     fn add_one(&mut self, new: NewJob, now: Timestamp) -> Added {
         self.last_number += 1;
-        let NewJob { name, data, options } = new;
-        let id = options.job_id.clone().unwrap_or_else(|| JobId::from(self.last_number.to_string()));
+        let id = new.options.job_id.clone().unwrap_or_else(|| JobId::from(self.last_number.to_string()));
         if let Some(entry) = self.jobs.get(&id) {
             let state = entry.state;
             self.emit_of(&id, EventKind::Duplicated, now);
             return Added::existing(id, state);
         }
+        let fate = match self.deduplicate(&id, &new, now) {
+            Decision::Create(fate) => fate,
+            Decision::Not(added) => return added,
+        };
+        let timestamp = new.options.timestamp.unwrap_or(now);
+        let state = self.create(&id, new, timestamp, now);
+        Added::new(id, state, fate)
+    }
 
+    /// Creates a job; where it is.
+    pub(super) fn create(
+        &mut self,
+        id: &JobId,
+        new: NewJob,
+        timestamp: Timestamp,
+        now: Timestamp,
+    ) -> JobState {
+        let NewJob { name, data, options } = new;
         let mut job = Job::new(id.clone(), name.clone(), data, options.to_json());
-        job.timestamp = options.timestamp.unwrap_or(now);
+        job.timestamp = timestamp;
         job.priority = options.priority.unwrap_or(0);
+        job.deduplication_id = options.deduplication.map(|deduplication| deduplication.id);
         let delay = options.delay.unwrap_or_default();
         let due = job.timestamp + delay;
         let lifo = options.lifo.unwrap_or(false);
@@ -55,15 +73,15 @@ impl Queue {
             log: VecDeque::new(),
         };
         self.jobs.insert(id.clone(), entry);
-        self.emit_of(&id, EventKind::Added { name }, now);
+        self.emit_of(id, EventKind::Added { name }, now);
         if millis(delay) > 0 {
-            self.enter_delayed(&id, due, millis(delay), now);
+            self.enter_delayed(id, due, millis(delay), now);
         } else {
             // Lifo is for waiting only: among prioritized jobs a new one stands behind its equals.
-            let end = if lifo && self.jobs[&id].job.priority == 0 { End::Front } else { End::Back };
-            self.enter_waiting(&id, end);
-            self.emit_of(&id, EventKind::Waiting { prev: None }, now);
+            let end = if lifo && self.jobs[id].job.priority == 0 { End::Front } else { End::Back };
+            self.enter_waiting(id, end);
+            self.emit_of(id, EventKind::Waiting { prev: None }, now);
         }
-        Added::created(id.clone(), self.jobs[&id].state)
+        self.jobs[id].state
     }
 }

@@ -41,6 +41,7 @@ impl Model {
         let reason = format!("cancelled: {reason}");
         queue.entry("cancel", &id)?.job.failed_reason = Some(reason.clone());
         queue.leave(&id);
+        queue.end_deduplication(&id, now);
         queue.end(&id, JobState::Failed, Retention::ALL, now);
         queue.emit_of(&id, EventKind::Failed { reason, prev: state.as_str().into() }, now);
         Ok(CancelAnswer::Cancelled)
@@ -130,7 +131,7 @@ impl Model {
             JobState::Waiting => "wait",
             other => other.as_str(),
         };
-        queue.delete(id);
+        queue.delete(id, request.now);
         queue.emit_of(id, EventKind::Removed { prev: prev.into() }, request.now);
         RemoveAnswer::Removed
     }
@@ -160,7 +161,7 @@ impl Model {
         let mut states = vec![JobState::Waiting, JobState::Prioritized];
         states.extend(request.delayed.then_some(JobState::Delayed));
         let all: Vec<JobId> = states.into_iter().flat_map(|state| queue.first(state, usize::MAX)).collect();
-        step(&all, request.limit, |id| queue.delete(id))
+        step(&all, request.limit, |id| queue.delete(id, request.now))
     }
 
     /// [`Store::clean`](crate::Store::clean).
@@ -175,7 +176,7 @@ impl Model {
             })
             .collect();
         let ids: Vec<JobId> = old.iter().take(limit).cloned().collect();
-        let step = Step { ids, ..step(&old, limit, |id| queue.delete(id)) };
+        let step = Step { ids, ..step(&old, limit, |id| queue.delete(id, now)) };
         queue.emit(Event::queue(EventKind::Cleaned { count: step.count }), now);
         step
     }
@@ -191,7 +192,7 @@ impl Model {
             return Err(Error::new(ErrorKind::Refused, "obliterate", "jobs are active"));
         }
         let all: Vec<JobId> = queue.jobs.keys().cloned().collect();
-        let step = step(&all, request.limit, |id| queue.delete(id));
+        let step = step(&all, request.limit, |id| queue.delete(id, request.now));
         if !step.more {
             self.queues.remove(address);
         }
@@ -206,7 +207,7 @@ impl Model {
             .flat_map(|state| queue.first(state, usize::MAX))
             .filter(|id| queue.jobs[id].keep_until.is_some_and(|until| until < request.now))
             .collect();
-        step(&over, request.limit, |id| queue.delete(id))
+        step(&over, request.limit, |id| queue.evict(id))
     }
 }
 

@@ -227,6 +227,7 @@ impl Queue {
                 let job = &mut self.jobs.get_mut(&id).expect("the job is there").job;
                 job.attempts_made += 1;
                 job.return_value = Some(return_value.clone());
+                self.end_deduplication(&id, now);
                 self.end(&id, JobState::Completed, keep, now);
                 let prev = JobState::Active.as_str().into();
                 self.emit_of(&id, EventKind::Completed { return_value, prev }, now);
@@ -234,6 +235,7 @@ impl Queue {
             Ending::Failed { failure, attempts, keep } => {
                 let reason = failure.reason.clone();
                 let attempts_made = self.spend_attempt(&id, failure);
+                self.end_deduplication(&id, now);
                 self.end(&id, JobState::Failed, keep, now);
                 let prev = JobState::Active.as_str().into();
                 self.emit_of(&id, EventKind::Failed { reason, prev }, now);
@@ -283,7 +285,7 @@ impl Queue {
         self.enter(id, state, End::Back);
         if keep.count == Some(0) {
             // Only this one: the others were kept by policies of their own.
-            self.delete(id);
+            self.evict(id);
             return;
         }
         if let Some(age) = keep.age {
@@ -291,12 +293,12 @@ impl Queue {
             let is_old = |id: &&JobId| self.jobs[*id].job.finished_on.is_some_and(|at| at + age <= now);
             let old: Vec<JobId> = self.list(state).rev().filter(is_old).take(limit).cloned().collect();
             for id in old {
-                self.delete(&id);
+                self.evict(&id);
             }
         }
         while keep.count.is_some_and(|count| self.len(state) as u64 > count) {
             for id in self.first(state, 1) {
-                self.delete(&id);
+                self.evict(&id);
             }
         }
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::super::harness::{Harness, failure, ms, spell, worker};
 use super::super::model::Model;
-use super::{End, Keep, Op, Spec, Text};
+use super::{End, Keep, ONCE_IDS, Once, Op, Spec, Text};
 use crate::address::{JobId, QueueAddress, Token};
 use crate::clock::Timestamp;
+use crate::deduplication::Deduplication;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Event, EventCursor, EventKind};
 use crate::job::{JobView, Lease, LeasedJob, NewJob};
@@ -17,9 +18,10 @@ use crate::outcome::Ending;
 use crate::state::JobState;
 use crate::store::{
     AddGroup, AddRequest, AnnounceRequest, CancelRequest, CancellationsRequest, Change, CleanRequest,
-    DrainRequest, EventsRequest, ExtendRequest, Finish, FinishRequest, Idle, JobsRequest, LimitRequest,
-    LogsRequest, Note, NoteRequest, ObliterateRequest, Order, PromoteRequest, RateLimit, RecoverRequest,
-    RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest, TakeRequest, Taken,
+    DrainRequest, EventsRequest, ExtendRequest, Fate, Finish, FinishRequest, Idle, JobsRequest, LimitRequest,
+    LogsRequest, Note, NoteRequest, ObliterateRequest, Order, OwnerRequest, PromoteRequest, RateLimit,
+    RecoverRequest, ReleaseRequest, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
+    TakeRequest, Taken,
 };
 
 /// Odd, so that no lease runs out exactly at a step.
@@ -99,8 +101,14 @@ impl<'a> Driver<'a> {
                 self.same("the answer", &answer, &expected);
                 let known = &mut self.queues[index].jobs;
                 for added in answer {
-                    if !known.contains(&added.id) {
-                        known.push(added.id);
+                    let next = match added.fate {
+                        Fate::KeptAsNext { next } => Some(next),
+                        _ => None,
+                    };
+                    for id in [Some(added.id), next].into_iter().flatten() {
+                        if !known.contains(&id) {
+                            known.push(id);
+                        }
                     }
                 }
             }
@@ -260,6 +268,13 @@ impl<'a> Driver<'a> {
                 let expected = self.model.remove(q, &request);
                 self.same("the answer", &answer, &expected);
             }
+            Op::Release(id, owner) => {
+                let only_if_owner = owner.map(|pick| self.job(index, pick));
+                let request = ReleaseRequest { id: once_id(id), only_if_owner, now };
+                let answer = store.release_deduplication(q, request.clone()).await.unwrap();
+                let expected = self.model.release_deduplication(q, &request);
+                self.same("the answer", &answer, &expected);
+            }
             Op::Pause => {
                 store.pause(q, now).await.unwrap();
                 self.model.pause(q, now);
@@ -311,6 +326,11 @@ impl<'a> Driver<'a> {
                 self.same("the error", &answer.as_ref().err(), &expected.as_ref().err());
                 if answer.is_ok() {
                     self.queues[index].cursors = (EventCursor::Oldest, EventCursor::Oldest);
+                    // Whether an id that was taken for a time by a job that is gone stays taken is left open.
+                    for id in 0..ONCE_IDS {
+                        let request = ReleaseRequest { id: once_id(id), only_if_owner: None, now };
+                        store.release_deduplication(q, request).await.unwrap();
+                    }
                 }
             }
             Op::Sweep => {
@@ -454,6 +474,12 @@ impl<'a> Driver<'a> {
         self.same("whether events are gone", &page.trimmed, &expected.trimmed);
         self.queues[index].cursors = (page.cursor, expected.cursor);
 
+        for id in 0..ONCE_IDS {
+            let request = OwnerRequest { id: once_id(id), now };
+            let owner = store.deduplication_owner(q, request.clone()).await.unwrap();
+            self.same("the owner of an id", &owner, &self.model.deduplication_owner(q, &request));
+        }
+
         let mut workers = store.workers(q, now).await.unwrap();
         workers.sort_by(|a, b| a.id.cmp(&b.id));
         self.same("the workers", &workers, &self.model.workers(q, now));
@@ -476,6 +502,22 @@ enum Ids {
     Untold,
     Told,
     InOrder,
+}
+
+fn once_id(id: u8) -> String {
+    format!("once {id}")
+}
+
+fn deduplication(once: &Once) -> Deduplication {
+    // Odd, so that none is over exactly at a step.
+    let ttl = once.ttl.map(|seconds| Duration::from_secs(seconds) + ms(1));
+    let mut deduplication = Deduplication::by(once_id(once.id));
+    deduplication.ttl = ttl;
+    deduplication.extend = once.extend;
+    deduplication.replace = once.replace;
+    deduplication.reschedule = once.reschedule;
+    deduplication.keep_last_if_active = once.keep_last;
+    deduplication
 }
 
 fn id_of(worker: u8) -> String {
@@ -503,6 +545,7 @@ fn new_job(spec: &Spec) -> NewJob {
         priority: (spec.priority > 0).then_some(spec.priority),
         lifo: spec.lifo.then_some(true),
         delay: (spec.delay > 0).then_some(ms(spec.delay)),
+        deduplication: spec.once.as_ref().map(deduplication),
         ..JobOptions::default()
     };
     let data = JsonText::stored(format!("{{\"n\": {}}}", spec.data));
