@@ -94,6 +94,7 @@ async fn writes(data: Value, context: JobContext) -> Result<Value, HandlerError>
     context.progress(&json!({ "done": 1 })).await?;
     let lines = context.log("first line").await?;
     eprintln!("on stderr");
+    print!("without an end");
     context.update_data(&json!({ "step": 2 })).await?;
     let job = context.job();
     Ok(json!({

@@ -71,7 +71,7 @@ async fn what_a_handler_writes_down_is_there_before_its_result_is() {
     assert_eq!(rig.told("Progress"), 1);
     let mut log = log_of(&rig, &id).await;
     log.sort();
-    assert_eq!(log, ["first line", "on stderr", "on stdout"]);
+    assert_eq!(log, ["first line", "on stderr", "on stdout", "without an end"]);
     soon(worker.close()).await.unwrap();
 }
 

@@ -303,6 +303,11 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// What has come of a line that is not ended.
+    pub(super) fn begun(&mut self) -> Option<Vec<u8>> {
+        (!self.buffer.is_empty()).then(|| self.take(self.buffer.len()))
+    }
+
     fn take(&mut self, count: usize) -> Vec<u8> {
         self.seen = 0;
         let rest = self.buffer.split_off(count);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 
-use super::process::{Child, keep_last, next_line};
+use super::process::{Child, Lines, Pipe, keep_last, next_line};
 use super::wire::{ToChild, ToWorker, WireJob, WireRefusal, distant, line};
 use super::{CHILD_LOG_LINES_MAX, ChildOutput, Isolation};
 use crate::clock::{Clock, Timestamp, millis};
@@ -361,8 +361,7 @@ impl<'a> Talk<'a> {
     async fn tell_idle_words(&mut self) {
         let id = self.child.id();
         for (stream, pipe) in [("stdout", &mut self.child.stdout), ("stderr", &mut self.child.stderr)] {
-            for _ in 0..CHILD_LOG_LINES_MAX {
-                let Some(text) = available(pipe).await else { break };
+            for text in available(pipe).await {
                 trace(id, stream, &text);
             }
         }
@@ -370,12 +369,10 @@ impl<'a> Talk<'a> {
 
     /// What it wrote before it answered is here by now.
     async fn hear_what_was_written(&mut self) {
-        for _ in 0..CHILD_LOG_LINES_MAX {
-            let Some(text) = available(&mut self.child.stdout).await else { break };
+        for text in available(&mut self.child.stdout).await {
             self.wrote("stdout", Some(text));
         }
-        for _ in 0..CHILD_LOG_LINES_MAX {
-            let Some(text) = available(&mut self.child.stderr).await else { break };
+        for text in available(&mut self.child.stderr).await {
             self.wrote_stderr(Some(text));
         }
     }
@@ -408,14 +405,24 @@ impl<'a> Talk<'a> {
     }
 }
 
-/// A line that is there without waiting.
-async fn available(pipe: &mut Option<super::process::Lines<super::process::Pipe>>) -> Option<String> {
-    pipe.as_ref()?;
-    tokio::select! {
-        biased;
-        text = next_line(pipe) => text,
-        () = std::future::ready(()) => None,
+/// The lines that are there without waiting, up to as many as a job may have; with the beginning of one that is not ended,
+/// so that it is not taken for another job's.
+async fn available(pipe: &mut Option<Lines<Pipe>>) -> Vec<String> {
+    let mut texts = Vec::new();
+    while texts.len() <= CHILD_LOG_LINES_MAX {
+        let text = tokio::select! {
+            biased;
+            text = next_line(pipe) => text,
+            () = std::future::ready(()) => None,
+        };
+        let Some(text) = text else {
+            let begun = pipe.as_mut().and_then(Lines::begun);
+            texts.extend(begun.map(|text| String::from_utf8_lossy(&text).into_owned()));
+            break;
+        };
+        texts.push(text);
     }
+    texts
 }
 
 fn trace(pid: Option<u32>, stream: &'static str, line: &str) {
