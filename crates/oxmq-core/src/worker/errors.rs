@@ -66,15 +66,14 @@ impl HandlerError {
     /// The process that did the work died: a plain failure, but the second one of the same job is its last. It ends
     /// [quarantined](crate::QUARANTINED) then, whatever tries are left, so that it kills no more processes.
     ///
+    /// A process that was asked to end (by SIGTERM, SIGINT or SIGHUP) is a plain failure, however often: a service manager may
+    /// do that to all processes of a worker.
+    ///
     /// `memory` is what the process was last seen with, in bytes; `last_words` is the last it wrote, of which 500
     /// characters are kept. [Isolated handlers](crate::Isolation) say this by themselves; it is for handlers that start
     /// programs of their own.
     pub fn process_died(status: ExitStatus, memory: Option<u64>, last_words: &str) -> Self {
-        Self::died(quarantine::death(&quarantine::how_it_ended(status), memory, last_words))
-    }
-
-    pub(crate) fn died(reason: String) -> Self {
-        Self { wish: Wish::Died, cause: Some(reason.into()) }
+        quarantine::failure(Some(status), &quarantine::how_it_ended(status), memory, last_words)
     }
 
     /// Runs the job again after `delay`. That is not a failure: no attempt is spent.

@@ -6,6 +6,7 @@
 
 use std::process::ExitStatus;
 
+use super::errors::{HandlerError, Wish};
 use crate::job::Job;
 
 /// What the reason of a quarantined job begins with. Such a job has failed for good, whatever tries were left.
@@ -17,18 +18,42 @@ pub const DEATHS_MAX: usize = 2;
 /// What the reason of a failure begins with when the process that ran the handler died.
 const DIED: &str = "the handler's process died: ";
 
+/// What it begins with when somebody asked the process to end: a service manager that stops all processes of a worker,
+/// an operator. That is no death of the job's doing.
+const ENDED: &str = "the handler's process was ended: ";
+
 /// The most deaths whose evidence is in the reason of a quarantine, the newest.
 const EVIDENCE_MAX: usize = 3;
 
 /// The longest last words that are told, in characters.
 pub(crate) const LAST_WORDS_MAX: usize = 500;
 
-/// The reason of a failure by death.
-pub(crate) fn death(how: &str, memory: Option<u64>, last_words: &str) -> String {
+/// The failure of a try whose process has ended, with `how` it did.
+pub(crate) fn failure(
+    status: Option<ExitStatus>,
+    how: &str,
+    memory: Option<u64>,
+    last_words: &str,
+) -> HandlerError {
+    if status.is_some_and(was_asked_to_end) {
+        return HandlerError::fail(told(ENDED, how, memory, last_words));
+    }
+    HandlerError { wish: Wish::Died, cause: Some(told(DIED, how, memory, last_words).into()) }
+}
+
+/// Whether it ended by a signal that asks for it, and that no crash brings about: SIGHUP, SIGINT, SIGTERM.
+fn was_asked_to_end(status: ExitStatus) -> bool {
+    #[cfg(unix)]
+    return matches!(std::os::unix::process::ExitStatusExt::signal(&status), Some(1 | 2 | 15));
+    #[cfg(not(unix))]
+    return false;
+}
+
+fn told(what: &str, how: &str, memory: Option<u64>, last_words: &str) -> String {
     let memory = memory.map(|bytes| format!(", last memory {}", mebibytes(bytes))).unwrap_or_default();
     let words: String = last_words.trim().chars().take(LAST_WORDS_MAX).collect();
     let colon = if words.is_empty() { "" } else { ": " };
-    format!("{DIED}{how}{memory}{colon}{words}")
+    format!("{what}{how}{memory}{colon}{words}")
 }
 
 /// `signal 9 (SIGKILL)`, or `exit code 3`.
@@ -116,6 +141,12 @@ mod tests {
         job
     }
 
+    fn death(how: &str, memory: Option<u64>, last_words: &str) -> String {
+        let failure = failure(None, how, memory, last_words);
+        assert_eq!(failure.wish, Wish::Died);
+        failure.message()
+    }
+
     #[test]
     fn a_death_is_told_with_its_evidence() {
         let killed = death("signal 9 (SIGKILL)", Some(512 << 20), "");
@@ -123,6 +154,23 @@ mod tests {
         let words = death("exit code 3", None, " no space left \n");
         assert_eq!(words, "the handler's process died: exit code 3: no space left");
         assert!(death("exit code 3", None, &"x".repeat(9_000)).len() < 600);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_process_that_was_asked_to_end_has_not_died() {
+        use std::os::unix::process::ExitStatusExt;
+        for signal in [1, 2, 15] {
+            let status = ExitStatus::from_raw(signal);
+            let failure = HandlerError::process_died(status, None, "bye");
+            assert_eq!(failure.wish, Wish::Fail);
+            let told = format!("the handler's process was ended: {}: bye", how_it_ended(status));
+            assert_eq!(failure.message(), told);
+            assert_eq!(deaths(&job(&[&told], Some(&told))), [""; 0]);
+        }
+        for raw in [9, 6, 11, 3 << 8] {
+            assert_eq!(HandlerError::process_died(ExitStatus::from_raw(raw), None, "").wish, Wish::Died);
+        }
     }
 
     #[cfg(unix)]

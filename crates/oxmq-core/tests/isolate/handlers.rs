@@ -13,7 +13,6 @@ use oxmq_core::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio::signal::unix::{SignalKind, signal};
 
 use crate::rig::Rig;
 
@@ -109,24 +108,25 @@ async fn writes(data: Value, context: JobContext) -> Result<Value, HandlerError>
     }))
 }
 
-/// Waits for the end, tells why, and goes on for ever if it is told to.
-async fn waits(stubborn: bool, context: JobContext) -> Result<String, HandlerError> {
-    let mut terms = signal(SignalKind::terminate())?;
+/// Waits until it should stop, and tells why.
+async fn waits(_: Value, context: JobContext) -> Result<String, HandlerError> {
     context.log(format!("pid {}", std::process::id())).await?;
-    let cause = context.cancelled().await;
-    let word = match cause {
+    let word = match context.cancelled().await {
         CancelCause::Requested(reason) => format!("requested {reason}"),
         CancelCause::TimedOut(limit) => format!("timed out {limit:?}"),
         CancelCause::LeaseLost => "lost".into(),
         _ => "closing".into(),
     };
     context.log(word).await?;
-    if stubborn {
-        terms.recv().await;
-        context.log("SIGTERM").await?;
-        std::future::pending::<()>().await;
-    }
     Ok("stopped".into())
+}
+
+/// Hears that it should stop, and does not.
+async fn lingers(_: Value, context: JobContext) -> Result<(), HandlerError> {
+    context.log(format!("pid {}", std::process::id())).await?;
+    context.cancelled().await;
+    context.log("heard").await?;
+    std::future::pending().await
 }
 
 /// Blocks its thread: it cannot hear anything.
@@ -142,6 +142,13 @@ async fn dies(how: String) -> Result<(), HandlerError> {
     match &*how {
         "abort" => std::process::abort(),
         "exit" => std::process::exit(3),
+        "term" => {
+            let term = rustix::process::Signal::TERM;
+            rustix::process::kill_process(rustix::process::getpid(), term)?;
+            // Long enough for the signal to be heard.
+            Clock::system().sleep(Duration::from_millis(100)).await;
+            return Ok(());
+        }
         "kill" => rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL)?,
         _ => return Err("boom".into()),
     }
@@ -211,6 +218,7 @@ pub fn all() -> Handlers {
         .handle_named("fails", fails)
         .handle_named("writes", writes)
         .handle_named("waits", waits)
+        .handle_named("lingers", lingers)
         .handle_named("blocks", blocks)
         .handle_named("dies", dies)
         .handle_named("dies-at-first", dies_at_first)

@@ -15,7 +15,7 @@ async fn pid_of(rig: &Rig, id: &JobId) -> u64 {
 #[tokio::test]
 async fn a_cancelled_handler_is_told_why_and_its_process_lives_on() {
     let rig = Rig::new();
-    let id = rig.add_one(named("waits", &json!(false))).await;
+    let id = rig.add_one(named("waits", &Value::Null)).await;
     let worker = isolated(&rig, isolation()).start().unwrap();
     let pid = pid_of(&rig, &id).await;
     assert!(worker.handle().cancel_local(&id));
@@ -30,7 +30,7 @@ async fn a_cancelled_handler_is_told_why_and_its_process_lives_on() {
 #[tokio::test]
 async fn a_handler_over_its_time_is_told_and_has_failed() {
     let rig = Rig::new();
-    let draft = named("waits", &json!(false)).with(|options| options.timeout = Some(ms(60_000)));
+    let draft = named("waits", &Value::Null).with(|options| options.timeout = Some(ms(60_000)));
     let id = rig.add_one(draft).await;
     let worker = isolated(&rig, isolation()).start().unwrap();
     pid_of(&rig, &id).await;
@@ -43,24 +43,47 @@ async fn a_handler_over_its_time_is_told_and_has_failed() {
 #[tokio::test]
 async fn a_handler_that_does_not_stop_gets_sigterm_then_sigkill() {
     let rig = Rig::new();
-    let draft = named("waits", &json!(true)).with(|options| options.timeout = Some(ms(60_000)));
+    // It hears nothing, and its process not even SIGTERM.
+    let draft = named("blocks", &Value::Null).with(|options| options.timeout = Some(ms(60_000)));
     let id = rig.add_one(draft).await;
     let worker = isolated(&rig, isolation().kill_after(ms(3_000))).cancel_grace(ms(7_000)).start().unwrap();
     let pid = pid_of(&rig, &id).await;
     rig.hand.advance(ms(60_000));
-    rig.until(async || log_of(&rig, &id).await.len() == 2).await;
-    // Within its grace nothing happens to it.
-    rig.hand.advance(ms(6_000));
-    Clock::system().sleep(ms(50)).await;
-    assert_eq!(log_of(&rig, &id).await.len(), 2);
-    rig.hand.advance(ms(1_000));
-    rig.until(async || log_of(&rig, &id).await.last().is_some_and(|line| line == "SIGTERM")).await;
-    assert!(lives(pid));
-    assert_eq!(rig.job(&id).await.state.as_str(), "active");
-    rig.hand.advance(ms(3_000));
+    for left in [6_999, 2_999] {
+        // Up to the last moment of its grace, and of its time after SIGTERM, nothing happens to it.
+        Clock::system().sleep(ms(50)).await;
+        rig.hand.advance(ms(left));
+        Clock::system().sleep(ms(50)).await;
+        assert!(lives(pid));
+        assert_eq!(rig.job(&id).await.state.as_str(), "active");
+        rig.hand.advance(ms(1));
+    }
     let view = rig.until_state(&id, "failed").await;
     assert_eq!(reason(&view), "timed out after 60000 ms");
     assert!(!lives(pid), "it is dead before the job has failed");
+    soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn sigterm_out_of_the_blue_does_not_keep_a_job_from_being_finished() {
+    let rig = Rig::new();
+    let id = rig.add_one(named("dies", &json!("term"))).await;
+    let worker = isolated(&rig, isolation()).start().unwrap();
+    rig.until_state(&id, "completed").await;
+    soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_handler_that_does_not_listen_to_sigterm_ends_by_it() {
+    let rig = Rig::new();
+    let id = rig.add_one(named("lingers", &Value::Null)).await;
+    let worker = isolated(&rig, isolation().kill_after(ms(3_600_000))).start().unwrap();
+    let pid = pid_of(&rig, &id).await;
+    assert!(worker.handle().cancel_local(&id));
+    rig.until(async || log_of(&rig, &id).await.len() == 2).await;
+    rig.hand.advance(ms(5_000));
+    assert_eq!(reason(&rig.until_state(&id, "failed").await), "cancelled: by its worker");
+    assert!(!lives(pid));
     soon(worker.close()).await.unwrap();
 }
 
@@ -80,7 +103,7 @@ async fn a_handler_that_blocks_its_thread_is_ended() {
 #[tokio::test]
 async fn a_closing_worker_lets_its_handlers_finish_and_leaves_no_process() {
     let rig = Rig::new();
-    let ids = rig.add([named("pid", &Value::Null), named("waits", &json!(false))]).await;
+    let ids = rig.add([named("pid", &Value::Null), named("waits", &Value::Null)]).await;
     let worker = isolated(&rig, isolation()).concurrency(2).start().unwrap();
     let idle = result(&rig.until_state(&ids[0], "completed").await).as_u64().unwrap();
     let busy = pid_of(&rig, &ids[1]).await;

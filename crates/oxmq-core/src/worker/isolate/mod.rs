@@ -216,7 +216,7 @@ impl Isolation {
         self
     }
 
-    /// How long a child may go on after SIGTERM before SIGKILL; default 2 s. It gets SIGTERM when its handler was told to
+    /// How long a child may go on after SIGTERM before SIGKILL; default 2 s. SIGTERM, which goes to all that the handler has started as well, ends the child unless its runtime is blocked. It gets SIGTERM when its handler was told to
     /// stop and did not within the worker's [`cancel_grace`](super::WorkerBuilder::cancel_grace).
     pub fn kill_after(mut self, time: Duration) -> Self {
         self.kill_after = time;

@@ -146,10 +146,8 @@ impl Child {
                 _ = next_line(&mut self.stdout) => {}
             }
         };
-        let how = match self.end().await {
-            Some(status) => crate::worker::quarantine::how_it_ended(status),
-            None => "it cannot be ended".into(),
-        };
+        let status = self.end().await;
+        let how = status.map_or_else(|| "it cannot be ended".into(), crate::worker::quarantine::how_it_ended);
         let rest = async {
             while let Some(text) = next_line(&mut self.stderr).await {
                 keep_last(&mut last_words, &text);
@@ -282,19 +280,21 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Those of reading; [`io::ErrorKind::InvalidData`] for a line that is too long.
     pub(super) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            if let Some(place) = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n') {
-                let mut line = self.take(self.seen + place + 1);
-                line.pop();
-                return Ok(Some(line));
-            }
-            self.seen = self.buffer.len();
-            if self.seen >= self.bytes_max {
+            let end = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n');
+            let end = end.map(|place| self.seen + place);
+            if end.unwrap_or(self.buffer.len()) > self.bytes_max {
                 if self.long == Long::Refuse {
                     let message = format!("a line of more than {} bytes", self.bytes_max);
                     return Err(io::Error::new(io::ErrorKind::InvalidData, message));
                 }
                 return Ok(Some(self.take(self.bytes_max)));
             }
+            if let Some(end) = end {
+                let mut line = self.take(end + 1);
+                line.pop();
+                return Ok(Some(line));
+            }
+            self.seen = self.buffer.len();
             self.buffer.reserve(READ_BYTES);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 let rest = self.take(self.buffer.len());

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rustix::process::{Signal, kill_current_process_group};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use super::wire::{PROTOCOL, ToChild, ToWorker, line};
@@ -31,6 +32,8 @@ use crate::worker::run::{CatchUnwind, Running};
 const INIT_WAIT: Duration = Duration::from_secs(30);
 /// The exit code of a child that cannot work.
 const EXIT_UNREADY: i32 = 1;
+/// The exit code after SIGTERM, as shells have it.
+const EXIT_TERMINATED: i32 = 128 + 15;
 /// The most orders that wait: a job, and the wish to end.
 const ORDERS_MAX: usize = 2;
 
@@ -43,6 +46,9 @@ pub fn child_queue() -> Option<String> {
 
 /// In a child process of an isolated worker: runs the jobs it is given, and ends the process. In any other process:
 /// returns at once.
+///
+/// SIGTERM ends it only after its handler was told to stop; a service manager that sends it to all processes of a worker
+/// does not keep running jobs from being finished.
 ///
 /// To be called before the program does anything else, above all before it adds jobs, listens or
 /// starts a worker: all that was done before is done in each child as well. stdin is `/dev/null` from then on; stdout and
@@ -112,15 +118,36 @@ async fn serve(link: &Arc<Link>, mut orders: mpsc::Receiver<Order>, routes: &Rou
         link.send(&ToWorker::Unready { reason });
         return EXIT_UNREADY;
     }
+    let terms = signal(SignalKind::terminate());
     link.send(&ToWorker::Ready { protocol: PROTOCOL });
-    while let Some(Order::Run(running)) = orders.recv().await {
-        let answer = run(link, running, routes).await;
-        link.end_job();
-        // What it has written is there before the answer is.
-        let _ = io::stdout().flush();
-        link.send(&answer);
+    let work = async {
+        while let Some(Order::Run(running)) = orders.recv().await {
+            let answer = run(link, running, routes).await;
+            link.end_job();
+            // What it has written is there before the answer is.
+            let _ = io::stdout().flush();
+            link.send(&answer);
+        }
+        0
+    };
+    tokio::select! {
+        code = work => code,
+        code = heed_terms(link, terms) => code,
     }
-    0
+}
+
+/// SIGTERM is heeded when the handler was told to stop before. Else it is for the worker as well, by somebody who stops all
+/// its processes; the worker lets its jobs finish, and then says so.
+async fn heed_terms(link: &Link, terms: io::Result<tokio::signal::unix::Signal>) -> i32 {
+    // Without a handler of ours the signal ends the process by itself.
+    let Ok(mut terms) = terms else { return std::future::pending().await };
+    while terms.recv().await.is_some() {
+        let running = held(&link.running).clone();
+        if running.is_some_and(|running| running.cause().is_some()) {
+            return EXIT_TERMINATED;
+        }
+    }
+    std::future::pending().await
 }
 
 async fn run(link: &Arc<Link>, running: Arc<Running>, routes: &Routes) -> ToWorker {

@@ -19,7 +19,7 @@ use crate::json::JsonText;
 use crate::store::Note;
 use crate::worker::context::{CancelCause, Desk};
 use crate::worker::errors::HandlerError;
-use crate::worker::quarantine::{death, how_it_ended, mebibytes};
+use crate::worker::quarantine::{failure, how_it_ended, mebibytes};
 use crate::worker::run::Running;
 use crate::worker::shared::Shared;
 
@@ -318,10 +318,8 @@ impl<'a> Talk<'a> {
 
     /// The line has ended: with the process, or it is about to.
     async fn died(&mut self) -> Ended {
-        let mut how = match self.child.end().await {
-            Some(status) => how_it_ended(status),
-            None => "it cannot be ended".into(),
-        };
+        let status = self.child.end().await;
+        let mut how = status.map_or_else(|| "it cannot be ended".into(), how_it_ended);
         let clock = Clock::system();
         let _ = clock.timeout(PIPES_WAIT, self.hear_to_the_end()).await;
         if self.begin_by.is_some() {
@@ -331,7 +329,7 @@ impl<'a> Talk<'a> {
             let limit = mebibytes(self.isolation.kill_above.unwrap_or_default());
             how = format!("{how} by its worker, as it may have {limit}");
         }
-        Ended::Broken(HandlerError::died(death(&how, self.child.memory, &self.last_words)))
+        Ended::Broken(failure(status, &how, self.child.memory, &self.last_words))
     }
 
     // ---------------------------------------------------------------- its output

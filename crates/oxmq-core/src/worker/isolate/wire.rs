@@ -401,7 +401,7 @@ mod tests {
             HandlerError::again_after(Duration::from_millis(1_500)),
             HandlerError::again_at(Timestamp::from_millis(77)),
             HandlerError::rate_limited(Duration::from_secs(2)),
-            HandlerError::died("gone".into()),
+            crate::worker::quarantine::failure(None, "gone", None, ""),
         ] {
             let line = line(&ToWorker::failed(&error)).unwrap();
             let Ok(ToWorker::Failed { messages, wish }) = serde_json::from_slice(&line) else {
