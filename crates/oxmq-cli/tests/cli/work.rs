@@ -253,3 +253,17 @@ fn the_quarantined_are_found_among_many_failed() {
     assert_eq!(bench.lines(&["jobs", "q", "--quarantined", "--offset", "2"]).len(), 1);
     assert!(bench.ok(&["jobs", "q", "--quarantined"]).contains("SIGKILL"));
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_evidence_has_the_memory_of_all_that_the_program_has_started() {
+    let bench = Bench::with_jobs(&["a"]);
+    // Not the shell itself, but one that it starts, holds 60 MB.
+    let hog = r#"sh -c 'x=$(head -c 60000000 /dev/zero | tr "\\0" x); touch full; sleep 3' & "#;
+    let program = format!("{hog} until [ -e full ]; do sleep 0.1; done; sleep 1; kill -KILL $$");
+    bench.work_off(&program, &[]);
+    let reason = bench.job("a")["failedReason"].as_str().unwrap().to_owned();
+    let figure =
+        reason.split("signal 9 (SIGKILL), last memory ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(figure.is_some_and(|figure| figure.parse::<u64>().unwrap() >= 57), "{reason}");
+}

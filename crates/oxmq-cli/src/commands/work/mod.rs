@@ -1,6 +1,7 @@
 //! `oxmq work`: a program for each job of a queue.
 
 mod channel;
+mod memory;
 mod program;
 
 use std::sync::Arc;

@@ -10,6 +10,7 @@ use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, Command};
 
 use super::channel::{Channel, Channels, listen};
+use super::memory::{MEMORY_CHECK, resident_bytes};
 use crate::shape::JobShape;
 use crate::values::show_duration;
 
@@ -42,6 +43,8 @@ struct Output {
     stdout: Vec<u8>,
     /// The last line of stderr, to go with a failure.
     last_line: String,
+    /// What memory it was last seen with, in bytes.
+    memory: Option<u64>,
 }
 
 impl Program {
@@ -81,7 +84,7 @@ impl Program {
 
         let mut output = Output::default();
         let ended = {
-            let Output { stdout: collected, last_line } = &mut output;
+            let Output { stdout: collected, last_line, memory } = &mut output;
             let talk = async {
                 tokio::join!(
                     feed(stdin, &input),
@@ -99,6 +102,9 @@ impl Program {
                     status = group.child.wait() => break Ok(status?),
                     reason = &mut stop => break Err(reason),
                     () = &mut talk, if talking => talking = false,
+                    () = Clock::system().sleep(MEMORY_CHECK) => {
+                        *memory = group.child.id().and_then(resident_bytes).or(*memory);
+                    }
                 }
             };
             // A program that was told to stop still has its last words.
@@ -154,7 +160,7 @@ impl Program {
             Some(EXIT_TRY_AGAIN) => Err(because("exit 75, to be tried again".into()).into()),
             Some(code) if self.retry_any => Err(because(format!("exit {code}")).into()),
             Some(code) => Err(HandlerError::give_up(because(format!("exit {code}")))),
-            None => Err(HandlerError::process_died(status, None, &output.last_line)),
+            None => Err(HandlerError::process_died(status, output.memory, &output.last_line)),
         }
     }
 }

@@ -43,6 +43,7 @@ mod talk;
 mod absent;
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -110,7 +111,7 @@ pub const CHILD_LOG_LINE_BYTES_MAX: usize = 16 << 10;
 /// }
 /// ```
 #[must_use = "it is for a worker"]
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Isolation {
     /// The program; this one if there is none.
     program: Option<PathBuf>,
@@ -250,5 +251,24 @@ impl Isolation {
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Isolation {
+    /// Without the arguments, and with no more of the variables than their names: the rest may be secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.variables.iter().map(|(name, _)| name).collect();
+        f.debug_struct("Isolation")
+            .field("program", &self.program)
+            .field("variables", &names)
+            .field("recycle_after_jobs", &self.recycle_after_jobs)
+            .field("recycle_after", &self.recycle_after)
+            .field("recycle_above", &self.recycle_above)
+            .field("kill_above", &self.kill_above)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("start_timeout", &self.start_timeout)
+            .field("kill_after", &self.kill_after)
+            .field("output", &self.output)
+            .finish_non_exhaustive()
     }
 }
