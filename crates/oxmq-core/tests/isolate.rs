@@ -4,6 +4,7 @@
 
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the output of a child is under test")]
 #![allow(unreachable_pub, dead_code, reason = "the parts of a test program have no outside, and are shared")]
 
 #[path = "engine/faulty.rs"]

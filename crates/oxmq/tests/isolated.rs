@@ -2,6 +2,7 @@
 //!
 //! The other processes are this program: its test `child`, and its test `worker`.
 #![cfg(all(unix, feature = "sqlite", feature = "redis"))]
+#![allow(clippy::print_stdout, reason = "the output of a child is under test")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test panics when something is wrong")]
 
 use std::path::{Path, PathBuf};

@@ -97,12 +97,13 @@ impl Program {
             let stop = self.wait_to_stop(&context);
             tokio::pin!(stop);
             let mut talking = true;
+            let clock = Clock::system();
             let stopped = loop {
                 tokio::select! {
                     status = group.child.wait() => break Ok(status?),
                     reason = &mut stop => break Err(reason),
                     () = &mut talk, if talking => talking = false,
-                    () = Clock::system().sleep(MEMORY_CHECK) => {
+                    () = clock.sleep(MEMORY_CHECK) => {
                         *memory = group.child.id().and_then(resident_bytes).or(*memory);
                     }
                 }
@@ -116,7 +117,7 @@ impl Program {
             match stopped {
                 Ok(status) => {
                     drop(holder);
-                    let _ = Clock::system().timeout(PIPES_WAIT, talk).await;
+                    let _ = clock.timeout(PIPES_WAIT, talk).await;
                     Ok(status)
                 }
                 Err(reason) => {

@@ -382,8 +382,8 @@ mod tests {
         let message = ToChild::Start { job: Box::new(WireJob::of(&job)), token: "t".into(), remaining: None };
         let line = line(&message).unwrap();
         assert_eq!(
-            line.iter().filter(|byte| **byte == b'\n').count(),
-            1,
+            line.iter().position(|byte| *byte == b'\n'),
+            Some(line.len() - 1),
             "one line, whatever the data holds"
         );
         let Ok(ToChild::Start { job: crossed, token, .. }) = serde_json::from_slice(&line) else {
