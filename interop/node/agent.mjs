@@ -2,10 +2,12 @@
 // id; and unsolicited lines `{of, event, ..}` for what happens meanwhile.
 //
 //   {id, do: 'new', as, kind: 'Queue' | 'Worker' | 'QueueEvents' | 'FlowProducer', queue, options, version: 6 | 5}
+//                                                  with `telemetry: true` among the options, its spans are kept
 //   {id, do: 'call', on, method, args}             a method of such an object
 //   {id, do: 'job', on, job, method, args}         a method of a job that the queue `on` finds; without one, its getters
 //   {id, do: 'wait', on, job, events, ttl}         job.waitUntilFinished
 //   {id, do: 'open', gate}                         lets go the jobs that hold at a gate
+//   {id, do: 'spans', trace}                       the spans of a trace that have ended here
 //   {id, do: 'close', on, args}                    closes an object and forgets it
 //
 // Answers: {id, ok} or {id, error: {name, message, code}}. It ends when stdin does.
@@ -25,6 +27,8 @@ const WORKER_EVENTS = ['active', 'completed', 'failed', 'stalled', 'drained', 'e
 
 const write = line => process.stdout.write(JSON.stringify(line) + '\n');
 const objects = new Map();
+// Only where it is asked for: it is set up for the whole process.
+const telemetry = () => import('./telemetry.mjs');
 
 const find = name => {
   const found = objects.get(name);
@@ -48,6 +52,7 @@ function tellAll(name, events) {
 async function make({ as, kind, queue, options = {}, version = 6 }) {
   const library = await import(LIBRARIES[version]);
   const settings = { ...revive(options), connection: { ...connection } };
+  if (settings.telemetry) settings.telemetry = (await telemetry()).option();
   const { strategy, processor = true, ...rest } = settings;
   const tell = event => write({ of: as, ...event });
   let made;
@@ -100,6 +105,7 @@ const verbs = {
     return finished;
   },
   open: async ({ gate }) => gates.open(gate),
+  spans: async ({ trace }) => (await telemetry()).spansOf(trace),
   close: async ({ on, args = [] }) => {
     const object = find(on);
     objects.delete(on);

@@ -17,6 +17,8 @@ mod options;
 mod stalls;
 #[path = "both/steer.rs"]
 mod steer;
+#[path = "both/telemetry.rs"]
+mod telemetry;
 #[path = "both/ties.rs"]
 mod ties;
 #[path = "both/work.rs"]

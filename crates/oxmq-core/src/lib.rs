@@ -4,7 +4,10 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod metrics;
+pub mod schedule;
 pub mod store;
+pub mod telemetry;
 
 mod address;
 mod args;
@@ -37,6 +40,7 @@ pub use queue::{AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, Que
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
+pub use telemetry::Telemetry;
 pub use worker::{
     BackoffAnswer, BackoffAsk, CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX,
     CONCURRENCY_MAX, CancelCause, ChildOutput, DEATHS_MAX, DEPTH, ENDINGS_PER_CALL_MAX, Handler,

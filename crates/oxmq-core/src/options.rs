@@ -327,7 +327,8 @@ impl JobOptions {
             }
         }
         for (field, duration) in [("delay", self.delay), ("timeout", self.timeout), ("ttl", self.ttl)] {
-            // Redis keeps the time a delayed job is due, times 4096, in a double: 2^53 / 4096 ms is the year 71,000.
+            // Redis keeps the time a delayed job is due, times 4096, in a double. From September 2039 on (2^53 / 4096 ms) the order
+            // of jobs that are due in the same millisecond gets coarser, and the time itself stays exact for centuries.
             if let Some(duration) = duration.filter(|duration| millis(*duration) > (1 << 40)) {
                 return Err(Error::invalid("add", field, format!("{duration:?}"), "use at most 34 years"));
             }

@@ -24,5 +24,7 @@ mod outage;
 mod shutdown;
 #[path = "engine/stuck.rs"]
 mod stuck;
+#[path = "engine/telemetry.rs"]
+mod telemetry;
 #[path = "engine/telling.rs"]
 mod telling;

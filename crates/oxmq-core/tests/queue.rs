@@ -223,3 +223,52 @@ async fn bulk_operations_run_in_steps_and_tell_how_far_they_are() {
     assert_eq!(queue.obliterate(false, |_| ()).await.unwrap(), 1);
     assert_eq!(queue.counts().await.unwrap().total(), 0);
 }
+
+#[tokio::test]
+async fn the_figures_of_a_queue_say_how_late_its_jobs_are() {
+    let (clock, hand) = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+    let queue = Queue::builder(&store(), "q").clock(clock).build().unwrap();
+    let minute = Duration::from_secs(60);
+    let figures = queue.figures().await.unwrap();
+    assert_eq!((figures.oldest_waiting, figures.delayed_late), (None, Some(Duration::ZERO)));
+    queue.add_named("first", &json!({})).await.unwrap();
+    queue.add_named("soon", &json!({})).delay(minute).await.unwrap();
+    queue.add_named("later", &json!({})).delay(minute * 3).await.unwrap();
+    hand.advance(minute / 2);
+    queue.add_named("next", &json!({})).lifo().await.unwrap();
+    queue.add_named("urgent", &json!({})).priority(1).await.unwrap();
+    let figures = queue.figures().await.unwrap();
+    assert_eq!((figures.oldest_waiting, figures.delayed_late), (Some(minute / 2), Some(Duration::ZERO)));
+    hand.advance(minute);
+    let figures = queue.figures().await.unwrap();
+    assert_eq!((figures.oldest_waiting, figures.delayed_late), (Some(minute * 3 / 2), Some(minute / 2)));
+    assert_eq!((figures.queue.as_str(), figures.counts), ("q", queue.counts().await.unwrap()));
+    // A job that was delayed waits since it was due.
+    let leases = take(&queue).await;
+    assert_eq!(leases.len(), 4, "the late one is promoted");
+    assert_eq!(queue.figures().await.unwrap().oldest_waiting, None);
+    // And one that failed since its last start.
+    for lease in leases {
+        let failure = Failure { reason: "boom".into(), stacktrace: None };
+        finish(&queue, lease, Ending::Retry { failure, at: None }).await;
+    }
+    hand.advance(minute);
+    assert_eq!(queue.figures().await.unwrap().oldest_waiting, Some(minute));
+}
+
+#[tokio::test]
+async fn the_gate_takes_the_time_of_calls_but_not_of_waits() {
+    let store = oxmq_core::store::Gate::before(store());
+    assert_eq!(store.call_times(), []);
+    let queue = Queue::new(&store, "q").unwrap();
+    queue.add_named("a", &json!({})).await.unwrap();
+    queue.add_named("a", &json!({})).await.unwrap();
+    queue.promote("nothing").await.unwrap_err();
+    let wait = oxmq_core::store::WaitRequest { worker: None, timeout: Duration::from_millis(1) };
+    store.wait(queue.address(), wait).await.unwrap();
+    let times = store.call_times();
+    let counts: Vec<_> = times.iter().map(|times| (times.call, times.count(), times.errors)).collect();
+    assert_eq!(counts, [("add", 2, 0), ("promote", 1, 1)]);
+    let text = oxmq_core::metrics::prometheus(&[], &times, &[]).unwrap();
+    assert!(text.contains("oxmq_store_call_seconds_count{call=\"add\"} 2\n"), "{text}");
+}

@@ -72,4 +72,6 @@ scripts! {
     CANCELLATIONS = "cancellations", "job";
     EVENTS = "events";
     PUBLISH = "publish", "queue";
+    TALLY = "tally";
+    TRIM_EVENTS = "trim_events";
 }

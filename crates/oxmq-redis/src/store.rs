@@ -7,8 +7,8 @@ use oxmq_core::store::{
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -180,6 +180,14 @@ impl Store for RedisStore {
 
     fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {
         Box::pin(async move { ops::look::queues(self, prefix.as_deref()).await })
+    }
+
+    fn tally<'a>(&'a self, queue: &'a QueueAddress, tally: Tally) -> Answer<'a, Vec<u64>> {
+        Box::pin(ops::look::tally(self, queue, tally))
+    }
+
+    fn trim_events<'a>(&'a self, queue: &'a QueueAddress, request: TrimEventsRequest) -> Answer<'a, u64> {
+        Box::pin(ops::listen::trim_events(self, queue, request))
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, _now: Timestamp) -> Answer<'a, EventId> {

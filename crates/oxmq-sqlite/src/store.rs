@@ -9,8 +9,8 @@ use oxmq_core::store::{
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -104,6 +104,8 @@ impl Store for SqliteStore {
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
         write sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        write trim_events = ops::publish::trim_events, (TrimEventsRequest) -> u64;
+        read tally = ops::look::tally, (Tally) -> Vec<u64>;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
     }

@@ -316,4 +316,30 @@ impl QueueTx<'_> {
             .execute(params![self.row.no, oldest_kept, TRIM_ROWS_MAX])?;
         Ok(())
     }
+
+    /// Keeps about so many events from now on.
+    pub(crate) fn keep_events(&mut self, keep: u64) -> Sql<()> {
+        self.row.event_cap = keep.min(i64::MAX.cast_unsigned());
+        // By itself: with every other write of the row it would be a value more for something that nearly never changes.
+        self.db
+            .prepare_cached("UPDATE oxmq_queues SET event_cap = ?2 WHERE no = ?1")?
+            .execute(params![self.row.no, self.row.event_cap.cast_signed()])?;
+        Ok(())
+    }
+
+    /// Lets go of all events but the newest `keep`, and those of their rows; returns how many went.
+    pub(crate) fn trim_events_to(&mut self, keep: u64) -> Sql<u64> {
+        self.flush_events()?;
+        let oldest_kept = self.row.event_no.saturating_sub(keep).cast_signed();
+        let gone: i64 = self
+            .db
+            .prepare_cached(
+                "SELECT coalesce(sum(last_no - first_no + 1), 0) FROM oxmq_events WHERE queue = ?1 AND last_no <= ?2",
+            )?
+            .query_row(params![self.row.no, oldest_kept], |row| row.get(0))?;
+        self.db
+            .prepare_cached("DELETE FROM oxmq_events WHERE queue = ?1 AND last_no <= ?2")?
+            .execute(params![self.row.no, oldest_kept])?;
+        Ok(gone.cast_unsigned())
+    }
 }

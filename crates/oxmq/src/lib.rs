@@ -47,9 +47,14 @@
 //! call may take in all, default 10000) and `shared_wait=true` (one connection waits for the work of all queues; Node's
 //! `getWorkers` does not list the workers then).
 //!
+//! The feature `otel` gives spans and figures to OpenTelemetry, and lets a trace run through a job: `otel::OpenTelemetry`.
+//!
 //! No feature is on by default.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+#[cfg(feature = "otel")]
+pub mod otel;
 
 use std::sync::Arc;
 

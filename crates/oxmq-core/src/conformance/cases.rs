@@ -177,6 +177,8 @@ macro_rules! conformance_cases {
                 several_readers_see_the_same
                 the_newest_ten_thousand_events_are_kept_and_a_gap_is_told
                 events_tell_when_they_were_written
+                old_events_go_when_asked_and_the_newest_stay
+                a_queue_keeps_as_many_events_as_it_is_told
             }
             look {
                 an_unknown_queue_is_empty
@@ -186,6 +188,8 @@ macro_rules! conformance_cases {
                 a_long_list_is_read_page_by_page
                 queues_are_listed_by_name_with_their_pause
                 a_drained_queue_is_still_listed
+                waiting_jobs_are_counted_by_priority
+                delayed_jobs_are_counted_by_when_they_are_due
             }
             note {
                 progress_is_kept_and_told

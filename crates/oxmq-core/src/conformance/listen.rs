@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::harness::{Harness, MOMENT, On, PATIENCE, draft, spell};
 use crate::events::{Event, EventCursor, EventKind};
-use crate::store::{EventsPage, EventsRequest};
+use crate::store::{EventsPage, EventsRequest, TrimEventsRequest};
 
 async fn read(q: &On<'_>, after: EventCursor, limit: usize, timeout: Duration) -> EventsPage {
     q.store().events(&q.address, EventsRequest { after, limit, timeout }).await.unwrap()
@@ -153,4 +153,40 @@ pub async fn events_tell_when_they_were_written(bench: &Harness) {
     publish(&q, "a").await;
     let page = read(&q, EventCursor::Oldest, 1, Duration::ZERO).await;
     assert!(page.events[0].at.as_millis() >= 1_500_000_000_000);
+}
+
+async fn trim(q: &On<'_>, keep: u64, from_now_on: bool) -> u64 {
+    let request = TrimEventsRequest { keep, from_now_on, now: q.now() };
+    q.store().trim_events(&q.address, request).await.unwrap()
+}
+
+pub async fn old_events_go_when_asked_and_the_newest_stay(bench: &Harness) {
+    let q = bench.queue();
+    assert_eq!(trim(&q, 10, false).await, 0, "nothing is there");
+    for number in 0..450 {
+        publish(&q, &format!("e{number}")).await;
+    }
+    let early = read(&q, EventCursor::Oldest, 1, Duration::ZERO).await.cursor;
+    assert_eq!(trim(&q, 1_000, false).await, 0, "there are fewer");
+    let gone = trim(&q, 100, false).await;
+    let kept = read(&q, EventCursor::Oldest, 1_000, Duration::ZERO).await;
+    assert_eq!(gone + kept.events.len() as u64, 450);
+    assert!((100..=250).contains(&kept.events.len()), "{} are kept", kept.events.len());
+    assert_eq!(spell(&kept.events.last().unwrap().event), "e449");
+    assert!(read(&q, early, 10, Duration::ZERO).await.trimmed, "the gap is told");
+    publish(&q, "later").await;
+    assert_eq!(q.events_since(&kept.cursor).await, ["later"]);
+}
+
+pub async fn a_queue_keeps_as_many_events_as_it_is_told(bench: &Harness) {
+    let q = bench.queue();
+    trim(&q, 200, true).await;
+    let jobs = || std::iter::repeat_n(draft(), 500).collect::<Vec<_>>();
+    q.add_groups((0..6).map(|_| jobs())).await;
+    for _ in 0..6 {
+        publish(&q, "x").await;
+    }
+    q.add_groups((0..2).map(|_| jobs())).await;
+    let kept = read(&q, EventCursor::Oldest, 10_000, Duration::ZERO).await.events.len();
+    assert!((200..=6_000).contains(&kept), "{kept} of about 8,000 events are kept");
 }

@@ -2,8 +2,9 @@
 
 use super::harness::{Harness, On, completed, draft, failed, ms, words};
 use crate::address::QueueAddress;
+use crate::options::PRIORITY_MAX;
 use crate::state::JobState::{self, Active, Completed, Delayed, Failed, Prioritized, Waiting};
-use crate::store::{JobCounts, Order, QueueInfo};
+use crate::store::{JobCounts, Order, QueueInfo, Tally};
 
 pub async fn an_unknown_queue_is_empty(bench: &Harness) {
     let q = bench.queue();
@@ -118,4 +119,32 @@ pub async fn a_drained_queue_is_still_listed(bench: &Harness) {
     let id = q.add(draft()).await;
     q.remove(&id).await;
     assert_eq!(bench.store().queues(None).await.unwrap().len(), 1);
+}
+
+pub async fn waiting_jobs_are_counted_by_priority(bench: &Harness) {
+    let q = bench.queue();
+    let tally = |priorities: &[u32]| q.store().tally(&q.address, Tally::Priorities(priorities.to_vec()));
+    assert_eq!(tally(&[0, 7]).await.unwrap(), [0, 0], "of a queue that is not there");
+    q.add_all([draft(), draft().lifo(), draft().priority(1), draft().priority(7), draft().priority(7)]).await;
+    q.add_all([draft().priority(PRIORITY_MAX), draft().delay(ms(50)).priority(7)]).await;
+    assert_eq!(tally(&[7, 0, 2, 1, PRIORITY_MAX, 7]).await.unwrap(), [2, 2, 0, 1, 1, 2]);
+    assert_eq!(tally(&[]).await.unwrap(), [0; 0]);
+    q.take(3).await;
+    assert_eq!(tally(&[0, 1, 7]).await.unwrap(), [0, 0, 2], "those that were taken do not wait");
+}
+
+pub async fn delayed_jobs_are_counted_by_when_they_are_due(bench: &Harness) {
+    let q = bench.queue();
+    let q = &q;
+    let due_before = |time| async move {
+        let counts = q.store().tally(&q.address, Tally::DueBefore(time)).await.unwrap();
+        assert_eq!(counts.len(), 1);
+        counts[0]
+    };
+    let start = q.now();
+    assert_eq!(due_before(start + ms(100)).await, 0);
+    q.add_all([draft().delay(ms(10)), draft().delay(ms(20)), draft().delay(ms(20)), draft()]).await;
+    for (after, expected) in [(0, 0), (10, 0), (11, 1), (20, 1), (21, 3), (1_000, 3)] {
+        assert_eq!(due_before(start + ms(after)).await, expected, "{after} ms");
+    }
 }

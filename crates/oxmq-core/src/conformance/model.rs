@@ -42,6 +42,8 @@ struct Queue {
     window: Option<(Timestamp, u32)>,
     events: VecDeque<StoredEvent>,
     last_event: u64,
+    /// How many events are kept, if not [`EVENTS_KEPT`].
+    events_kept: Option<usize>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }
@@ -126,7 +128,7 @@ impl Queue {
         self.last_event += 1;
         let id = EventId::stored(self.last_event.to_string());
         self.events.push_back(StoredEvent { id: id.clone(), at: now, event });
-        if self.events.len() > EVENTS_KEPT {
+        if self.events.len() > self.events_kept.unwrap_or(EVENTS_KEPT) {
             self.events.pop_front();
         }
         id

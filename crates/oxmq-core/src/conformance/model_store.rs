@@ -16,8 +16,8 @@ use crate::store::{
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -268,6 +268,14 @@ impl Store for ModelStore {
                 None => Ok(page(&mut *self.open()?)),
             }
         })
+    }
+
+    fn tally<'a>(&'a self, queue: &'a QueueAddress, tally: Tally) -> Answer<'a, Vec<u64>> {
+        self.look(move |model| model.tally(queue, &tally))
+    }
+
+    fn trim_events<'a>(&'a self, queue: &'a QueueAddress, request: TrimEventsRequest) -> Answer<'a, u64> {
+        self.change(queue, move |model| Ok(model.trim_events(queue, request)))
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {

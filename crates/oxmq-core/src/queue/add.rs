@@ -15,6 +15,7 @@ use crate::job::NewJob;
 use crate::json::JsonText;
 use crate::options::{Backoff, JobOptions, Retention};
 use crate::store::{AddGroup, AddRequest, Added, GROUP_JOBS_MAX};
+use crate::telemetry::{Carried, SpanKind, SpanParent, Trace, attribute};
 
 /// The longest name of a job, in bytes.
 pub const JOB_NAME_BYTES_MAX: usize = 1024;
@@ -50,9 +51,20 @@ impl Queue {
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let trace = self.trace("addBulk", SpanKind::Producer);
+        trace.set(attribute::JOB_BULK_NAMES, || {
+            jobs.iter().map(|job| job.name.clone()).collect::<Vec<_>>().into()
+        });
+        trace.set(attribute::JOB_BULK_COUNT, || (jobs.len() as u64).into());
+        trace.call(self.send_bulk(jobs, &trace), |_, _| {}).await
+    }
+
+    async fn send_bulk(&self, jobs: Vec<NewJob>, trace: &Trace) -> Result<Vec<Added>> {
         let mut group = Vec::with_capacity(jobs.len());
         for (index, job) in jobs.into_iter().enumerate() {
-            group.push(self.prepare(job).map_err(|error| error.with("job_index", index))?);
+            let mut job = self.prepare(job).map_err(|error| error.with("job_index", index))?;
+            trace.put_context(&mut job.options, Carried::Producers);
+            group.push(job);
         }
         let request = AddRequest { groups: vec![AddGroup { jobs: group }], now: self.inner.clock.now() };
         let mut answers = self.inner.store.add(&self.inner.address, request).await?;
@@ -221,14 +233,28 @@ impl AddJob {
         self
     }
 
-    async fn send(mut self) -> Result<Added> {
+    async fn send(self) -> Result<Added> {
+        let tracer = &self.queue.inner.tracer;
+        if !tracer.is_on() {
+            return self.hand_over(&Trace::none()).await;
+        }
+        let queue = self.queue.name();
+        let destination = format!("{queue}.{}", self.name);
+        let trace = tracer.start_at("add", queue, &destination, SpanKind::Producer, SpanParent::Current);
+        trace.set(attribute::JOB_NAME, || self.name.as_str().into());
+        let id = |trace: &Trace, added: &Added| trace.set(attribute::JOB_ID, || added.id.as_str().into());
+        trace.call(self.hand_over(&trace), id).await
+    }
+
+    async fn hand_over(mut self, trace: &Trace) -> Result<Added> {
         let now = self.queue.inner.clock.now();
         if let Some(at) = self.at {
             let from = self.options.timestamp.unwrap_or(now);
             self.options.delay = Some(at - from);
         }
         let job = NewJob { name: self.name, data: self.data?, options: self.options };
-        let job = self.queue.prepare(job)?;
+        let mut job = self.queue.prepare(job)?;
+        trace.put_context(&mut job.options, Carried::Spans);
         let mut added = self.queue.inner.joiner.add(AddGroup { jobs: vec![job] }, now).await?;
         added.pop().ok_or_else(no_answer)
     }

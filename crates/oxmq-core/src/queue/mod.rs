@@ -23,6 +23,7 @@ use crate::clock::Clock;
 use crate::error::Result;
 use crate::options::{DATA_BYTES_MAX_DEFAULT, JobOptions};
 use crate::store::Store;
+use crate::telemetry::{SpanKind, SpanParent, Telemetry, Trace, Tracer};
 
 /// A queue of a store. Cheap to clone; clones are the same queue.
 ///
@@ -45,6 +46,7 @@ struct Inner {
     defaults: Option<JobOptions>,
     data_limit: usize,
     joiner: Arc<AddJoiner>,
+    tracer: Tracer,
 }
 
 impl Queue {
@@ -65,6 +67,7 @@ impl Queue {
             clock: Clock::system(),
             defaults: JobOptions::default(),
             data_limit: DATA_BYTES_MAX_DEFAULT,
+            tracer: Tracer::default(),
         }
     }
 
@@ -87,6 +90,11 @@ impl Queue {
     pub fn clock(&self) -> &Clock {
         &self.inner.clock
     }
+
+    /// Starts the span of an operation, under the caller's.
+    fn trace(&self, operation: &'static str, kind: SpanKind) -> Trace {
+        self.inner.tracer.start(operation, self.name(), kind, SpanParent::Current)
+    }
 }
 
 impl fmt::Debug for Queue {
@@ -108,6 +116,7 @@ pub struct QueueBuilder {
     clock: Clock,
     defaults: JobOptions,
     data_limit: usize,
+    tracer: Tracer,
 }
 
 impl QueueBuilder {
@@ -136,6 +145,13 @@ impl QueueBuilder {
         self
     }
 
+    /// Where spans and figures go, and where the context comes from that travels with each job; default nowhere. What
+    /// there is: [`telemetry`](crate::telemetry).
+    pub fn telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.tracer = Tracer::new(telemetry);
+        self
+    }
+
     /// The queue.
     ///
     /// # Errors
@@ -151,6 +167,7 @@ impl QueueBuilder {
             defaults: (self.defaults != JobOptions::default()).then_some(self.defaults),
             data_limit: self.data_limit,
             joiner,
+            tracer: self.tracer,
         };
         Ok(Queue { inner: Arc::new(inner) })
     }

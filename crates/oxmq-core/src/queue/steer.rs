@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::Queue;
 use crate::address::JobId;
+use crate::clock::millis;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventId, EventKind};
 use crate::json::JsonText;
@@ -15,8 +16,9 @@ use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
     NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step,
+    RetryRequest, Step, TrimEventsRequest,
 };
+use crate::telemetry::{SpanKind, Trace, attribute};
 
 /// Jobs per step of a bulk operation, unless fewer are asked for.
 const STEP_JOBS: usize = GROUP_JOBS_MAX;
@@ -28,18 +30,23 @@ impl Queue {
     /// # Errors
     /// Those of the store; so for all of these.
     pub async fn pause(&self) -> Result<()> {
-        self.inner.store.pause(&self.inner.address, self.inner.clock.now()).await
+        let paused = self.inner.store.pause(&self.inner.address, self.inner.clock.now());
+        self.trace("pause", SpanKind::Internal).call(paused, |_, ()| {}).await
     }
 
     /// Ends the pause.
     pub async fn resume(&self) -> Result<()> {
-        self.inner.store.resume(&self.inner.address, self.inner.clock.now()).await
+        let resumed = self.inner.store.resume(&self.inner.address, self.inner.clock.now());
+        self.trace("resume", SpanKind::Internal).call(resumed, |_, ()| {}).await
     }
 
     /// Nothing is taken for so long; a limit that is there is replaced.
     pub async fn rate_limit(&self, duration: Duration) -> Result<()> {
+        let trace = self.trace("rateLimit", SpanKind::Internal);
+        trace.set(attribute::QUEUE_RATE_LIMIT, || millis(duration).into());
         let now = self.inner.clock.now();
-        self.inner.store.limit(&self.inner.address, LimitRequest { until: Some(now + duration), now }).await
+        let request = LimitRequest { until: Some(now + duration), now };
+        trace.call(self.inner.store.limit(&self.inner.address, request), |_, ()| {}).await
     }
 
     /// Lifts the rate limit.
@@ -69,12 +76,13 @@ impl Queue {
 
     /// Lets all delayed jobs run now; `each` hears how many it were so far.
     pub async fn promote_all(&self, each: impl FnMut(u64)) -> Result<u64> {
-        steps(each, |_| {
+        let trace = self.trace("promoteJobs", SpanKind::Internal);
+        trace.set(attribute::QUEUE_OPTIONS, || "{}".into());
+        let all = steps(each, |_| {
             let request = PromoteRequest::All { limit: STEP_JOBS, now: self.inner.clock.now() };
             self.inner.store.promote(&self.inner.address, request)
-        })
-        .await
-        .map(|done| done.count)
+        });
+        trace.call(all, |_, _| {}).await.map(|done| done.count)
     }
 
     /// Runs a finished job again; its counters go on.
@@ -110,14 +118,15 @@ impl Queue {
     /// Runs all jobs again that are now in `state` (completed or failed); `each` hears how many it were so far.
     pub async fn retry_all(&self, state: JobState, each: impl FnMut(u64)) -> Result<u64> {
         check_final("retry", state)?;
+        let trace = self.trace("retryJobs", SpanKind::Producer);
+        trace.set(attribute::QUEUE_OPTIONS, || format!(r#"{{"state":"{state}"}}"#).into());
         let finished_until = self.inner.clock.now();
-        steps(each, |_| {
+        let all = steps(each, |_| {
             let now = self.inner.clock.now();
             let request = RetryRequest::Many { state, finished_until, limit: STEP_JOBS, now };
             self.inner.store.retry(&self.inner.address, request)
-        })
-        .await
-        .map(|done| done.count)
+        });
+        trace.call(all, |_, _| {}).await.map(|done| done.count)
     }
 
     /// A delayed job runs so long from now.
@@ -169,7 +178,11 @@ impl Queue {
         progress: &(impl Serialize + ?Sized),
     ) -> Result<()> {
         let progress = json("update_progress", "progress", progress)?;
-        self.note(id.into(), Note::Progress(progress)).await.map(|_| ())
+        let id = id.into();
+        let trace = self.trace("updateJobProgress", SpanKind::Internal);
+        trace.set(attribute::JOB_ID, || id.as_str().into());
+        trace.set(attribute::JOB_PROGRESS, || progress.as_str().into());
+        trace.call(self.note(id, Note::Progress(progress)), |_, _| {}).await.map(|_| ())
     }
 
     /// Adds a line to a job's log, of which the newest `keep` are kept; returns how many there are.
@@ -201,17 +214,21 @@ impl Queue {
     /// Removes a job, its children and all that belongs to it. One that somebody works on stays.
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
         let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
-        self.inner.store.remove(&self.inner.address, request).await
+        let trace = self.trace("remove", SpanKind::Internal);
+        trace.set(attribute::JOB_ID, || request.job.as_str().into());
+        trace.set(attribute::JOB_OPTIONS, || r#"{"removeChildren":true}"#.into());
+        trace.call(self.inner.store.remove(&self.inner.address, request), |_, _| {}).await
     }
 
     /// Removes all jobs that wait, and the delayed ones if asked; `each` hears how many it were so far.
     pub async fn drain(&self, delayed: bool, each: impl FnMut(u64)) -> Result<u64> {
-        steps(each, |_| {
+        let trace = self.trace("drain", SpanKind::Internal);
+        trace.set(attribute::QUEUE_DRAIN_DELAY, || delayed.into());
+        let all = steps(each, |_| {
             let request = DrainRequest { delayed, limit: STEP_JOBS, now: self.inner.clock.now() };
             self.inner.store.drain(&self.inner.address, request)
-        })
-        .await
-        .map(|done| done.count)
+        });
+        trace.call(all, |_, _| {}).await.map(|done| done.count)
     }
 
     /// Removes the jobs in `state` that are older than `grace`, at most `limit` of them (0 is all); `each` hears how
@@ -223,9 +240,15 @@ impl Queue {
         limit: u64,
         each: impl FnMut(u64),
     ) -> Result<Vec<JobId>> {
+        let trace = self.trace("clean", SpanKind::Internal);
+        trace.set(attribute::QUEUE_GRACE, || millis(grace).into());
+        // BullMQ's name of the list.
+        let kind = if state == JobState::Waiting { "wait" } else { state.as_str() };
+        trace.set(attribute::JOB_TYPE, || kind.into());
+        trace.set(attribute::QUEUE_CLEAN_LIMIT, || limit.into());
         let older_than = self.inner.clock.now().minus(grace);
         let limit = if limit == 0 { u64::MAX } else { limit };
-        let done = steps(each, |done| {
+        let all = steps(each, |done| {
             let left = usize::try_from(limit - done).unwrap_or(usize::MAX);
             let now = self.inner.clock.now();
             let request = CleanRequest { state, older_than, limit: left.min(STEP_JOBS), now };
@@ -235,9 +258,10 @@ impl Queue {
                 step.more &= done + step.count < limit;
                 Ok(step)
             }
-        })
-        .await?;
-        Ok(done.ids)
+        });
+        let count =
+            |trace: &Trace, done: &Step| trace.set(attribute::QUEUE_CLEAN_COUNT, || done.count.into());
+        Ok(trace.call(all, count).await?.ids)
     }
 
     /// Removes the queue with everything in it; `each` hears how many jobs it were so far. Pauses it first.
@@ -245,12 +269,33 @@ impl Queue {
     /// # Errors
     /// [`ErrorKind::Refused`]: jobs are active, and it is not forced. The queue stays paused then.
     pub async fn obliterate(&self, force: bool, each: impl FnMut(u64)) -> Result<u64> {
-        steps(each, |_| {
+        let trace = self.trace("obliterate", SpanKind::Internal);
+        trace.set(attribute::QUEUE_OPTIONS, || format!(r#"{{"force":{force}}}"#).into());
+        let all = steps(each, |_| {
             let request = ObliterateRequest { force, limit: STEP_JOBS, now: self.inner.clock.now() };
             self.inner.store.obliterate(&self.inner.address, request)
-        })
-        .await
-        .map(|done| done.count)
+        });
+        trace.call(all, |_, _| {}).await.map(|done| done.count)
+    }
+
+    /// Lets go of old events: at least the newest `keep` stay. Returns how many went.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn trim_events(&self, keep: u64) -> Result<u64> {
+        let trace = self.trace("trimEvents", SpanKind::Internal);
+        trace.set(attribute::QUEUE_EVENT_MAX_LENGTH, || keep.into());
+        let request = TrimEventsRequest { keep, from_now_on: false, now: self.inner.clock.now() };
+        trace.call(self.inner.store.trim_events(&self.inner.address, request), |_, _| {}).await
+    }
+
+    /// Sets how many events the queue keeps, about; 10,000 unless set. A BullMQ program that opens the queue sets its own number.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn keep_events(&self, keep: u64) -> Result<()> {
+        let request = TrimEventsRequest { keep, from_now_on: true, now: self.inner.clock.now() };
+        self.inner.store.trim_events(&self.inner.address, request).await.map(drop)
     }
 
     /// Writes an event of your own into the queue's stream.

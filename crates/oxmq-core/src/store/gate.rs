@@ -1,35 +1,122 @@
-//! The one gate before every store: a span for each call, `store.<verb>`, whatever the backend.
+//! The one gate before every store: a span for each call, `store.<verb>`, and its time, whatever the backend.
 
 use std::sync::Arc;
 
-use tracing::{Instrument, debug_span};
+use tracing::{Instrument, Span, debug_span};
 
 use super::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
-use crate::clock::Timestamp;
+use crate::clock::{Stopwatch, Timestamp};
 use crate::error::Result;
 use crate::events::{Event, EventId};
 use crate::job::JobView;
+use crate::metrics::{CallClock, CallTimes};
 
-/// A store with a span round each of its calls. What `connect` gives.
+/// A store with a span round each of its calls, which are timed ([`Store::call_times`]). What `connect` gives.
 ///
 /// The spans are at level debug, with the field `queue`; without a subscriber that wants them they cost next to
-/// nothing.
+/// nothing. A call that is dropped before its answer is not in the times.
 #[derive(Debug, Clone)]
-pub struct Gate(Arc<dyn Store>);
+pub struct Gate {
+    store: Arc<dyn Store>,
+    /// One for each of [`TIMED`].
+    clocks: Arc<[CallClock]>,
+}
 
 impl Gate {
     /// Puts the gate before a store.
     pub fn before(store: Arc<dyn Store>) -> Arc<dyn Store> {
-        Arc::new(Self(store))
+        Arc::new(Self { store, clocks: TIMED.iter().map(|call| CallClock::new(call)).collect() })
     }
+
+    /// The call in its span, with its time taken.
+    fn guard<'a, T: Send + 'a>(
+        &'a self,
+        clock: Option<usize>,
+        call: Answer<'a, T>,
+        span: Span,
+    ) -> Answer<'a, T> {
+        let Some(clock) = clock.and_then(|index| self.clocks.get(index)) else {
+            return if span.is_disabled() { call } else { Box::pin(call.instrument(span)) };
+        };
+        let timed = async move {
+            let watch = Stopwatch::start();
+            let result = call.await;
+            clock.record(watch.elapsed(), result.is_err());
+            result
+        };
+        if span.is_disabled() { Box::pin(timed) } else { Box::pin(timed.instrument(span)) }
+    }
+}
+
+/// The calls whose time is taken.
+const TIMED: &[&str] = &[
+    "add",
+    "take",
+    "finish",
+    "extend",
+    "recover",
+    "note",
+    "announce",
+    "cancel",
+    "promote",
+    "retry",
+    "reschedule",
+    "remove",
+    "pause",
+    "resume",
+    "limit",
+    "drain",
+    "clean",
+    "obliterate",
+    "sweep",
+    "job",
+    "jobs",
+    "counts",
+    "tally",
+    "logs",
+    "workers",
+    "publish",
+    "queues",
+    "trim_events",
+];
+
+/// Those that last as long as nothing happens.
+const UNTIMED: &[&str] = &["wait", "cancellations", "events"];
+
+/// The place of a call's clock; does not compile for a call that is in neither list.
+const fn clock_of(verb: &str) -> Option<usize> {
+    let mut index = 0;
+    while index < TIMED.len() {
+        if same(TIMED[index], verb) {
+            return Some(index);
+        }
+        index += 1;
+    }
+    let mut index = 0;
+    while index < UNTIMED.len() {
+        if same(UNTIMED[index], verb) {
+            return None;
+        }
+        index += 1;
+    }
+    panic!("put the call into TIMED or UNTIMED")
+}
+
+const fn same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut index = 0;
+    while index < one.len() && index < other.len() && one[index] == other[index] {
+        index += 1;
+    }
+    index == one.len() && index == other.len()
 }
 
 /// Hands each call on, in a span of its name.
@@ -37,9 +124,9 @@ macro_rules! hand_on {
     ($($verb:ident($request:ident: $type:ty) -> $answer:ty;)*) => {
         $(
             fn $verb<'a>(&'a self, queue: &'a QueueAddress, $request: $type) -> Answer<'a, $answer> {
-                let call = self.0.$verb(queue, $request);
+                let call = self.store.$verb(queue, $request);
                 let span = debug_span!(concat!("store.", stringify!($verb)), %queue);
-                if span.is_disabled() { call } else { Box::pin(call.instrument(span)) }
+                self.guard(const { clock_of(stringify!($verb)) }, call, span)
             }
         )*
     };
@@ -71,32 +158,36 @@ impl Store for Gate {
         job(id: &'a JobId) -> Option<JobView>;
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;
+        tally(tally: Tally) -> Vec<u64>;
         logs(request: LogsRequest) -> LogsPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;
+        trim_events(request: TrimEventsRequest) -> u64;
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {
-        let call = self.0.publish(queue, event, now);
-        let span = debug_span!("store.publish", %queue);
-        if span.is_disabled() { call } else { Box::pin(call.instrument(span)) }
+        let call = self.store.publish(queue, event, now);
+        self.guard(const { clock_of("publish") }, call, debug_span!("store.publish", %queue))
     }
 
     fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {
-        let call = self.0.queues(prefix);
-        let span = debug_span!("store.queues");
-        if span.is_disabled() { call } else { Box::pin(call.instrument(span)) }
+        let call = self.store.queues(prefix);
+        self.guard(const { clock_of("queues") }, call, debug_span!("store.queues"))
     }
 
     fn describe(&self) -> String {
-        self.0.describe()
+        self.store.describe()
     }
 
     fn renew(&self) -> Answer<'_, ()> {
-        self.0.renew()
+        self.store.renew()
+    }
+
+    fn call_times(&self) -> Vec<CallTimes> {
+        self.clocks.iter().map(CallClock::read).filter(|times| times.count() > 0).collect()
     }
 
     fn close(&self) -> Answer<'_, ()> {
-        self.0.close()
+        self.store.close()
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::clock::Timestamp;
 use crate::events::{EventCursor, StoredEvent};
 
 /// Which events.
@@ -24,4 +25,15 @@ pub struct EventsPage {
     pub cursor: EventCursor,
     /// Whether events between the place asked for and these are gone.
     pub trimmed: bool,
+}
+
+/// How many of a queue's events are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TrimEventsRequest {
+    /// At least so many, the newest.
+    pub keep: u64,
+    /// Whether that many are kept from now on, too; a queue begins with 10,000.
+    pub from_now_on: bool,
+    /// The time of the call.
+    pub now: Timestamp,
 }

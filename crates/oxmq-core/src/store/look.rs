@@ -101,6 +101,16 @@ impl JobCounts {
     }
 }
 
+/// Which jobs are counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Tally {
+    /// Those that wait with each of these priorities; 0 is all of [`JobState::Waiting`].
+    Priorities(Vec<u32>),
+    /// The delayed ones that are due before this time: one number.
+    DueBefore(Timestamp),
+}
+
 /// Which page of a job's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogsRequest {

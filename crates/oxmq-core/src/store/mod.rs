@@ -27,9 +27,10 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use self::gate::Gate;
-pub use self::listen::{EventsPage, EventsRequest};
+pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
 pub use self::look::{
-    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, WorkerInfo,
+    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, Tally,
+    WorkerInfo,
 };
 pub use self::produce::{AddGroup, AddRequest, Added, Fate};
 pub use self::steer::{
@@ -46,6 +47,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::events::{Event, EventId};
 use crate::job::JobView;
+use crate::metrics::CallTimes;
 
 /// What an intent returns: a future that owns or borrows all it needs.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T>> + Send + 'a>>;
@@ -295,6 +297,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// How many jobs are in each state, and whether the queue is held.
     fn counts<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, JobCounts>;
 
+    /// How many jobs lie in parts of a state: a number for each part.
+    fn tally<'a>(&'a self, queue: &'a QueueAddress, tally: Tally) -> Answer<'a, Vec<u64>>;
+
     /// A page of a job's log lines; empty if there is no such job.
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage>;
 
@@ -318,6 +323,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Writes an event of the users' own into the queue's stream.
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId>;
 
+    /// Lets go of a queue's old events, and may change how many are kept. Returns how many went.
+    ///
+    /// # Behavior
+    /// - A store lets go of whole blocks of events: what is kept may be more than asked for.
+    fn trim_events<'a>(&'a self, queue: &'a QueueAddress, request: TrimEventsRequest) -> Answer<'a, u64>;
+
     // ---------------------------------------------------------------- the store itself
 
     /// What this store is, without secrets: `sqlite:/var/lib/app/jobs.db`.
@@ -327,6 +338,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`Ambiguous`](crate::ErrorKind::Ambiguous). For a worker that sees work and gets none.
     fn renew(&self) -> Answer<'_, ()> {
         Box::pin(async { Ok(()) })
+    }
+
+    /// How long the calls to this store took in this process, by verb; those that wait by design are not timed. Empty
+    /// for a store that nobody times: `connect` gives one that is.
+    fn call_times(&self) -> Vec<CallTimes> {
+        Vec::new()
     }
 
     /// Writes what is still to be written, and closes. Later calls answer [`Closed`](crate::ErrorKind::Closed).

@@ -162,6 +162,7 @@ impl Exchange {
         self.shared.end(&running.lease);
         self.shared.counters.late_results_refused.add_one();
         let why = error.as_ref().map_or_else(|| "the lease was lost".to_owned(), ToString::to_string);
+        running.trace.refused(&why);
         tracing::warn!(queue = %self.shared.queue, job = %running.job.id, why, "a late result was refused");
         self.shared.listeners.tell(|| WorkerEvent::LateResultRefused { job: running.job.clone(), error });
     }
@@ -170,6 +171,7 @@ impl Exchange {
     fn report(&self, pending: &Pending) {
         let (counters, queue, job) = (&self.shared.counters, &self.shared.queue, &pending.running.job);
         let attempt = job.attempts_made + 1;
+        pending.running.trace.stored(&self.shared, pending);
         match &pending.decision.ending {
             Ending::Completed { return_value, .. } => {
                 counters.completed.add_one();

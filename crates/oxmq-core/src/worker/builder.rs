@@ -17,6 +17,7 @@ use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Retention;
 use crate::store::{RateLimit, Store};
+use crate::telemetry::{Telemetry, Tracer};
 
 /// The most jobs that one worker runs at once.
 pub const CONCURRENCY_MAX: usize = 100_000;
@@ -58,6 +59,8 @@ impl WorkerBuilder {
                 lease: Duration::from_secs(10),
                 renew_every: Duration::from_secs(3),
                 max_stalled: 3,
+                max_starts: None,
+                skip_stall_check: false,
                 stall_check: Duration::from_secs(5),
                 poll: Duration::from_secs(5),
                 rate_limit: None,
@@ -66,6 +69,7 @@ impl WorkerBuilder {
                 retry_delay: Duration::from_secs(1),
                 stuck_after: Duration::from_secs(30),
                 end_when_stuck: false,
+                tracer: Tracer::default(),
             },
             policy: Policy::default(),
             routes: Routes::default(),
@@ -113,6 +117,20 @@ impl WorkerBuilder {
     /// How often the worker of a job may die before the job fails; default 3.
     pub fn max_stalled(mut self, max: u32) -> Self {
         self.settings.max_stalled = max;
+        self
+    }
+
+    /// How often a job may be started in all, for whatever reason: one that is started more often fails for good. Default
+    /// without limit.
+    pub fn max_starts(mut self, max: u32) -> Self {
+        self.settings.max_starts = Some(max);
+        self
+    }
+
+    /// Leaves the search for the jobs of dead workers to other workers of the queue. Default no: if nobody
+    /// looks, such jobs stay active for ever.
+    pub fn skip_stall_check(mut self, skip: bool) -> Self {
+        self.settings.skip_stall_check = skip;
         self
     }
 
@@ -190,6 +208,13 @@ impl WorkerBuilder {
     /// Calls `listener` for what happens in this worker. It must be quick: the worker waits for it.
     pub fn on(mut self, listener: impl Fn(&WorkerEvent) + Send + Sync + 'static) -> Self {
         self.listeners.add(listener);
+        self
+    }
+
+    /// Where spans and figures go; default nowhere. A handler runs within the span of its job, which is under the span
+    /// that added it. What there is: [`telemetry`](crate::telemetry).
+    pub fn telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.settings.tracer = Tracer::new(telemetry);
         self
     }
 

@@ -48,6 +48,8 @@ pub(crate) enum Wish {
     AgainAfter(Duration),
     /// Run again then, without spending an attempt.
     AgainAt(Timestamp),
+    /// Give the job back, without spending an attempt: it runs next.
+    GiveBack,
     /// Give the job back, and let the queue give nothing for so long.
     RateLimited(Duration),
 }
@@ -92,12 +94,19 @@ impl HandlerError {
         Self { wish: Wish::RateLimited(pause), cause: None }
     }
 
+    /// Gives the job back without spending an attempt: it runs next, here or in another worker. Nothing slows this down: a
+    /// handler that always gives back runs again and again.
+    pub fn give_back() -> Self {
+        Self { wish: Wish::GiveBack, cause: None }
+    }
+
     /// The message: of the error it was made of.
     pub fn message(&self) -> String {
         match (&self.cause, self.wish) {
             (Some(cause), _) => cause.to_string(),
             (None, Wish::AgainAfter(delay)) => format!("again after {} ms", delay.as_millis()),
             (None, Wish::AgainAt(time)) => format!("again at {time}"),
+            (None, Wish::GiveBack) => "given back".into(),
             (None, Wish::RateLimited(pause)) => format!("rate limited for {} ms", pause.as_millis()),
             (None, Wish::Fail | Wish::GiveUp | Wish::Died) => "failed".into(),
         }

@@ -78,6 +78,11 @@ pub enum WorkerEvent {
         /// How many times in a row.
         failures: u32,
     },
+    /// The leases of running jobs were renewed.
+    LeasesRenewed {
+        /// Of these.
+        jobs: Vec<JobId>,
+    },
     /// Somebody else has the job now, or it is gone; its handler was told to stop.
     LeaseLost {
         /// The job, as it was taken.

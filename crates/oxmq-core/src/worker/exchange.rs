@@ -28,6 +28,7 @@ use crate::address::Token;
 use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{TakeRequest, Woken};
+use crate::telemetry::Trace;
 
 /// How many calls are under way at most. With one, all slots march in step; more than two gain little.
 pub const DEPTH: usize = 2;
@@ -65,6 +66,8 @@ pub(crate) struct Exchange {
     pub(super) ready: bool,
     pub(super) drained: bool,
     pub(super) phase: Phase,
+    /// The span of the end.
+    pub(super) closing: Trace,
     _closed: DropGuard,
 }
 
@@ -96,6 +99,7 @@ impl Exchange {
             ready: false,
             drained: false,
             phase: Phase::Working,
+            closing: Trace::none(),
         }
     }
 
@@ -141,6 +145,7 @@ impl Exchange {
         }
         self.shared.stop_with_goodbye();
         let _ = self.shared.clock.timeout(LAST_CALL * 2, duties).await;
+        self.closing.end();
         self.shared.listeners.tell(|| WorkerEvent::Closed);
     }
 

@@ -125,7 +125,7 @@ pub(crate) fn ending_for(
             }
             Wish::AgainAfter(delay) => Decision::plain(Ending::Postponed { at: now + delay }),
             Wish::AgainAt(at) => Decision::plain(Ending::Postponed { at }),
-            Wish::RateLimited(_) => Decision::plain(Ending::Returned),
+            Wish::GiveBack | Wish::RateLimited(_) => Decision::plain(Ending::Returned),
         },
         Outcome::Panicked(message) => {
             let reason = format!("panicked: {message}");
@@ -225,9 +225,17 @@ fn cut(text: &str, bytes_max: usize) -> String {
 }
 
 /// Why a job must not be run although it was taken; `None` if it may.
-pub(crate) fn refusal_before_start(job: &Job, options: &JobOptions, now: Timestamp) -> Option<String> {
+pub(crate) fn refusal_before_start(
+    job: &Job,
+    options: &JobOptions,
+    starts_max: Option<u32>,
+    now: Timestamp,
+) -> Option<String> {
     if let Some(reason) = &job.deferred_failure {
         return Some(reason.clone());
+    }
+    if starts_max.is_some_and(|max| job.attempts_started > max) {
+        return Some("job started more than allowable limit".into());
     }
     let ttl = options.ttl?;
     let due = job.timestamp + options.delay.unwrap_or_default();

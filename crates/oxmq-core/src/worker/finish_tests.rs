@@ -216,14 +216,18 @@ fn a_job_that_is_too_late_or_condemned_is_not_run() {
     let options = JobOptions { delay, ttl, ..JobOptions::default() };
     let due = NOW + Duration::from_secs(2);
     let mut first = job(0);
-    assert_eq!(refusal_before_start(&first, &options, due + Duration::from_millis(500)), None);
+    assert_eq!(refusal_before_start(&first, &options, None, due + Duration::from_millis(500)), None);
     assert_eq!(
-        refusal_before_start(&first, &options, due + Duration::from_millis(501)).unwrap(),
+        refusal_before_start(&first, &options, None, due + Duration::from_millis(501)).unwrap(),
         "expired: not started within 500 ms of 2023-11-14T22:13:22.000Z"
     );
-    assert_eq!(refusal_before_start(&job(1), &options, due + Duration::from_secs(9)), None, "it has started");
+    assert_eq!(
+        refusal_before_start(&job(1), &options, None, due + Duration::from_secs(9)),
+        None,
+        "it has started"
+    );
     first.deferred_failure = Some("condemned".into());
-    assert_eq!(refusal_before_start(&first, &options, NOW).unwrap(), "condemned");
+    assert_eq!(refusal_before_start(&first, &options, None, NOW).unwrap(), "condemned");
 }
 
 #[test]

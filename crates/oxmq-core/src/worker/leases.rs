@@ -9,6 +9,7 @@ use super::run::Running;
 use super::shared::Shared;
 use crate::job::Lease;
 use crate::store::{CancellationsRequest, ExtendRequest, Extended, GROUP_JOBS_MAX};
+use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// How long one wait for requests to cancel lasts.
 const CANCELLATIONS_WAIT: Duration = Duration::from_secs(5);
@@ -39,10 +40,18 @@ pub(crate) async fn renew_once(shared: &Shared) -> bool {
             lease_for: shared.settings.lease,
             now: shared.clock.now(),
         };
-        match shared.store.extend(&shared.queue, request).await {
+        let trace = shared.trace("extendLocks", SpanKind::Internal, SpanParent::Root);
+        trace.set(attribute::WORKER_JOBS_TO_EXTEND, || {
+            held.iter().map(|running| running.job.id.to_string()).collect::<Vec<_>>().into()
+        });
+        match trace.call(shared.store.extend(&shared.queue, request), |_, _| {}).await {
             Ok(answers) => {
                 shared.answered("extend");
+                let mut renewed = Vec::with_capacity(held.len());
                 for (running, answer) in held.iter().zip(answers) {
+                    if answer != Extended::Lost {
+                        renewed.push(running.job.id.clone());
+                    }
                     match answer {
                         Extended::Kept => {}
                         Extended::Lost => lost(shared, running),
@@ -51,6 +60,7 @@ pub(crate) async fn renew_once(shared: &Shared) -> bool {
                         }
                     }
                 }
+                shared.listeners.tell(|| WorkerEvent::LeasesRenewed { jobs: renewed });
             }
             Err(error) => {
                 shared.trouble("extend", &error);

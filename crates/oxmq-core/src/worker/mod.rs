@@ -2,7 +2,7 @@
 //!
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
-//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
+//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `trace.rs` (what telemetry hears of it), `leases.rs` and `upkeep.rs` (the duties,
 //! on a thread of their own), `shutdown.rs`, and `isolate/` (handlers in processes of their own).
 
 mod answers;
@@ -23,6 +23,7 @@ mod resolve;
 mod run;
 mod shared;
 mod shutdown;
+mod trace;
 mod upkeep;
 mod watchdog;
 
@@ -44,11 +45,13 @@ pub use self::isolate::{
     serve_if_child,
 };
 pub use self::quarantine::{DEATHS_MAX, QUARANTINED};
+use self::run::Running;
 pub use self::shared::WorkerStats;
 use self::shared::{Shared, Stage};
 use crate::address::{JobId, QueueAddress};
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::Store;
+use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// A worker that runs. Made by [`Worker::builder`].
 ///
@@ -208,6 +211,11 @@ impl WorkerHandle {
             .control
             .send_if_modified(|control| std::mem::replace(&mut control.paused, paused) != paused);
         if changed {
+            let operation = if paused { "pause" } else { "resume" };
+            let trace = self.shared.trace(operation, SpanKind::Internal, SpanParent::Current);
+            if paused {
+                trace.set(attribute::WORKER_DO_NOT_WAIT_ACTIVE, || true.into());
+            }
             self.shared.listeners.tell(|| if paused { WorkerEvent::Paused } else { WorkerEvent::Resumed });
         }
     }
@@ -235,11 +243,20 @@ impl WorkerHandle {
     }
 
     /// Cancels a job if this worker runs it, without asking the store. Returns whether it does. The job fails for
-    /// good, with the reason `cancelled: by its worker`.
-    pub fn cancel_local(&self, id: &JobId) -> bool {
-        let found: Vec<_> =
-            self.shared.running().values().filter(|running| running.job.id == *id).cloned().collect();
-        found.iter().any(|running| running.stop(CancelCause::Requested("by its worker".into())))
+    /// good, with the reason `cancelled: ` and yours.
+    pub fn cancel_local(&self, id: &JobId, reason: impl Into<String>) -> bool {
+        self.cancel_those(&reason.into(), |running| running.job.id == *id) > 0
+    }
+
+    /// Cancels all jobs that this worker runs, as [`cancel_local`](Self::cancel_local) does; returns how many these are.
+    pub fn cancel_all_local(&self, reason: impl Into<String>) -> usize {
+        self.cancel_those(&reason.into(), |_| true)
+    }
+
+    fn cancel_those(&self, reason: &str, is_meant: impl Fn(&Running) -> bool) -> usize {
+        let meant = |running: &&Arc<Running>| is_meant(running);
+        let found: Vec<_> = self.shared.running().values().filter(meant).cloned().collect();
+        found.iter().filter(|running| running.stop(CancelCause::Requested(reason.to_owned()))).count()
     }
 
     /// What has happened since the start.

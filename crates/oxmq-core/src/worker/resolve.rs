@@ -10,6 +10,7 @@ use crate::job::{Job, JobView, Lease, LeasedJob};
 use crate::outcome::Ending;
 use crate::state::JobState;
 use crate::store::{Finish, FinishRequest, Finished, GROUP_JOBS_MAX, JobsRequest, Order, TakeRequest, Taken};
+use crate::telemetry::Trace;
 
 /// The most pages of active jobs that are looked through for jobs of a take without an answer.
 const PAGES_MAX: u64 = 100;
@@ -45,6 +46,8 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     let Call { endings, take, reserve, looks } = call;
     let token = take.as_ref().map(|take| take.token.clone());
     // A store that panics may have applied the call; the endings must not be lost with it.
+    let traces: Vec<Trace> =
+        endings.iter().map(|pending| pending.running.trace.ending(&shared, pending)).collect();
     let work = CatchUnwind(Box::pin(exchange(&shared, &endings, take))).await;
     let mut result = work.unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
@@ -52,19 +55,30 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     let mut adopted = Vec::new();
     match &mut result {
         Ok((answers, _)) => {
-            for (pending, answer) in endings.iter().zip(answers) {
+            for (pending, answer) in endings.iter().zip(&mut *answers) {
                 settle(&shared, pending, answer).await;
             }
+            for (trace, answer) in traces.iter().zip(&*answers) {
+                if let Err(error) = answer {
+                    trace.error(|| error.to_string());
+                }
+                trace.end();
+            }
         }
-        Err(error) if error.kind() == ErrorKind::Ambiguous => {
-            if let Some(token) = &token {
+        Err(error) => {
+            for trace in &traces {
+                trace.error(|| error.to_string());
+                trace.end();
+            }
+            if error.kind() == ErrorKind::Ambiguous
+                && let Some(token) = &token
+            {
                 adopted = find_taken(&shared, token).await;
                 if adopted.is_empty() {
                     shared.doubt(token.clone());
                 }
             }
         }
-        Err(_) => {}
     }
     CallDone { endings, took: token.is_some(), reserve, looks, result, adopted }
 }

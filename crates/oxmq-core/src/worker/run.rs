@@ -17,11 +17,13 @@ use super::errors::Wish;
 use super::events::WorkerEvent;
 use super::finish::{Decision, Outcome, ending_for, refusal_before_start};
 use super::shared::Shared;
-use crate::clock::Timestamp;
+use super::trace::JobTrace;
+use crate::clock::{Timestamp, millis};
 use crate::job::{Job, Lease, LeasedJob};
 use crate::options::JobOptions;
 use crate::outcome::Ending;
 use crate::store::LimitRequest;
+use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// A job that this worker holds, from the take to the acknowledged ending.
 #[derive(Debug)]
@@ -37,6 +39,8 @@ pub(crate) struct Running {
     deadline: OnceLock<Timestamp>,
     lost: AtomicBool,
     sent: AtomicBool,
+    /// What telemetry hears of it.
+    pub(crate) trace: JobTrace,
 }
 
 impl Running {
@@ -51,6 +55,7 @@ impl Running {
             deadline: OnceLock::new(),
             lost: AtomicBool::new(false),
             sent: AtomicBool::new(false),
+            trace: JobTrace::default(),
         }
     }
 
@@ -99,14 +104,19 @@ pub(crate) struct Ended {
 
 /// Runs a job and decides how it ends. Never panics, whatever the handler does.
 pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
-    let span = tracing::info_span!(
-        "job",
-        queue = %shared.queue,
-        id = %running.job.id,
-        name = %running.job.name,
-        start = running.job.attempts_started,
-    );
-    let outcome = match CatchUnwind(Box::pin(outcome_of(&shared, &running).instrument(span))).await {
+    let process = running.trace.begin(&shared, &running);
+    // Made within the process span, for those who bridge these spans to the same system.
+    let span = process.within(|| {
+        tracing::info_span!(
+            "job",
+            queue = %shared.queue,
+            id = %running.job.id,
+            name = %running.job.name,
+            start = running.job.attempts_started,
+        )
+    });
+    let work = process.around(outcome_of(&shared, &running).instrument(span));
+    let outcome = match CatchUnwind(Box::pin(work)).await {
         Ok(outcome) => outcome,
         Err(message) => Outcome::Panicked(message),
     };
@@ -118,17 +128,20 @@ pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
         _ => None,
     };
     let now = shared.clock.now();
+    running.trace.handler_ended(now);
     let mut decision =
         ending_for(&running.job, &running.options, outcome, &shared.policy, now, fastrand::f64());
     if let Some(pause) = limit {
-        limit_queue(&shared, &mut decision, now + pause).await;
+        process.around(limit_queue(&shared, &mut decision, now, pause)).await;
     }
     Ended { running, decision }
 }
 
 async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
     let job = &running.job;
-    if let Some(reason) = refusal_before_start(job, &running.options, shared.clock.now()) {
+    if let Some(reason) =
+        refusal_before_start(job, &running.options, shared.settings.max_starts, shared.clock.now())
+    {
         return Outcome::Refused(reason);
     }
     let Some(route) = shared.routes.find(&job.name) else {
@@ -179,10 +192,13 @@ async fn overstayed(shared: &Shared, running: &Running) {
     tracing::warn!("the handler did not stop when it was told to, and is dropped");
 }
 
-/// Keeps the queue from giving anything before `until`; if that fails, the job at least is not run before.
-async fn limit_queue(shared: &Shared, decision: &mut Decision, until: Timestamp) {
+/// Keeps the queue from giving anything for so long; if that fails, the job at least is not run before.
+async fn limit_queue(shared: &Shared, decision: &mut Decision, now: Timestamp, pause: Duration) {
+    let until = now + pause;
     let request = LimitRequest { until: Some(until), now: shared.clock.now() };
-    match shared.store.limit(&shared.queue, request).await {
+    let trace = shared.trace("rateLimit", SpanKind::Internal, SpanParent::Current);
+    trace.set(attribute::WORKER_RATE_LIMIT, || millis(pause).into());
+    match trace.call(shared.store.limit(&shared.queue, request), |_, ()| {}).await {
         Ok(()) => shared.answered("limit"),
         Err(error) => {
             shared.trouble("limit", &error);

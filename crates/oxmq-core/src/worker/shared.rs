@@ -20,6 +20,7 @@ use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind};
 use crate::job::{Lease, LeasedJob};
 use crate::store::{RateLimit, Store};
+use crate::telemetry::{SpanKind, SpanParent, Trace, Tracer, attribute};
 
 /// The most takes without an answer that are remembered; of more, the oldest are forgotten, and their jobs run when
 /// their leases have run out.
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) lease: Duration,
     pub(crate) renew_every: Duration,
     pub(crate) max_stalled: u32,
+    pub(crate) max_starts: Option<u32>,
+    pub(crate) skip_stall_check: bool,
     pub(crate) stall_check: Duration,
     pub(crate) poll: Duration,
     pub(crate) rate_limit: Option<RateLimit>,
@@ -43,6 +46,7 @@ pub(crate) struct Settings {
     pub(crate) retry_delay: Duration,
     pub(crate) stuck_after: Duration,
     pub(crate) end_when_stuck: bool,
+    pub(crate) tracer: Tracer,
 }
 
 /// How far the worker is on its way to the end.
@@ -84,8 +88,25 @@ pub struct WorkerStats {
     pub leases_lost: u64,
     /// Endings that the store refused, or that were not sent because the lease was lost.
     pub late_results_refused: u64,
+    /// Jobs of dead workers, its own or others, that it found and brought back.
+    pub stalled: u64,
     /// Calls to the store that failed as a whole.
     pub store_errors: u64,
+}
+
+impl WorkerStats {
+    /// Adds those of another worker.
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.started += other.started;
+        self.completed += other.completed;
+        self.failed += other.failed;
+        self.retried += other.retried;
+        self.returned += other.returned;
+        self.leases_lost += other.leases_lost;
+        self.late_results_refused += other.late_results_refused;
+        self.stalled += other.stalled;
+        self.store_errors += other.store_errors;
+    }
 }
 
 /// A number that only grows.
@@ -112,6 +133,7 @@ pub(crate) struct Counters {
     pub(crate) returned: Count,
     pub(crate) leases_lost: Count,
     pub(crate) late_results_refused: Count,
+    pub(crate) stalled: Count,
     pub(crate) store_errors: Count,
 }
 
@@ -125,6 +147,7 @@ impl Counters {
             returned: self.returned.get(),
             leases_lost: self.leases_lost.get(),
             late_results_refused: self.late_results_refused.get(),
+            stalled: self.stalled.get(),
             store_errors: self.store_errors.get(),
         }
     }
@@ -357,6 +380,16 @@ impl Shared {
         if before.is_some() {
             tracing::info!(queue = %self.queue, worker = %self.id, duty, "the store answers again");
         }
+    }
+
+    /// Starts the span of something that this worker does, with its id and name.
+    pub(crate) fn trace(&self, operation: &'static str, kind: SpanKind, parent: SpanParent<'_>) -> Trace {
+        let trace = self.settings.tracer.start(operation, self.queue.name(), kind, parent);
+        trace.set(attribute::WORKER_ID, || self.id.as_str().into());
+        if let Some(name) = &self.settings.name {
+            trace.set(attribute::WORKER_NAME, || name.as_str().into());
+        }
+        trace
     }
 
     /// How long to wait after the store failed so often in a row.

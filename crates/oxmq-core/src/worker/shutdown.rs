@@ -16,6 +16,7 @@ use super::run::{LAST_CALL, Running};
 use super::shared::Stage;
 use crate::clock::Timestamp;
 use crate::outcome::Ending;
+use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// How long a handler that blocks its thread may keep its job from being handed back.
 const FORCE_AFTER: Duration = Duration::from_millis(250);
@@ -54,6 +55,8 @@ impl Exchange {
         let now = self.shared.clock.now();
         if stage != Stage::Working && matches!(self.phase, Phase::Working) {
             tracing::info!(queue = %self.shared.queue, worker = %self.shared.id, "closing");
+            self.closing = self.shared.trace("close", SpanKind::Internal, SpanParent::Root);
+            self.closing.set(attribute::WORKER_FORCE_CLOSE, || (stage == Stage::Ending).into());
             self.shared.listeners.tell(|| WorkerEvent::Closing);
             self.phase = Phase::Draining { deadline: now + self.shared.settings.shutdown_timeout };
         }

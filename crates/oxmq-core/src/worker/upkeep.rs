@@ -8,8 +8,10 @@ use super::leases;
 use super::resolve;
 use super::run::LAST_CALL;
 use super::shared::Shared;
+use crate::address::JobId;
 use crate::clock::millis;
 use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, SweepRequest, WorkerInfo};
+use crate::telemetry::{SpanKind, SpanParent, Trace, attribute};
 
 /// How often finished jobs are swept by age.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -27,15 +29,29 @@ pub(crate) async fn recover(shared: &Shared) {
     loop {
         leases::renew_once(shared).await;
         resolve::look_again(shared).await;
+        if shared.settings.skip_stall_check {
+            shared.clock.sleep(shared.settings.stall_check).await;
+            continue;
+        }
         let request = RecoverRequest {
             max_stalled: shared.settings.max_stalled,
             interval: shared.settings.stall_check,
             now: shared.clock.now(),
         };
-        match shared.store.recover(&shared.queue, request).await {
+        let trace = shared.trace("moveStalledJobsToWait", SpanKind::Internal, SpanParent::Root);
+        let tell = |trace: &Trace, ids: &Vec<JobId>| {
+            trace.set(attribute::WORKER_STALLED_JOBS, || {
+                ids.iter().map(ToString::to_string).collect::<Vec<_>>().into()
+            });
+            for id in ids {
+                trace.event("job stalled", attribute::JOB_ID, || id.as_str().into());
+            }
+        };
+        match trace.call(shared.store.recover(&shared.queue, request), tell).await {
             Ok(ids) => {
                 shared.answered("recover");
                 for id in ids {
+                    shared.counters.stalled.add_one();
                     tracing::warn!(queue = %shared.queue, job = %id, "the worker of this job died; it runs again");
                     shared.listeners.tell(|| WorkerEvent::Stalled { id });
                 }

@@ -122,8 +122,27 @@ async fn a_worker_can_cancel_its_own_jobs() {
         .start()
         .unwrap();
     rig.until_told("Active", 1).await;
-    assert!(worker.handle().cancel_local(&id));
-    assert!(!worker.handle().cancel_local(&"nobody".into()));
-    assert_eq!(reason(&rig.until_state(&id, "failed").await), "cancelled: by its worker");
+    assert!(worker.handle().cancel_local(&id, "not needed"));
+    assert!(!worker.handle().cancel_local(&"nobody".into(), ""));
+    assert_eq!(reason(&rig.until_state(&id, "failed").await), "cancelled: not needed");
     soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_worker_can_cancel_all_its_jobs() {
+    let rig = Rig::new();
+    let ids = rig.add([draft(), draft(), draft()]).await;
+    let handler = async |_: Value, job: JobContext| {
+        job.cancelled().await;
+        Ok::<_, HandlerError>(())
+    };
+    let worker = rig.worker().concurrency(2).handle_any(handler).start().unwrap();
+    rig.until_told("Active", 2).await;
+    assert_eq!(worker.handle().cancel_all_local("tidying up"), 2);
+    for id in &ids[..2] {
+        assert_eq!(reason(&rig.until_state(id, "failed").await), "cancelled: tidying up");
+    }
+    rig.until_told("Active", 3).await;
+    assert_eq!(rig.job(&ids[2]).await.state.as_str(), "active", "it came later");
+    soon(worker.close_now()).await.unwrap();
 }

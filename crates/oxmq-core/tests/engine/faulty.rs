@@ -168,6 +168,8 @@ impl Store for FaultyStore {
         job(&'a JobId) -> Option<JobView>;
         jobs(JobsRequest) -> JobsPage;
         counts(Timestamp) -> JobCounts;
+        tally(Tally) -> Vec<u64>;
+        trim_events(TrimEventsRequest) -> u64;
         logs(LogsRequest) -> LogsPage;
         workers(Timestamp) -> Vec<WorkerInfo>;
         events(EventsRequest) -> EventsPage;

@@ -142,6 +142,46 @@ async fn again_spends_no_attempt() {
 }
 
 #[tokio::test]
+async fn giving_back_spends_no_attempt_and_the_job_runs_next() {
+    let rig = Rig::new();
+    let ids = rig.add([draft(), draft()]).await;
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let handler = {
+        let order = order.clone();
+        move |_: Value, job: JobContext| {
+            order.lock().unwrap().push(job.job().id.clone());
+            async move {
+                if job.start_number() == 1 { Err(HandlerError::give_back()) } else { Ok(job.failed_tries()) }
+            }
+        }
+    };
+    let worker = rig.worker().handle_any(handler).start().unwrap();
+    for id in &ids {
+        let view = rig.until_state(id, "completed").await;
+        assert_eq!((view.job.attempts_made, view.job.attempts_started), (1, 2));
+    }
+    let (a, b) = (ids[0].clone(), ids[1].clone());
+    assert_eq!(*order.lock().unwrap(), [a.clone(), a, b.clone(), b]);
+    soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_was_started_too_often_fails_without_running() {
+    let rig = Rig::new();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let builder = rig.worker().max_starts(2).handle_any({
+        let runs = runs.clone();
+        move |_: Value| {
+            runs.fetch_add(1, Ordering::SeqCst);
+            async { Err::<(), _>(HandlerError::give_back()) }
+        }
+    });
+    let view = run(builder, &rig, draft().with(|options| options.attempts = Some(9))).await;
+    assert_eq!(reason(&view), "job started more than allowable limit");
+    assert_eq!((runs.load(Ordering::SeqCst), view.job.attempts_started), (2, 3));
+}
+
+#[tokio::test]
 async fn rate_limited_gives_the_job_back_and_holds_the_queue() {
     let rig = Rig::new();
     let starts = Arc::new(AtomicUsize::new(0));

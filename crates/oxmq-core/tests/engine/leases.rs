@@ -168,3 +168,38 @@ async fn the_jobs_of_a_dead_worker_are_brought_back_and_fail_after_too_many_deat
     assert_eq!(rig.told("Stalled"), 2);
     soon(worker.close()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_worker_that_skips_the_stall_check_leaves_lost_jobs_to_others() {
+    let rig = Rig::new();
+    let id = rig.add_one(draft()).await;
+    let first =
+        rig.worker().handle_any(async |_: Value| std::future::pending::<Result<(), HandlerError>>().await);
+    let first = first.start().unwrap();
+    rig.until_told("Active", 1).await;
+    drop(first);
+    let done = async |_: Value| Ok::<_, HandlerError>(());
+    let skipping = rig.worker().skip_stall_check(true).handle_any(done).start().unwrap();
+    // Long after the lease has run out: what was added after it is done, and it is still active.
+    rig.hand.advance(ms(120_000));
+    let later = rig.add_one(draft()).await;
+    rig.until_state(&later, "completed").await;
+    assert_eq!(rig.job(&id).await.state.as_str(), "active");
+    let looking = rig.worker().handle_any(done).start().unwrap();
+    rig.until_moving(ms(500), async || rig.job(&id).await.state.is_final()).await;
+    assert_eq!(rig.told("Stalled"), 1);
+    soon(skipping.close()).await.unwrap();
+    soon(looking.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn renewed_leases_are_told() {
+    let rig = Rig::new();
+    let id = rig.add_one(draft()).await;
+    let handler = async |_: Value| std::future::pending::<Result<(), HandlerError>>().await;
+    let worker = rig.worker().handle_any(handler).start().unwrap();
+    rig.until_told("Active", 1).await;
+    rig.until_moving(ms(500), async || rig.told("LeasesRenewed") > 0).await;
+    assert_eq!(rig.job(&id).await.state.as_str(), "active");
+    soon(worker.close_now()).await.unwrap();
+}

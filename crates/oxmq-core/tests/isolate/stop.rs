@@ -18,7 +18,7 @@ async fn a_cancelled_handler_is_told_why_and_its_process_lives_on() {
     let id = rig.add_one(named("waits", &Value::Null)).await;
     let worker = isolated(&rig, isolation()).start().unwrap();
     let pid = pid_of(&rig, &id).await;
-    assert!(worker.handle().cancel_local(&id));
+    assert!(worker.handle().cancel_local(&id, "by its worker"));
     let view = rig.until_state(&id, "failed").await;
     assert_eq!(reason(&view), "cancelled: by its worker");
     assert_eq!(log_of(&rig, &id).await[1], "requested by its worker");
@@ -79,7 +79,7 @@ async fn a_handler_that_does_not_listen_to_sigterm_ends_by_it() {
     let id = rig.add_one(named("lingers", &Value::Null)).await;
     let worker = isolated(&rig, isolation().kill_after(ms(3_600_000))).start().unwrap();
     let pid = pid_of(&rig, &id).await;
-    assert!(worker.handle().cancel_local(&id));
+    assert!(worker.handle().cancel_local(&id, "by its worker"));
     rig.until(async || log_of(&rig, &id).await.len() == 2).await;
     rig.hand.advance(ms(5_000));
     assert_eq!(reason(&rig.until_state(&id, "failed").await), "cancelled: by its worker");
@@ -93,7 +93,7 @@ async fn a_handler_that_blocks_its_thread_is_ended() {
     let id = rig.add_one(named("blocks", &Value::Null)).await;
     let worker = isolated(&rig, isolation()).start().unwrap();
     let pid = pid_of(&rig, &id).await;
-    assert!(worker.handle().cancel_local(&id));
+    assert!(worker.handle().cancel_local(&id, "by its worker"));
     rig.until_moving(ms(100), async || rig.job(&id).await.state.is_final()).await;
     assert_eq!(reason(&rig.job(&id).await), "cancelled: by its worker");
     assert!(!lives(pid));
@@ -111,7 +111,7 @@ async fn a_closing_worker_lets_its_handlers_finish_and_leaves_no_process() {
     let handle = worker.handle();
     let closing = tokio::spawn(worker.close());
     rig.until_told("Closing", 1).await;
-    assert!(handle.cancel_local(&ids[1]));
+    assert!(handle.cancel_local(&ids[1], "by its worker"));
     soon(closing).await.unwrap().unwrap();
     assert!(!lives(idle) && !lives(busy));
     assert_eq!(reason(&rig.job(&ids[1]).await), "cancelled: by its worker");

@@ -1,10 +1,10 @@
 //! `Store::events` and `Store::publish`: `lua/events.lua`, `lua/publish.lua`.
 
-use oxmq_core::store::{EventsPage, EventsRequest};
+use oxmq_core::store::{EventsPage, EventsRequest, TrimEventsRequest};
 use oxmq_core::{Event, EventCursor, EventId, QueueAddress, Result, StoredEvent};
 
 use crate::connection::StreamRead;
-use crate::scripts::{EVENTS, PUBLISH};
+use crate::scripts::{EVENTS, PUBLISH, TRIM_EVENTS};
 use crate::store::RedisStore;
 use crate::wire::event::{entries, read_answer};
 use crate::wire::reply::{self, Read};
@@ -76,4 +76,14 @@ pub(crate) async fn publish(store: &RedisStore, queue: &QueueAddress, event: Eve
     }
     let answer = call.once().await?;
     reply::text(answer).map(EventId::stored).map_err(|bad| bad.into_error("publish"))
+}
+
+pub(crate) async fn trim_events(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: TrimEventsRequest,
+) -> Result<u64> {
+    let mut call = store.script("trim_events", queue, &TRIM_EVENTS);
+    call.arg(request.keep).arg(u8::from(request.from_now_on));
+    reply::count(call.repeatable().await?).map_err(|bad| bad.into_error("trim_events"))
 }

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oxmq_core::store::{GROUP_JOBS_MAX, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, QueueInfo};
-use oxmq_core::{JobId, JobState, JobView, Order, QueueAddress, Result, Timestamp};
+use oxmq_core::store::{
+    GROUP_JOBS_MAX, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, QueueInfo, Tally,
+};
+use oxmq_core::{Error, ErrorKind, JobId, JobState, JobView, Order, QueueAddress, Result, Timestamp};
 use redis::{Value, cmd};
 
-use crate::scripts::{COUNTS, JOB, JOBS};
+use crate::scripts::{COUNTS, JOB, JOBS, TALLY};
 use crate::store::RedisStore;
 use crate::wire::job::{state_key, view};
 use crate::wire::reply::{self, Read};
@@ -61,6 +63,18 @@ pub(crate) async fn counts(store: &RedisStore, queue: &QueueAddress, now: Timest
         Ok(counts)
     };
     read().map_err(|bad| bad.into_error("counts"))
+}
+
+pub(crate) async fn tally(store: &RedisStore, queue: &QueueAddress, tally: Tally) -> Result<Vec<u64>> {
+    let mut call = store.script("tally", queue, &TALLY);
+    match tally {
+        Tally::Priorities(priorities) => call.arg("priorities").arg(priorities),
+        Tally::DueBefore(time) => call.arg("delayed").arg(time.as_millis()),
+        _ => return Err(Error::new(ErrorKind::Unsupported, "tally", "this store is older than the request")),
+    };
+    let answer = call.repeatable().await?;
+    let read = || -> Read<Vec<u64>> { reply::list(answer)?.into_iter().map(reply::count).collect() };
+    read().map_err(|bad| bad.into_error("tally"))
 }
 
 pub(crate) async fn logs(store: &RedisStore, queue: &QueueAddress, request: LogsRequest) -> Result<LogsPage> {

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use oxmq_core::store::{
     Cancellation, CancellationsRequest, EventsPage, GROUP_JOBS_MAX, JobCounts, JobsPage, JobsRequest,
-    LogsPage, LogsRequest, QueueInfo,
+    LogsPage, LogsRequest, QueueInfo, Tally,
 };
 use oxmq_core::{
     EventCursor, EventId, JobId, JobState, JobView, Lease, Order, PRIORITY_MAX, QueueAddress, StoredEvent,
@@ -15,7 +15,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::{note, place};
 use crate::event_body;
 use crate::fault::Sql;
-use crate::row::{JobRow, job_columns, stored};
+use crate::row::{JobRow, job_columns, ords_of, stored};
 use crate::tx::QueueRow;
 
 pub(crate) fn queue_no(conn: &Connection, address: &QueueAddress) -> Sql<Option<i64>> {
@@ -99,6 +99,25 @@ pub(crate) fn counts(conn: &Connection, address: &QueueAddress, now: Timestamp) 
     let mut counts = row.counts;
     counts.limited_until = Some(Timestamp::from_millis(row.limited_until)).filter(|until| *until > now);
     Ok(counts)
+}
+
+pub(crate) fn tally(conn: &Connection, address: &QueueAddress, tally: &Tally) -> Sql<Vec<u64>> {
+    // A number that no queue has, so that an unknown one counts nothing.
+    let queue = queue_no(conn, address)?.unwrap_or(0);
+    let mut counting = conn.prepare_cached(
+        "SELECT count(*) FROM oxmq_jobs WHERE queue = ?1 AND state = ?2 AND rank = ?3 AND ord < ?4",
+    )?;
+    let mut count = |state: i64, rank: u32, before: i64| -> Sql<u64> {
+        let count: i64 = counting.query_row(params![queue, state, rank, before], |row| row.get(0))?;
+        Ok(count.cast_unsigned())
+    };
+    match tally {
+        Tally::Priorities(priorities) => {
+            priorities.iter().map(|priority| count(stored::WAITING, *priority, i64::MAX)).collect()
+        }
+        Tally::DueBefore(time) => Ok(vec![count(stored::DELAYED, 0, ords_of(*time).0)?]),
+        _ => Err(super::unknown_request()),
+    }
 }
 
 pub(crate) fn logs(conn: &Connection, address: &QueueAddress, request: &LogsRequest) -> Sql<LogsPage> {

@@ -7,7 +7,8 @@ use crate::events::{Event, EventCursor, EventId};
 use crate::job::JobView;
 use crate::state::JobState;
 use crate::store::{
-    EventsPage, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, WorkerInfo,
+    EventsPage, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, Tally,
+    TrimEventsRequest, WorkerInfo,
 };
 
 impl Model {
@@ -83,6 +84,40 @@ impl Model {
         let cursor = events.last().map_or(after.clone(), |event| EventCursor::After(event.id.clone()));
         let trimmed = number.is_some_and(|number| number + 1 < first_kept);
         EventsPage { events, cursor, trimmed }
+    }
+
+    /// [`Store::tally`](crate::Store::tally).
+    pub fn tally(&self, queue: &QueueAddress, tally: &Tally) -> Vec<u64> {
+        let Some(queue) = self.queue(queue) else {
+            return match tally {
+                Tally::Priorities(priorities) => vec![0; priorities.len()],
+                Tally::DueBefore(_) => vec![0],
+            };
+        };
+        let count = |state, is_meant: &dyn Fn(&super::Entry) -> bool| {
+            queue.list(state).filter(|id| is_meant(&queue.jobs[*id])).count() as u64
+        };
+        match tally {
+            Tally::Priorities(priorities) => priorities
+                .iter()
+                .map(|priority| match priority {
+                    0 => queue.len(JobState::Waiting) as u64,
+                    _ => count(JobState::Prioritized, &|entry| entry.job.priority == *priority),
+                })
+                .collect(),
+            Tally::DueBefore(time) => vec![count(JobState::Delayed, &|entry| entry.due < Some(*time))],
+        }
+    }
+
+    /// [`Store::trim_events`](crate::Store::trim_events).
+    pub fn trim_events(&mut self, queue: &QueueAddress, request: TrimEventsRequest) -> u64 {
+        let queue = self.queue_mut(queue);
+        let keep = usize::try_from(request.keep).unwrap_or(usize::MAX);
+        if request.from_now_on {
+            queue.events_kept = Some(keep);
+        }
+        let surplus = queue.events.len().saturating_sub(keep);
+        queue.events.drain(..surplus).count() as u64
     }
 
     /// [`Store::publish`](crate::Store::publish).

@@ -224,6 +224,7 @@ pub(super) enum WireWish {
     AgainAfter(i64),
     AgainAt(i64),
     RateLimited(i64),
+    GiveBack,
 }
 
 impl From<Wish> for WireWish {
@@ -235,6 +236,7 @@ impl From<Wish> for WireWish {
             Wish::AgainAfter(delay) => Self::AgainAfter(millis(delay)),
             Wish::AgainAt(time) => Self::AgainAt(time.as_millis()),
             Wish::RateLimited(pause) => Self::RateLimited(millis(pause)),
+            Wish::GiveBack => Self::GiveBack,
         }
     }
 }
@@ -248,6 +250,7 @@ impl From<WireWish> for Wish {
             WireWish::AgainAfter(delay) => Self::AgainAfter(duration(delay)),
             WireWish::AgainAt(time) => Self::AgainAt(Timestamp::from_millis(time)),
             WireWish::RateLimited(pause) => Self::RateLimited(duration(pause)),
+            WireWish::GiveBack => Self::GiveBack,
         }
     }
 }
@@ -400,6 +403,7 @@ mod tests {
             HandlerError::give_up("never"),
             HandlerError::again_after(Duration::from_millis(1_500)),
             HandlerError::again_at(Timestamp::from_millis(77)),
+            HandlerError::give_back(),
             HandlerError::rate_limited(Duration::from_secs(2)),
             crate::worker::quarantine::failure(None, "gone", None, ""),
         ] {
