@@ -259,6 +259,9 @@ pub(crate) struct JobsArgs {
     /// Which states, with commas between them [default: all that is not finished]
     #[arg(long, short, value_delimiter = ',', value_name = "STATE", value_parser = state)]
     pub(crate) state: Vec<JobState>,
+    /// Those that killed the process that ran them, twice: failed for good, with the evidence as the reason
+    #[arg(long, conflicts_with = "state")]
+    pub(crate) quarantined: bool,
     /// The most to list
     #[arg(long, short, default_value_t = 50, value_name = "N")]
     pub(crate) limit: u64,

@@ -42,7 +42,9 @@ pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
 pub use telemetry::Telemetry;
 pub use worker::{
-    BackoffAnswer, BackoffAsk, CONCURRENCY_MAX, CancelCause, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
-    HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT,
-    TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle, WorkerStats,
+    BackoffAnswer, BackoffAsk, CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX,
+    CONCURRENCY_MAX, CancelCause, ChildOutput, DEATHS_MAX, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
+    HandlerError, HandlerFuture, Handlers, Isolation, JobContext, QUARANTINED, REASON_BYTES_MAX,
+    STACK_BYTES_MAX, STACKS_DEFAULT, TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle,
+    WorkerStats, child_queue, serve_if_child,
 };

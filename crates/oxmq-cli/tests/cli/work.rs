@@ -71,7 +71,11 @@ fn exit_75_is_tried_again_and_other_codes_are_not() {
     let (state, tries, _) = end("again");
     assert_eq!((state.as_str(), tries), ("completed", 3));
     assert_eq!(end("never"), ("failed".into(), 1, "exit 9: broken".into()));
-    assert_eq!(end("killed"), ("failed".into(), 3, "killed by signal 9".into()));
+    // Twice is once too often.
+    let evidence = "signal 9 (SIGKILL)";
+    let reason =
+        format!("quarantined: the handler's process died 2 times: {evidence}; before that: {evidence}");
+    assert_eq!(end("killed"), ("failed".into(), 2, reason));
 }
 
 #[test]
@@ -137,4 +141,129 @@ fn with_json_each_end_is_a_line() {
     let lines: Vec<Value> = ran.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines[0], json!({ "id": "a", "name": "job", "ended": "completed", "reason": "" }));
     assert_eq!(lines[1], json!({ "id": "b", "name": "job", "ended": "failed", "reason": "exit 1" }));
+}
+
+#[test]
+fn a_program_reports_through_its_channel() {
+    let bench = Bench::new();
+    bench.ok(&["add", "q", "job", "--id", "a", "--attempts", "2", "--data", r#"{"page":1}"#]);
+    let program = r#"
+        [ $OXMQ_ATTEMPT = 2 ] && { printf %s "$OXMQ_JOB_DATA"; exit 0; }
+        echo 'progress {"done":1}' > "$OXMQ_CHANNEL"
+        exec 9> "$OXMQ_CHANNEL"
+        printf 'log from the channel\nprogress half way\ndata {"page": 2}\n' >&9
+        printf 'data {oops\nshout\nprogress\n\nlog last' >&9
+        exit 75"#;
+    bench.work_off(program, &[]);
+    let job = bench.job("a");
+    assert_eq!((&job["state"], &job["returnvalue"]), (&json!("completed"), &json!({ "page": 2 })));
+    assert_eq!(job["progress"], "half way");
+    let log = bench.ok(&["logs", "q", "a"]);
+    let lines: Vec<&str> = log.lines().collect();
+    assert_eq!(lines[0], "from the channel");
+    assert!(lines[1].starts_with("oxmq: not done: the data is not JSON: "), "{log}");
+    assert_eq!(lines[2], "oxmq: not done: `shout`: use progress VALUE, data JSON or log TEXT");
+    assert_eq!(&lines[3..], ["oxmq: not done: progress without a value", "last"]);
+}
+
+#[test]
+fn a_progress_is_there_while_the_job_runs_and_the_channel_is_gone_afterwards() {
+    let bench = Bench::with_jobs(&["a"]);
+    let mut worker =
+        bench.worker("echo progress 50 > $OXMQ_CHANNEL; echo $OXMQ_CHANNEL > channel; exec sleep 60", &[]);
+    eventually("the progress is there", || (bench.job("a")["progress"] == 50).then_some(()));
+    assert_eq!(bench.state("a"), "active");
+    let path = eventually("the path is there", || {
+        std::fs::read_to_string(bench.path("channel")).ok().filter(|path| !path.is_empty())
+    });
+    let path = std::path::Path::new(path.trim());
+    assert!(path.exists());
+    worker.signal("TERM");
+    worker.signal("TERM");
+    worker.code();
+    assert!(!path.exists() && !path.parent().unwrap().exists());
+}
+
+#[test]
+fn a_line_that_is_too_long_for_the_channel_is_passed_over() {
+    let bench = Bench::with_jobs(&["a"]);
+    let program = r#"
+        { printf 'log '; head -c 3000000 /dev/zero | tr '\0' x; printf '\nlog after\n'; } > "$OXMQ_CHANNEL"
+        { printf 'data "'; head -c 1048000 /dev/zero | tr '\0' y; printf '"\n'; } > "$OXMQ_CHANNEL""#;
+    bench.work_off(program, &[]);
+    assert_eq!(bench.state("a"), "completed");
+    assert_eq!(bench.ok(&["logs", "q", "a"]), "oxmq: not done: a line of more than 1 MiB\nafter\n");
+    assert_eq!(bench.job("a")["data"].as_str().unwrap().len(), 1_048_000);
+}
+
+#[test]
+fn a_program_that_is_stopped_can_still_report() {
+    let bench = Bench::with_jobs(&["a"]);
+    let program = "trap 'echo progress 99 > \"$OXMQ_CHANNEL\"; exit 1' TERM; sleep 60 & wait";
+    bench.work_off(program, &["--timeout", "300ms", "--grace", "20s"]);
+    let job = bench.job("a");
+    assert_eq!((&job["progress"], &job["failedReason"]), (&json!(99), &json!("timed out after 300 ms")));
+}
+
+#[test]
+fn programs_that_crash_twice_are_quarantined_with_the_evidence() {
+    let bench = Bench::new();
+    for (id, program) in [("segv", "SEGV"), ("term", "TERM"), ("fine", "0"), ("broken", "0")] {
+        let data = format!("\"{program}\"");
+        bench.ok(&["add", "q", "job", "--id", id, "--attempts", "4", "--stack-limit", "0", "--data", &data]);
+    }
+    let program = r#"
+        case $OXMQ_JOB_ID in fine) exit 0;; broken) exit 2;; esac
+        echo "about to crash" >&2; kill -s $(echo $OXMQ_JOB_DATA | tr -d '"') $$"#;
+    bench.work_off(program, &[]);
+    let listed = bench.lines(&["jobs", "q", "--quarantined"]);
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!((&listed[0]["id"], &listed[0]["attemptsMade"]), (&json!("segv"), &json!(2)));
+    let evidence = "signal 11 (SIGSEGV): about to crash";
+    let reason =
+        format!("quarantined: the handler's process died 2 times: {evidence}; before that: {evidence}");
+    assert_eq!(listed[0]["failedReason"], reason);
+    let term = bench.job("term");
+    assert_eq!(term["attemptsMade"], 4);
+    let reason = "the handler's process was ended: signal 15 (SIGTERM): about to crash";
+    assert_eq!(term["failedReason"], reason);
+
+    let table = bench.ok(&["jobs", "q", "--quarantined"]);
+    assert!(table.contains("segv") && table.contains("SIGSEGV") && !table.contains("broken"), "{table}");
+    assert!(bench.lines(&["jobs", "q", "--quarantined", "--offset", "1"]).is_empty());
+    assert!(bench.lines(&["jobs", "q", "--quarantined", "--limit", "0"]).is_empty());
+    bench.fails(2, &["jobs", "q", "--quarantined", "--state", "failed"]);
+}
+
+#[test]
+fn the_quarantined_are_found_among_many_failed() {
+    let bench = Bench::new();
+    let mut lines = String::new();
+    for number in 0..1_500 {
+        use std::fmt::Write as _;
+        let crashes = number % 500 == 499;
+        writeln!(lines, r#"{{"name":"job","data":{crashes},"opts":{{"attempts":2}}}}"#).unwrap();
+    }
+    std::fs::write(bench.path("jobs.ndjson"), lines).unwrap();
+    bench.ok(&["add", "q", "--bulk", "jobs.ndjson"]);
+    bench.work_off("[ $OXMQ_JOB_DATA = true ] && kill -KILL $$; exit 1", &["--concurrency", "8"]);
+    assert_eq!(bench.json(&["counts", "q"])["failed"], 1_500);
+    assert_eq!(bench.lines(&["jobs", "q", "--quarantined"]).len(), 3);
+    assert_eq!(bench.lines(&["jobs", "q", "--quarantined", "--limit", "2", "--desc"]).len(), 2);
+    assert_eq!(bench.lines(&["jobs", "q", "--quarantined", "--offset", "2"]).len(), 1);
+    assert!(bench.ok(&["jobs", "q", "--quarantined"]).contains("SIGKILL"));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_evidence_has_the_memory_of_all_that_the_program_has_started() {
+    let bench = Bench::with_jobs(&["a"]);
+    // Not the shell itself, but one that it starts, holds 60 MB.
+    let hog = r#"sh -c 'x=$(head -c 60000000 /dev/zero | tr "\\0" x); touch full; sleep 3' & "#;
+    let program = format!("{hog} until [ -e full ]; do sleep 0.1; done; sleep 1; kill -KILL $$");
+    bench.work_off(&program, &[]);
+    let reason = bench.job("a")["failedReason"].as_str().unwrap().to_owned();
+    let figure =
+        reason.split("signal 9 (SIGKILL), last memory ").nth(1).and_then(|rest| rest.split(' ').next());
+    assert!(figure.is_some_and(|figure| figure.parse::<u64>().unwrap() >= 57), "{reason}");
 }

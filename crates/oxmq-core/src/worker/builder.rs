@@ -8,7 +8,8 @@ use super::duties;
 use super::events::{Listeners, WorkerEvent};
 use super::exchange::Exchange;
 use super::finish::{BackoffAnswer, BackoffAsk, Policy};
-use super::handler::{Handler, Routes, route};
+use super::handler::{Handler, Handlers, Routes, route};
+use super::isolate::{Isolation, Pool, is_child};
 use super::shared::{Settings, Shared};
 use crate::address::{DEFAULT_PREFIX, QueueAddress};
 use crate::args::JobArgs;
@@ -34,6 +35,7 @@ pub struct WorkerBuilder {
     settings: Settings,
     policy: Policy,
     routes: Routes,
+    isolation: Option<Isolation>,
     listeners: Listeners,
 }
 
@@ -71,6 +73,7 @@ impl WorkerBuilder {
             },
             policy: Policy::default(),
             routes: Routes::default(),
+            isolation: None,
             listeners: Listeners::default(),
         }
     }
@@ -237,11 +240,27 @@ impl WorkerBuilder {
         self
     }
 
+    /// Adds all these handlers.
+    pub fn handlers(mut self, handlers: Handlers) -> Self {
+        self.routes.extend(handlers.routes);
+        self
+    }
+
+    /// Runs the handlers in child processes, so that what one does to its process costs the try of one job and no more. Of the
+    /// handlers that this worker is given, only the names count then: the child has its own, by
+    /// [`serve_if_child`](crate::serve_if_child). Default no.
+    pub fn isolate(mut self, isolation: Isolation) -> Self {
+        self.isolation = Some(isolation);
+        self
+    }
+
     /// Starts it, on the tokio runtime that this is called in.
     ///
     /// # Errors
     /// [`ErrorKind::Invalid`]: no handler, two for one name, or a setting out of range; the message says which.
-    /// [`ErrorKind::Unavailable`]: the system gives no thread. [`ErrorKind::Unsupported`]: this is no tokio runtime.
+    /// [`ErrorKind::Unavailable`]: the system gives no thread. [`ErrorKind::Unsupported`]: this is no tokio runtime, or it has
+    /// no I/O, or this system no child processes, for an [`isolated`](Self::isolate) worker. [`ErrorKind::Refused`]: this process is the child of an
+    /// isolated worker, and should have called [`serve_if_child`](crate::serve_if_child).
     pub fn start(mut self) -> Result<Worker> {
         let queue =
             QueueAddress::with_prefix(std::mem::take(&mut self.prefix), std::mem::take(&mut self.queue))?;
@@ -251,6 +270,11 @@ impl WorkerBuilder {
             Error::new(ErrorKind::Unsupported, "start", "a worker starts within a tokio runtime")
                 .caused_by(error)
         })?;
+        if is_child() {
+            let message = "this process was started to run handlers for an isolated worker: call `serve_if_child` first of all";
+            return Err(Error::new(ErrorKind::Refused, "start", message));
+        }
+        let pool = self.isolation.map(Pool::new).transpose()?;
         let shared = Arc::new(Shared::new(
             self.store,
             queue,
@@ -259,9 +283,13 @@ impl WorkerBuilder {
             self.policy,
             self.routes,
             self.listeners,
+            pool,
             self.concurrency,
         ));
         let duties = duties::start(shared.clone())?;
+        if let Some(pool) = &shared.pool {
+            pool.watch(&shared);
+        }
         let exchange = runtime.spawn(Exchange::new(shared.clone()).run(duties));
         Ok(Worker { shared, exchange })
     }

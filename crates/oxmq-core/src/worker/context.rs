@@ -11,10 +11,11 @@ use super::events::WorkerEvent;
 use super::run::Running;
 use super::shared::Shared;
 use crate::address::QueueAddress;
+use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::Job;
 use crate::json::JsonText;
-use crate::store::{Note, NoteRequest, ReleaseRequest};
+use crate::store::{Answer, Note, NoteRequest, ReleaseRequest, Store};
 
 /// Why a handler should stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,7 +61,49 @@ impl fmt::Display for CancelCause {
 #[derive(Clone)]
 pub struct JobContext {
     pub(super) running: Arc<Running>,
-    pub(super) shared: Arc<Shared>,
+    pub(super) desk: Arc<dyn Desk>,
+}
+
+/// What a running job turns to: its worker, or, in a process of its own, the worker at the other end of the line.
+pub(crate) trait Desk: Send + Sync {
+    fn queue(&self) -> &QueueAddress;
+
+    fn clock(&self) -> &Clock;
+
+    /// The store, if this process has it open.
+    fn store(&self) -> Option<&Arc<dyn Store>>;
+
+    /// Has something written down about the job.
+    fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64>;
+}
+
+impl Desk for Shared {
+    fn queue(&self) -> &QueueAddress {
+        &self.queue
+    }
+
+    fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    fn store(&self) -> Option<&Arc<dyn Store>> {
+        Some(&self.store)
+    }
+
+    fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
+        let progress = match &note {
+            Note::Progress(progress) => Some(progress.clone()),
+            _ => None,
+        };
+        let request = NoteRequest { job: running.job.id.clone(), note, now: self.clock.now() };
+        Box::pin(async move {
+            let lines = self.store.note(&self.queue, request).await?;
+            if let Some(progress) = progress {
+                self.listeners.tell(|| WorkerEvent::Progress { job: running.job.clone(), progress });
+            }
+            Ok(lines)
+        })
+    }
 }
 
 impl JobContext {
@@ -71,7 +114,7 @@ impl JobContext {
 
     /// Its queue.
     pub fn queue(&self) -> &QueueAddress {
-        &self.shared.queue
+        self.desk.queue()
     }
 
     /// Cancelled when the handler should stop. A handler that goes on is dropped after the worker's grace time.
@@ -103,7 +146,7 @@ impl JobContext {
 
     /// How much of the job's `timeout` is left; `None` without one.
     pub fn remaining(&self) -> Option<Duration> {
-        self.running.deadline().map(|deadline| deadline - self.shared.clock.now())
+        self.running.deadline().map(|deadline| deadline - self.desk.clock().now())
     }
 
     /// Stores the job's progress: a number, text, an object.
@@ -111,10 +154,7 @@ impl JobContext {
     /// # Errors
     /// [`ErrorKind::Invalid`] if it cannot be JSON; [`ErrorKind::NotFound`] if the job is gone; those of the store.
     pub async fn progress(&self, progress: &(impl Serialize + Sync + ?Sized)) -> Result<()> {
-        let progress = json("progress", progress)?;
-        self.note(Note::Progress(progress.clone())).await?;
-        self.shared.listeners.tell(|| WorkerEvent::Progress { job: self.running.job.clone(), progress });
-        Ok(())
+        self.note(Note::Progress(json("progress", progress)?)).await.map(|_| ())
     }
 
     /// Adds a line to the job's log, of which the newest `keep_logs` are kept. Returns how many lines there are.
@@ -140,14 +180,20 @@ impl JobContext {
     /// Those of the store.
     pub async fn release_deduplication(&self) -> Result<bool> {
         let Job { id: owner, deduplication_id: Some(id), .. } = &*self.running.job else { return Ok(false) };
-        let now = self.shared.clock.now();
+        let now = self.desk.clock().now();
         let request = ReleaseRequest { id: id.clone(), only_if_owner: Some(owner.clone()), now };
-        self.shared.store.release_deduplication(&self.shared.queue, request).await
+        self.store("release_deduplication")?.release_deduplication(self.queue(), request).await
+    }
+
+    fn store(&self, operation: &'static str) -> Result<&Arc<dyn Store>> {
+        self.desk.store().ok_or_else(|| {
+            let why = "a handler in a process of its own has no store: open it there with `connect`";
+            Error::new(ErrorKind::Unsupported, operation, why)
+        })
     }
 
     async fn note(&self, note: Note) -> Result<u64> {
-        let request = NoteRequest { job: self.running.job.id.clone(), note, now: self.shared.clock.now() };
-        self.shared.store.note(&self.shared.queue, request).await
+        self.desk.note(&self.running, note).await
     }
 }
 
@@ -160,8 +206,8 @@ fn json(operation: &'static str, value: &(impl Serialize + ?Sized)) -> Result<Js
 impl fmt::Debug for JobContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("JobContext")
-            .field("queue", &self.shared.queue)
+            .field("queue", self.queue())
             .field("job", &self.running.job.id)
-            .finish()
+            .finish_non_exhaustive()
     }
 }

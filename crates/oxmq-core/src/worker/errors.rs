@@ -2,8 +2,10 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use super::quarantine;
 use crate::clock::Timestamp;
 
 /// Why a handler did not succeed, and what should happen to the job.
@@ -40,6 +42,8 @@ pub(crate) enum Wish {
     Fail,
     /// Fail for good.
     GiveUp,
+    /// Fail this try, by killing the process; a job that has done that before fails for good.
+    Died,
     /// Run again so long from now, without spending an attempt.
     AgainAfter(Duration),
     /// Run again then, without spending an attempt.
@@ -59,6 +63,19 @@ impl HandlerError {
     /// Fails the job for good, whatever tries are left. Takes a message or an error.
     pub fn give_up(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self { wish: Wish::GiveUp, cause: Some(error.into()) }
+    }
+
+    /// The process that did the work died: a plain failure, but the second one of the same job is its last. It ends
+    /// [quarantined](crate::QUARANTINED) then, whatever tries are left, so that it kills no more processes.
+    ///
+    /// A process that was asked to end (by SIGTERM, SIGINT or SIGHUP) is a plain failure, however often: a service manager may
+    /// do that to all processes of a worker.
+    ///
+    /// `memory` is what the process was last seen with, in bytes; `last_words` is the last it wrote, of which 500
+    /// characters are kept. [Isolated handlers](crate::Isolation) say this by themselves; it is for handlers that start
+    /// programs of their own.
+    pub fn process_died(status: ExitStatus, memory: Option<u64>, last_words: &str) -> Self {
+        quarantine::failure(Some(status), &quarantine::how_it_ended(status), memory, last_words)
     }
 
     /// Runs the job again after `delay`. That is not a failure: no attempt is spent.
@@ -91,21 +108,25 @@ impl HandlerError {
             (None, Wish::AgainAt(time)) => format!("again at {time}"),
             (None, Wish::GiveBack) => "given back".into(),
             (None, Wish::RateLimited(pause)) => format!("rate limited for {} ms", pause.as_millis()),
-            (None, Wish::Fail | Wish::GiveUp) => "failed".into(),
+            (None, Wish::Fail | Wish::GiveUp | Wish::Died) => "failed".into(),
         }
     }
 
     /// The message and those of everything that caused it, one per line; at most [`CAUSES_MAX`] of them.
     pub(crate) fn stack(&self) -> String {
-        let mut stack = self.message();
+        self.messages().join("\n    caused by: ")
+    }
+
+    /// The same as a list.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let mut messages = vec![self.message()];
         let mut source = self.cause.as_ref().and_then(|cause| cause.source());
         for _ in 0..CAUSES_MAX {
             let Some(cause) = source else { break };
-            stack.push_str("\n    caused by: ");
-            stack.push_str(&cause.to_string());
+            messages.push(cause.to_string());
             source = cause.source();
         }
-        stack
+        messages
     }
 }
 

@@ -70,6 +70,14 @@ pub enum WorkerEvent {
         /// For how long nothing was taken.
         nothing_for: Duration,
     },
+    /// A process for [isolated handlers](crate::Isolation) did not start, or ended before it took a job. It is tried again after a wait
+    /// that doubles, up to 10 s; the job that needed it fails with this reason.
+    ChildNotStarted {
+        /// What happened, with the last thing that the process wrote.
+        reason: String,
+        /// How many times in a row.
+        failures: u32,
+    },
     /// The leases of running jobs were renewed.
     LeasesRenewed {
         /// Of these.

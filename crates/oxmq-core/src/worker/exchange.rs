@@ -140,6 +140,9 @@ impl Exchange {
                 "closed with jobs that could not be handed back; they run again when their leases have run out"
             );
         }
+        if let Some(pool) = &self.shared.pool {
+            pool.close().await;
+        }
         self.shared.stop_with_goodbye();
         let _ = self.shared.clock.timeout(LAST_CALL * 2, duties).await;
         self.closing.end();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::context::CancelCause;
 use super::errors::{HandlerError, Wish};
+use super::quarantine;
 use crate::clock::Timestamp;
 use crate::job::Job;
 use crate::json::JsonText;
@@ -115,6 +116,13 @@ pub(crate) fn ending_for(
         Outcome::Failed(error) => match error.wish {
             Wish::Fail => Decision::plain(failing.by_policy(&error.message(), &error.stack(), now, chance)),
             Wish::GiveUp => Decision::plain(failing.for_good(&error.message(), Some(&error.stack()))),
+            Wish::Died => {
+                let reason = error.message();
+                Decision::plain(match quarantine::verdict(job, &reason) {
+                    Some(verdict) => failing.for_good(&verdict, Some(&reason)),
+                    None => failing.by_policy(&reason, &reason, now, chance),
+                })
+            }
             Wish::AgainAfter(delay) => Decision::plain(Ending::Postponed { at: now + delay }),
             Wish::AgainAt(at) => Decision::plain(Ending::Postponed { at }),
             Wish::GiveBack | Wish::RateLimited(_) => Decision::plain(Ending::Returned),

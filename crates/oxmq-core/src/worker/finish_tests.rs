@@ -60,6 +60,12 @@ fn each_outcome_has_its_ending() {
             false,
             |e| matches!(e, Ending::Failed { attempts: 9, failure, .. } if failure.reason == "no"),
         ),
+        // Once; the table of what is stored is with the quarantine.
+        (
+            Outcome::Failed(quarantine::failure(None, "gone", None, "")),
+            false,
+            |e| matches!(e, Ending::Retry { failure, .. } if failure.reason == "the handler's process died: gone"),
+        ),
         (Outcome::Failed(HandlerError::again_after(second)), false, |e| {
             *e == Ending::Postponed { at: NOW + Duration::from_secs(1) }
         }),
@@ -111,6 +117,20 @@ fn the_delay_is_the_curves_and_none_is_at_once() {
         };
         assert_eq!(at, delay.map(|ms| NOW + Duration::from_millis(ms)), "{:?}", options.backoff);
     }
+}
+
+#[test]
+fn a_job_that_killed_its_process_before_is_not_tried_again() {
+    let death = || Outcome::Failed(quarantine::failure(None, "gone", None, ""));
+    let mut killer = job(1);
+    killer.stacktrace = Some(JsonText::of(&["the handler's process died: gone too"]).unwrap());
+    let Ending::Failed { failure, attempts: 9, .. } = decide(&killer, &options(9), death()).ending else {
+        panic!("it has not failed for good");
+    };
+    let reason = "quarantined: the handler's process died 2 times: gone; before that: gone too";
+    assert_eq!(failure.reason, reason);
+    let stacks: Vec<String> = failure.stacktrace.unwrap().read().unwrap();
+    assert_eq!(stacks, ["the handler's process died: gone too", "the handler's process died: gone"]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use super::context::JobContext;
 use super::decode;
 use super::errors::HandlerError;
+use crate::args::JobArgs;
 use crate::json::JsonText;
 
 /// What a handler's call is: a future of its own.
@@ -87,6 +88,43 @@ fn encode<R: Serialize, E: Into<HandlerError>>(result: Result<R, E>) -> Result<J
     })
 }
 
+/// Handlers, by the names of the jobs that they run: for [`WorkerBuilder::handlers`](super::WorkerBuilder::handlers), and
+/// for a process of its own that runs them ([`serve_if_child`](super::serve_if_child)).
+#[must_use = "handlers do nothing until a worker has them"]
+#[derive(Debug, Clone, Default)]
+pub struct Handlers {
+    pub(crate) routes: Routes,
+}
+
+impl Handlers {
+    /// None.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Runs jobs of the handler's type, which gives their name.
+    pub fn handle<Shape, H>(mut self, handler: H) -> Self
+    where
+        H: Handler<Shape>,
+        H::Args: JobArgs,
+    {
+        self.routes.name(<H::Args as JobArgs>::NAME, route(handler));
+        self
+    }
+
+    /// Runs jobs with this name; their data is anything that serde can read.
+    pub fn handle_named<Shape, H: Handler<Shape>>(mut self, name: impl AsRef<str>, handler: H) -> Self {
+        self.routes.name(name.as_ref(), route(handler));
+        self
+    }
+
+    /// Runs jobs of every name that has no handler of its own.
+    pub fn handle_any<Shape, H: Handler<Shape>>(mut self, handler: H) -> Self {
+        self.routes.any(route(handler));
+        self
+    }
+}
+
 /// A handler, with its types forgotten.
 pub(crate) type Route = Arc<dyn Fn(JobContext) -> HandlerFuture + Send + Sync>;
 
@@ -110,6 +148,17 @@ impl Routes {
         if self.any.replace(route).is_some() {
             self.twice.push("*".into());
         }
+    }
+
+    /// Adds those of `others`.
+    pub(crate) fn extend(&mut self, others: Self) {
+        for (name, route) in others.named {
+            self.name(&name, route);
+        }
+        if let Some(route) = others.any {
+            self.any(route);
+        }
+        self.twice.extend(others.twice);
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
 //! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `trace.rs` (what telemetry hears of it), `leases.rs` and `upkeep.rs` (the duties,
-//! on a thread of their own) and `shutdown.rs`.
+//! on a thread of their own), `shutdown.rs`, and `isolate/` (handlers in processes of their own).
 
 mod answers;
 mod builder;
@@ -16,7 +16,9 @@ mod exchange;
 mod finish;
 mod gate;
 mod handler;
+mod isolate;
 mod leases;
+mod quarantine;
 mod resolve;
 mod run;
 mod shared;
@@ -37,7 +39,12 @@ pub use self::errors::HandlerError;
 pub use self::events::WorkerEvent;
 pub use self::exchange::{DEPTH, ENDINGS_PER_CALL_MAX, TAKES_PER_CALL_MAX};
 pub use self::finish::{BackoffAnswer, BackoffAsk, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT};
-pub use self::handler::{Handler, HandlerFuture};
+pub use self::handler::{Handler, HandlerFuture, Handlers};
+pub use self::isolate::{
+    CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX, ChildOutput, Isolation, child_queue,
+    serve_if_child,
+};
+pub use self::quarantine::{DEATHS_MAX, QUARANTINED};
 use self::run::Running;
 pub use self::shared::WorkerStats;
 use self::shared::{Shared, Stage};
@@ -140,6 +147,9 @@ impl Drop for Worker {
         self.exchange.abort();
         self.shared.stop.cancel();
         self.shared.stop_all();
+        if let Some(pool) = &self.shared.pool {
+            pool.close_now();
+        }
     }
 }
 

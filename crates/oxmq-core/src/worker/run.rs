@@ -70,6 +70,11 @@ impl Running {
         self.cause.get().cloned()
     }
 
+    /// When its time is over; the first counts.
+    pub(crate) fn set_deadline(&self, deadline: Timestamp) {
+        let _ = self.deadline.set(deadline);
+    }
+
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         self.deadline.get().copied()
     }
@@ -143,11 +148,14 @@ async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
         return Outcome::Refused(shared.routes.unknown(&job.name));
     };
     if let Some(limit) = running.options.timeout {
-        let _ = running.deadline.set(shared.clock.now() + limit);
+        running.set_deadline(shared.clock.now() + limit);
     }
     shared.counters.started.add_one();
     shared.listeners.tell(|| WorkerEvent::Active { job: job.clone() });
-    let work = route(JobContext { running: running.clone(), shared: shared.clone() });
+    let work = match &shared.pool {
+        None => route(JobContext { running: running.clone(), desk: shared.clone() }),
+        Some(pool) => pool.clone().call(shared.clone(), running.clone()),
+    };
     let returned = tokio::select! {
         biased;
         () = running.abandon.cancelled() => None,
@@ -178,7 +186,9 @@ async fn overstayed(shared: &Shared, running: &Running) {
             }
         }
     }
-    shared.clock.sleep(shared.settings.cancel_grace).await;
+    // A handler in a process of its own is ended there first.
+    let kill_time = shared.pool.as_ref().map_or(Duration::ZERO, |pool| pool.kill_time());
+    shared.clock.sleep(shared.settings.cancel_grace + kill_time).await;
     tracing::warn!("the handler did not stop when it was told to, and is dropped");
 }
 

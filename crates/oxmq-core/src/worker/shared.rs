@@ -13,6 +13,7 @@ use super::context::CancelCause;
 use super::events::{Listeners, WorkerEvent};
 use super::finish::Policy;
 use super::handler::Routes;
+use super::isolate::Pool;
 use super::run::Running;
 use crate::address::{QueueAddress, Token};
 use crate::clock::{Clock, Timestamp};
@@ -162,6 +163,8 @@ pub(crate) struct Shared {
     pub(crate) policy: Policy,
     pub(crate) routes: Routes,
     pub(crate) listeners: Listeners,
+    /// The processes that run the handlers, if this one does not.
+    pub(crate) pool: Option<Arc<Pool>>,
     pub(crate) counters: Counters,
     pub(crate) control: watch::Sender<Control>,
     pub(crate) started_at: Timestamp,
@@ -200,6 +203,7 @@ impl Shared {
         policy: Policy,
         routes: Routes,
         listeners: Listeners,
+        pool: Option<Arc<Pool>>,
         concurrency: usize,
     ) -> Self {
         let started_at = clock.now();
@@ -212,6 +216,7 @@ impl Shared {
             policy,
             routes,
             listeners,
+            pool,
             counters: Counters::default(),
             control: watch::Sender::new(Control {
                 stage: Stage::Working,

@@ -1,5 +1,7 @@
 //! `oxmq work`: a program for each job of a queue.
 
+mod channel;
+mod memory;
 mod program;
 
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::channel::Channels;
 use self::program::Program;
 use crate::args::WorkArgs;
 use crate::context::{Context, Missing};
@@ -25,12 +28,20 @@ The program, once per job:
   that it can be used to fence off an earlier one).
   stdout is what the job returns: JSON if it is that, else text; at most 1 MiB.
   stderr is the log of the job, line by line, as it comes.
+  OXMQ_CHANNEL is a pipe that takes lines while it runs, from any language: open, write, close, or keep it open.
+    progress VALUE   the progress of the job: JSON if it is that, else text
+    data JSON        new data: what the next try gets
+    log TEXT         a line for the log
+  For a shell: echo \"progress 50\" > \"$OXMQ_CHANNEL\". A line that is not understood is told in the log.
+  Lines of up to 4096 bytes do not mix when several processes write; the most is 1 MiB.
 
 How it ends:
   exit 0         the job completes
   exit 75        it failed and is tried again, if the job's attempts allow, after its backoff
   any other      it failed for good (with --retry-any: as 75)
-  by a signal    as 75
+  by a signal    as 75; but the second time it is the end: the job is quarantined (see oxmq jobs --quarantined).
+                 SIGTERM, SIGINT and SIGHUP do not count. (A shell that waits for a program ends with 128 + the
+                 signal instead: begin with `exec`.)
   over its time, or cancelled: SIGTERM to the whole group, then SIGKILL after --grace.
 
 Stopping the worker:
@@ -49,7 +60,12 @@ pub(crate) async fn run(args: WorkArgs, context: &Context) -> Result<()> {
     let missing = if args.create { Missing::Create } else { Missing::Refuse };
     let queue = context.queue(&args.queue, missing).await?;
     let name = args.name.unwrap_or_else(|| format!("process-{}", std::process::id()));
+    let channels = Channels::new();
+    if let Err(error) = &channels {
+        note!(context.out, "programs get no OXMQ_CHANNEL: {error}");
+    }
     let program = Arc::new(Program {
+        channels: channels.ok(),
         command: args.exec,
         queue: args.queue.clone(),
         timeout: args.timeout,

@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use oxmq::{Clock, HandlerError, JobContext, JsonText};
 use rustix::process::{Pid, Signal, kill_process_group};
-use std::os::unix::process::ExitStatusExt;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::net::unix::pipe::Sender;
 use tokio::process::{Child, Command};
 
+use super::channel::{Channel, Channels, listen};
+use super::memory::{MEMORY_CHECK, resident_bytes};
 use crate::shape::JobShape;
 use crate::values::show_duration;
 
@@ -26,6 +28,8 @@ const PIPES_WAIT: Duration = Duration::from_secs(1);
 /// How the program is run.
 #[derive(Debug)]
 pub(super) struct Program {
+    /// None if there is no place for them.
+    pub(super) channels: Option<Channels>,
     pub(super) command: String,
     pub(super) queue: String,
     pub(super) timeout: Option<Duration>,
@@ -39,6 +43,8 @@ struct Output {
     stdout: Vec<u8>,
     /// The last line of stderr, to go with a failure.
     last_line: String,
+    /// What memory it was last seen with, in bytes.
+    memory: Option<u64>,
 }
 
 impl Program {
@@ -58,6 +64,14 @@ impl Program {
         if job.data.as_str().len() <= ENV_DATA_BYTES_MAX {
             command.env("OXMQ_JOB_DATA", job.data.as_str());
         }
+        let mut channel = self.channel();
+        let (receiver, mut holder) = match &mut channel {
+            Some(channel) => {
+                command.env("OXMQ_CHANNEL", channel.path());
+                channel.take()
+            }
+            None => (None, None),
+        };
         let input = serde_json::to_vec(&JobShape::from(job))?;
         let started = command.spawn();
         let mut group =
@@ -70,23 +84,28 @@ impl Program {
 
         let mut output = Output::default();
         let ended = {
-            let Output { stdout: collected, last_line } = &mut output;
+            let Output { stdout: collected, last_line, memory } = &mut output;
             let talk = async {
                 tokio::join!(
                     feed(stdin, &input),
                     collect(stdout, collected),
-                    log(stderr, last_line, &context)
+                    log(stderr, last_line, &context),
+                    listen(receiver, &context)
                 );
             };
             tokio::pin!(talk);
             let stop = self.wait_to_stop(&context);
             tokio::pin!(stop);
             let mut talking = true;
+            let clock = Clock::system();
             let stopped = loop {
                 tokio::select! {
                     status = group.child.wait() => break Ok(status?),
                     reason = &mut stop => break Err(reason),
                     () = &mut talk, if talking => talking = false,
+                    () = clock.sleep(MEMORY_CHECK) => {
+                        *memory = group.child.id().and_then(resident_bytes).or(*memory);
+                    }
                 }
             };
             // A program that was told to stop still has its last words.
@@ -97,11 +116,12 @@ impl Program {
             };
             match stopped {
                 Ok(status) => {
-                    let _ = Clock::system().timeout(PIPES_WAIT, talk).await;
+                    drop(holder);
+                    let _ = clock.timeout(PIPES_WAIT, talk).await;
                     Ok(status)
                 }
                 Err(reason) => {
-                    group.end(self.grace, talk).await;
+                    group.end(self.grace, &mut holder, talk).await;
                     Err(reason)
                 }
             }
@@ -111,6 +131,12 @@ impl Program {
             Ok(status) => self.judge(status, &output),
             Err(reason) => Err(reason.into()),
         }
+    }
+
+    /// A pipe for what it has to say; without one it has to do.
+    fn channel(&self) -> Option<Channel> {
+        let opened = self.channels.as_ref()?.open();
+        opened.inspect_err(|error| tracing::warn!("the program gets no OXMQ_CHANNEL: {error}")).ok()
     }
 
     /// Waits until the program has to stop, and says why.
@@ -130,12 +156,12 @@ impl Program {
     fn judge(&self, status: ExitStatus, output: &Output) -> Result<JsonText, HandlerError> {
         let colon = if output.last_line.is_empty() { "" } else { ": " };
         let because = |what: String| format!("{what}{colon}{}", output.last_line);
-        match (status.code(), status.signal()) {
-            (Some(0), _) => returned(&output.stdout),
-            (Some(EXIT_TRY_AGAIN), _) => Err(because("exit 75, to be tried again".into()).into()),
-            (Some(code), _) if self.retry_any => Err(because(format!("exit {code}")).into()),
-            (Some(code), _) => Err(HandlerError::give_up(because(format!("exit {code}")))),
-            (None, signal) => Err(because(format!("killed by signal {}", signal.unwrap_or_default())).into()),
+        match status.code() {
+            Some(0) => returned(&output.stdout),
+            Some(EXIT_TRY_AGAIN) => Err(because("exit 75, to be tried again".into()).into()),
+            Some(code) if self.retry_any => Err(because(format!("exit {code}")).into()),
+            Some(code) => Err(HandlerError::give_up(because(format!("exit {code}")))),
+            None => Err(HandlerError::process_died(status, output.memory, &output.last_line)),
         }
     }
 }
@@ -217,9 +243,20 @@ impl Group {
     }
 
     /// Asks it to end, waits as long as it may take, then kills what is left.
-    async fn end(&mut self, grace: Duration, last_words: impl Future<Output = ()>) {
+    /// `holder` is what keeps its channel open, and goes with it.
+    async fn end(
+        &mut self,
+        grace: Duration,
+        holder: &mut Option<Sender>,
+        last_words: impl Future<Output = ()>,
+    ) {
         self.send(Signal::TERM);
-        let gone = async { tokio::join!(self.child.wait(), last_words) };
+        let gone = async {
+            let ended = self.child.wait().await;
+            *holder = None;
+            ended
+        };
+        let gone = async { tokio::join!(gone, last_words) };
         let in_time = Clock::system().timeout(grace, gone).await.is_some();
         self.send(Signal::KILL);
         if !in_time && let Err(error) = self.child.wait().await {

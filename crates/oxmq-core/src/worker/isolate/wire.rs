@@ -1,0 +1,441 @@
+//! What a worker and a child say to each other: one JSON object per line.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::CHILD_LINE_BYTES_MAX;
+use crate::address::{JobKey, Token};
+use crate::clock::{Timestamp, millis};
+use crate::error::{Error, ErrorKind};
+use crate::family::{ChildFailure, Parent};
+use crate::job::{Job, Lease, LeasedJob};
+use crate::json::JsonText;
+use crate::worker::context::CancelCause;
+use crate::worker::errors::{HandlerError, Wish};
+
+/// The version of all this. A child that speaks another is not used.
+pub(super) const PROTOCOL: u32 = 1;
+
+/// From the worker to the child.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "snake_case")]
+pub(super) enum ToChild {
+    /// Comes first. `key` is that of the environment variable.
+    Init { protocol: u32, key: String, prefix: String, queue: String },
+    /// A job, and how much of its time is left, in milliseconds.
+    Start { job: Box<WireJob>, token: String, remaining: Option<i64> },
+    /// The handler should stop.
+    Cancel { cause: WireCause },
+    /// The answer to a progress, log or update: a number, or why not.
+    Noted { request: u64, lines: u64, refusal: Option<WireRefusal> },
+    /// End when nothing runs.
+    Stop,
+}
+
+/// From the child to the worker.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "cmd", rename_all = "snake_case")]
+pub(super) enum ToWorker {
+    /// The child takes jobs.
+    Ready { protocol: u32 },
+    /// The child cannot work, and ends.
+    Unready { reason: String },
+    /// The job has come; from here on what happens to the process is the job's doing.
+    Started,
+    /// The progress, JSON as text.
+    Progress { request: u64, value: String },
+    /// A line for the log.
+    Log { request: u64, line: String },
+    /// New data, JSON as text.
+    Update { request: u64, value: String },
+    /// The result, JSON as text.
+    Completed { value: String },
+    /// The handler failed: the messages of the error and of what caused it, and what it wishes.
+    Failed { messages: Vec<String>, wish: WireWish },
+}
+
+/// A job, by BullMQ's long names; what is JSON is text.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct WireJob {
+    id: String,
+    name: String,
+    data: String,
+    opts: String,
+    timestamp: i64,
+    delay: i64,
+    priority: u32,
+    attempts_started: u32,
+    attempts_made: u32,
+    stalled_counter: u32,
+    processed_on: Option<i64>,
+    finished_on: Option<i64>,
+    processed_by: Option<String>,
+    deferred_failure: Option<String>,
+    failed_reason: Option<String>,
+    stacktrace: Option<String>,
+    returnvalue: Option<String>,
+    progress: Option<String>,
+    parent: Option<WireTie>,
+    deduplication_id: Option<String>,
+    repeat_job_key: Option<String>,
+}
+
+/// The parent of a job, and BullMQ's name of what its failure does there.
+#[derive(Debug, Serialize, Deserialize)]
+struct WireTie {
+    id: String,
+    queue: String,
+    on_failure: Option<String>,
+}
+
+impl WireJob {
+    pub(super) fn of(job: &Job) -> Self {
+        // All of them by name, so that a new member is not forgotten here.
+        let Job {
+            id,
+            name,
+            data,
+            opts,
+            timestamp,
+            delay_ms,
+            priority,
+            attempts_started,
+            attempts_made,
+            stalled_count,
+            processed_on,
+            finished_on,
+            processed_by,
+            deferred_failure,
+            failed_reason,
+            stacktrace,
+            return_value,
+            progress,
+            parent,
+            deduplication_id,
+            scheduler_id,
+        } = job;
+        let text = |json: &Option<JsonText>| json.as_ref().map(|json| json.as_str().to_owned());
+        Self {
+            id: id.as_str().to_owned(),
+            name: name.clone(),
+            data: data.as_str().to_owned(),
+            opts: opts.as_str().to_owned(),
+            timestamp: timestamp.as_millis(),
+            delay: *delay_ms,
+            priority: *priority,
+            attempts_started: *attempts_started,
+            attempts_made: *attempts_made,
+            stalled_counter: *stalled_count,
+            processed_on: processed_on.map(Timestamp::as_millis),
+            finished_on: finished_on.map(Timestamp::as_millis),
+            processed_by: processed_by.clone(),
+            deferred_failure: deferred_failure.clone(),
+            failed_reason: failed_reason.clone(),
+            stacktrace: text(stacktrace),
+            returnvalue: text(return_value),
+            progress: text(progress),
+            parent: parent.as_ref().map(|parent| WireTie {
+                id: parent.key.id.as_str().to_owned(),
+                queue: parent.key.queue.to_string(),
+                on_failure: parent.on_failure.map(|what| what.as_str().to_owned()),
+            }),
+            deduplication_id: deduplication_id.clone(),
+            repeat_job_key: scheduler_id.clone(),
+        }
+    }
+
+    fn into_job(self) -> Job {
+        let time = |ms: Option<i64>| ms.map(Timestamp::from_millis);
+        let json = |text: Option<String>| text.map(JsonText::stored);
+        let mut job =
+            Job::new(self.id.into(), self.name, JsonText::stored(self.data), JsonText::stored(self.opts));
+        job.timestamp = Timestamp::from_millis(self.timestamp);
+        job.delay_ms = self.delay;
+        job.priority = self.priority;
+        job.attempts_started = self.attempts_started;
+        job.attempts_made = self.attempts_made;
+        job.stalled_count = self.stalled_counter;
+        job.processed_on = time(self.processed_on);
+        job.finished_on = time(self.finished_on);
+        job.processed_by = self.processed_by;
+        job.deferred_failure = self.deferred_failure;
+        job.failed_reason = self.failed_reason;
+        job.stacktrace = json(self.stacktrace);
+        job.return_value = json(self.returnvalue);
+        job.progress = json(self.progress);
+        job.parent = self.parent.and_then(|tie| {
+            let on_failure =
+                tie.on_failure.and_then(|name| ChildFailure::ALL.into_iter().find(|it| it.as_str() == name));
+            Some(Parent { key: JobKey::of(&tie.queue, tie.id)?, on_failure })
+        });
+        job.deduplication_id = self.deduplication_id;
+        job.scheduler_id = self.repeat_job_key;
+        job
+    }
+
+    pub(super) fn into_leased(self, token: String) -> LeasedJob {
+        let job = self.into_job();
+        let lease = Lease { job: job.id.clone(), token: Token::new(token) };
+        LeasedJob { job, lease }
+    }
+}
+
+/// Why a handler should stop; times in milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireCause {
+    Requested(String),
+    TimedOut(i64),
+    LeaseLost,
+    Closing,
+}
+
+impl From<CancelCause> for WireCause {
+    fn from(cause: CancelCause) -> Self {
+        match cause {
+            CancelCause::Requested(reason) => Self::Requested(reason),
+            CancelCause::TimedOut(limit) => Self::TimedOut(millis(limit)),
+            CancelCause::LeaseLost => Self::LeaseLost,
+            CancelCause::Closing => Self::Closing,
+        }
+    }
+}
+
+impl From<WireCause> for CancelCause {
+    fn from(cause: WireCause) -> Self {
+        match cause {
+            WireCause::Requested(reason) => Self::Requested(reason),
+            WireCause::TimedOut(limit) => Self::TimedOut(duration(limit)),
+            WireCause::LeaseLost => Self::LeaseLost,
+            WireCause::Closing => Self::Closing,
+        }
+    }
+}
+
+/// What a handler's error wishes; times in milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireWish {
+    Fail,
+    GiveUp,
+    Died,
+    AgainAfter(i64),
+    AgainAt(i64),
+    RateLimited(i64),
+    GiveBack,
+}
+
+impl From<Wish> for WireWish {
+    fn from(wish: Wish) -> Self {
+        match wish {
+            Wish::Fail => Self::Fail,
+            Wish::GiveUp => Self::GiveUp,
+            Wish::Died => Self::Died,
+            Wish::AgainAfter(delay) => Self::AgainAfter(millis(delay)),
+            Wish::AgainAt(time) => Self::AgainAt(time.as_millis()),
+            Wish::RateLimited(pause) => Self::RateLimited(millis(pause)),
+            Wish::GiveBack => Self::GiveBack,
+        }
+    }
+}
+
+impl From<WireWish> for Wish {
+    fn from(wish: WireWish) -> Self {
+        match wish {
+            WireWish::Fail => Self::Fail,
+            WireWish::GiveUp => Self::GiveUp,
+            WireWish::Died => Self::Died,
+            WireWish::AgainAfter(delay) => Self::AgainAfter(duration(delay)),
+            WireWish::AgainAt(time) => Self::AgainAt(Timestamp::from_millis(time)),
+            WireWish::RateLimited(pause) => Self::RateLimited(duration(pause)),
+            WireWish::GiveBack => Self::GiveBack,
+        }
+    }
+}
+
+fn duration(ms: i64) -> Duration {
+    Duration::from_millis(u64::try_from(ms).unwrap_or(0))
+}
+
+/// Why something was not written down.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireRefusal {
+    kind: String,
+    message: String,
+}
+
+impl From<&Error> for WireRefusal {
+    fn from(error: &Error) -> Self {
+        Self { kind: error.kind().as_str().to_owned(), message: error.to_string() }
+    }
+}
+
+/// The kinds that a store's answer may have.
+const KINDS: [ErrorKind; 15] = [
+    ErrorKind::NotFound,
+    ErrorKind::NotLocked,
+    ErrorKind::LockedByAnother,
+    ErrorKind::WrongState,
+    ErrorKind::CancelRequested,
+    ErrorKind::Refused,
+    ErrorKind::Invalid,
+    ErrorKind::Unavailable,
+    ErrorKind::Ambiguous,
+    ErrorKind::Full,
+    ErrorKind::ReadOnly,
+    ErrorKind::Corrupt,
+    ErrorKind::Gone,
+    ErrorKind::Newer,
+    ErrorKind::Unsupported,
+];
+
+impl From<WireRefusal> for Error {
+    fn from(refusal: WireRefusal) -> Self {
+        let kind = KINDS.into_iter().find(|kind| kind.as_str() == refusal.kind);
+        Self::new(kind.unwrap_or(ErrorKind::Internal), "note", refusal.message)
+    }
+}
+
+/// An error of a handler in another process, with what caused it.
+#[derive(Debug)]
+struct Distant {
+    message: String,
+    source: Option<Box<Distant>>,
+}
+
+impl std::fmt::Display for Distant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Distant {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+impl ToWorker {
+    pub(super) fn failed(error: &HandlerError) -> Self {
+        Self::Failed { messages: error.messages(), wish: error.wish.into() }
+    }
+}
+
+/// The error that a child's handler failed with.
+pub(super) fn distant(messages: Vec<String>, wish: WireWish) -> HandlerError {
+    let chain =
+        messages.into_iter().rev().fold(None, |source, message| Some(Box::new(Distant { message, source })));
+    HandlerError {
+        wish: wish.into(),
+        cause: chain.map(|error| error as Box<dyn std::error::Error + Send + Sync>),
+    }
+}
+
+/// The line of a message.
+///
+/// # Errors
+/// [`ErrorKind::Invalid`] if it is longer than a line may be.
+pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>, Error> {
+    let mut line = serde_json::to_vec(message).map_err(|error| {
+        Error::new(ErrorKind::Internal, "isolate", "a message cannot be written as JSON").caused_by(error)
+    })?;
+    if line.len() >= CHILD_LINE_BYTES_MAX {
+        let remedy =
+            format!("between a worker and its child a message has at most {CHILD_LINE_BYTES_MAX} bytes");
+        return Err(Error::invalid("isolate", "message", format!("{} bytes long", line.len()), remedy));
+    }
+    line.push(b'\n');
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_crosses_whole() {
+        let mut job = Job::new(
+            "j".into(),
+            "n".into(),
+            JsonText::stored("{\n \"big\": 12345678901234567890123 }"),
+            JsonText::stored(r#"{"attempts":3}"#),
+        );
+        job.timestamp = Timestamp::from_millis(5);
+        job.delay_ms = 6;
+        job.priority = 7;
+        job.attempts_started = 8;
+        job.attempts_made = 9;
+        job.stalled_count = 10;
+        job.processed_on = Some(Timestamp::from_millis(11));
+        job.finished_on = Some(Timestamp::from_millis(12));
+        job.processed_by = Some("w".into());
+        job.deferred_failure = Some("d".into());
+        job.failed_reason = Some("f".into());
+        job.stacktrace = Some(JsonText::stored("[\"s\"]"));
+        job.return_value = Some(JsonText::stored("1"));
+        job.progress = Some(JsonText::stored("50"));
+        job.parent = Some(Parent {
+            key: JobKey::of("bull:parents", "p").unwrap(),
+            on_failure: Some(ChildFailure::Ignore),
+        });
+        job.deduplication_id = Some("x".into());
+        job.scheduler_id = Some("y".into());
+        let message = ToChild::Start { job: Box::new(WireJob::of(&job)), token: "t".into(), remaining: None };
+        let line = line(&message).unwrap();
+        assert_eq!(
+            line.iter().position(|byte| *byte == b'\n'),
+            Some(line.len() - 1),
+            "one line, whatever the data holds"
+        );
+        let Ok(ToChild::Start { job: crossed, token, .. }) = serde_json::from_slice(&line) else {
+            panic!("not what was sent");
+        };
+        assert_eq!(crossed.into_leased(token).job, job);
+    }
+
+    #[test]
+    fn an_error_crosses_with_its_causes_and_its_wish() {
+        let io = std::io::Error::other(Error::new(ErrorKind::Full, "add", "no space"));
+        for error in [
+            HandlerError::fail(Error::new(ErrorKind::Full, "put", "cannot").caused_by(io)),
+            HandlerError::give_up("never"),
+            HandlerError::again_after(Duration::from_millis(1_500)),
+            HandlerError::again_at(Timestamp::from_millis(77)),
+            HandlerError::give_back(),
+            HandlerError::rate_limited(Duration::from_secs(2)),
+            crate::worker::quarantine::failure(None, "gone", None, ""),
+        ] {
+            let line = line(&ToWorker::failed(&error)).unwrap();
+            let Ok(ToWorker::Failed { messages, wish }) = serde_json::from_slice(&line) else {
+                panic!("not what was sent");
+            };
+            let crossed = distant(messages, wish);
+            assert_eq!((crossed.wish, crossed.message()), (error.wish, error.message()));
+            assert_eq!(crossed.stack(), error.stack());
+        }
+    }
+
+    #[test]
+    fn causes_and_refusals_cross() {
+        for cause in [
+            CancelCause::Requested("why".into()),
+            CancelCause::TimedOut(Duration::from_millis(30)),
+            CancelCause::LeaseLost,
+            CancelCause::Closing,
+        ] {
+            assert_eq!(CancelCause::from(WireCause::from(cause.clone())), cause);
+        }
+        for kind in KINDS {
+            let crossed = Error::from(WireRefusal::from(&Error::new(kind, "note", "no")));
+            assert_eq!((crossed.kind(), crossed.message()), (kind, "note: no"));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused() {
+        let message = ToWorker::Completed { value: "x".repeat(CHILD_LINE_BYTES_MAX) };
+        assert_eq!(line(&message).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+}
