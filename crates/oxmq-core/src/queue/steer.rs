@@ -14,8 +14,8 @@ use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step,
+    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RemoveScope,
+    RescheduleRequest, RetryRequest, Step,
 };
 
 /// Jobs per step of a bulk operation, unless fewer are asked for.
@@ -198,9 +198,10 @@ impl Queue {
         self.inner.store.note(&self.inner.address, request).await
     }
 
-    /// Removes a job, its children and all that belongs to it. One that somebody works on stays.
+    /// Removes a job, its children (in whatever queues) and all that belongs to it. One that somebody works on stays.
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
-        let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
+        let request =
+            RemoveRequest { job: id.into(), scope: RemoveScope::WithChildren, now: self.inner.clock.now() };
         self.inner.store.remove(&self.inner.address, request).await
     }
 

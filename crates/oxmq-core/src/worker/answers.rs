@@ -197,7 +197,7 @@ impl Exchange {
                     will_retry: true,
                 });
             }
-            Ending::Postponed { .. } | Ending::Returned => {
+            Ending::Postponed { .. } | Ending::Returned | Ending::AwaitChildren { .. } => {
                 counters.returned.add_one();
                 self.shared.listeners.tell(|| WorkerEvent::Returned { job: job.clone() });
             }
