@@ -235,9 +235,7 @@ impl Model {
                 self.remove_pending(key, &top);
             }
             self.remove_all(&going, *now);
-            if !gone.is_empty() {
-                self.release_if_free(&top, *now);
-            }
+            self.release_if_free(&top, *now);
             return Ok(RemoveAnswer::Removed);
         }
         if entry.is_held(*now) {
