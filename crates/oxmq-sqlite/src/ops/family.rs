@@ -341,7 +341,9 @@ pub(super) fn removed(
         if goes && above.state == stored::WAITING_CHILDREN && !has_pending(queue.db, &above)? {
             let prev = JobState::WaitingChildren.as_str().into();
             queue.emit(now, &Event::of(&above.id(), EventKind::Removed { prev }))?;
-            place::delete(queue, &above, &mut orphans)?;
+            let mut above_it = Vec::new();
+            place::delete(queue, &above, &mut above_it)?;
+            orphans.splice(at..at, above_it);
         } else {
             release_if_free(queue, &above, now)?;
         }

@@ -312,6 +312,12 @@ impl Model {
         false
     }
 
+    /// The jobs of a queue that know of children.
+    pub(in crate::conformance) fn parents(&self, queue: &QueueAddress) -> Vec<JobId> {
+        let jobs = self.queue(queue).into_iter().flat_map(|queue| &queue.jobs);
+        jobs.filter(|(_, entry)| entry.children.counts().total() > 0).map(|(id, _)| id.clone()).collect()
+    }
+
     /// The parents that wait for children although none is pending: there must not be any.
     pub fn stuck_parents(&self) -> Vec<JobKey> {
         let mut stuck = Vec::new();
