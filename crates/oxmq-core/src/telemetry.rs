@@ -28,7 +28,7 @@
 //! | `trimEvents` | internal | `queue.event.max.length` |
 //!
 //! With a [`Meter`], each ending that is stored counts one of `bullmq.jobs.completed`, `.failed`, `.retried`, `.delayed`,
-//! `.waiting`, and records `bullmq.job.duration`; [`Queue::record_counts`] records `bullmq.queue.jobs`.
+//! `.waiting`, `.waiting_children`, and records `bullmq.job.duration`; [`Queue::record_counts`] records `bullmq.queue.jobs`.
 //!
 //! [`QueueBuilder::telemetry`]: crate::QueueBuilder::telemetry
 //! [`WorkerBuilder::telemetry`]: crate::WorkerBuilder::telemetry
@@ -201,6 +201,8 @@ pub mod figure {
     pub const JOBS_DELAYED: &str = "bullmq.jobs.delayed";
     /// Counts jobs that were given back.
     pub const JOBS_WAITING: &str = "bullmq.jobs.waiting";
+    /// Counts jobs that wait for their children by their own wish.
+    pub const JOBS_WAITING_CHILDREN: &str = "bullmq.jobs.waiting_children";
     /// Milliseconds from when a job was taken to its ending.
     pub const JOB_DURATION: &str = "bullmq.job.duration";
     /// How many jobs are in a state.

@@ -14,6 +14,8 @@ mod rig;
 mod cancel;
 #[path = "engine/exchange.rs"]
 mod exchange;
+#[path = "engine/family.rs"]
+mod family;
 #[path = "engine/handlers.rs"]
 mod handlers;
 #[path = "engine/leases.rs"]

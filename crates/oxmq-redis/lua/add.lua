@@ -1,7 +1,8 @@
 --[[ add: creates jobs, in order.
   KEYS     the queue's key list (shared/keys.lua)
   ARGV[1]  how many jobs
-  ARGV[2..] nine per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo,
+  ARGV[2]  now ms
+  ARGV[3..] nine per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo,
            '' or the deduplication as shared/claim.lua reads it
   RETURNS  three per job: id, 'created' | 'existing' | 'replaced ID' | 'deduplicated' | 'next ID', state (false if it is in
            none) of the job with that id, which is the owner's in the last two cases
@@ -16,7 +17,7 @@ local heads, tails, scored, due = {}, {}, {}, false
 local answer = {}
 local created = {}
 for i = 0, count - 1 do
-  local a = 2 + i * 9
+  local a = 3 + i * 9
   number = number + 1
   local id = ARGV[a]
   local exists = false
@@ -37,7 +38,7 @@ for i = 0, count - 1 do
     claim = read_claim(ARGV[a + 8])
     fate, owner, moved = decide(q, claim, {
       id = id, name = ARGV[a + 1], data = ARGV[a + 2], opts = ARGV[a + 3],
-      timestamp = tonumber(ARGV[a + 4]), delay = tonumber(ARGV[a + 5]),
+      timestamp = tonumber(ARGV[a + 4]), delay = tonumber(ARGV[a + 5]), now = tonumber(ARGV[2]),
     })
     due = due or moved
   end

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, OwnerRequest,
+    PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -101,7 +102,8 @@ impl Store for SqliteStore {
         decide promote = ops::promote::promote, (PromoteRequest) -> Step;
         decide retry = ops::retry::retry, (RetryRequest) -> Step;
         decide reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
-        write remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        decide remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        decide detach = ops::family::detach, (DetachRequest) -> bool;
         write limit = ops::limit::limit, (LimitRequest) -> ();
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
@@ -110,6 +112,7 @@ impl Store for SqliteStore {
         read tally = ops::look::tally, (Tally) -> Vec<u64>;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
+        read children = ops::children::children, (ChildrenRequest) -> ChildrenPage;
     }
 
     fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
@@ -238,6 +241,10 @@ impl Store for SqliteStore {
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {
         let queue = queue.clone();
         self.write("publish", move |tx| ops::publish::publish(tx, &queue, &event, now))
+    }
+
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        self.decide("add_flow", move |tx| ops::flow::add_flow(tx, &request))
     }
 
     fn describe(&self) -> String {

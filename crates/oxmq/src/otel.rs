@@ -181,6 +181,7 @@ impl Figures {
             (figure::JOBS_RETRIED, "Tries that failed and are followed by another at once"),
             (figure::JOBS_DELAYED, "Jobs that run again later"),
             (figure::JOBS_WAITING, "Jobs that were given back"),
+            (figure::JOBS_WAITING_CHILDREN, "Jobs that wait for their children by their own wish"),
         ];
         let counter =
             |(name, text)| (name, meter.u64_counter(name).with_description(text).with_unit("1").build());

@@ -15,7 +15,7 @@ use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    NoteRequest, ObliterateRequest, PromoteRequest, ReleaseRequest, RemoveAnswer, RemoveRequest, RemoveScope,
     RescheduleRequest, RetryRequest, Step, TrimEventsRequest,
 };
 use crate::telemetry::{SpanKind, Trace, attribute};
@@ -211,9 +211,10 @@ impl Queue {
         self.inner.store.note(&self.inner.address, request).await
     }
 
-    /// Removes a job, its children and all that belongs to it. One that somebody works on stays.
+    /// Removes a job, its children (in whatever queues) and all that belongs to it. One that somebody works on stays.
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
-        let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
+        let request =
+            RemoveRequest { job: id.into(), scope: RemoveScope::WithChildren, now: self.inner.clock.now() };
         let trace = self.trace("remove", SpanKind::Internal);
         trace.set(attribute::JOB_ID, || request.job.as_str().into());
         trace.set(attribute::JOB_OPTIONS, || r#"{"removeChildren":true}"#.into());

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use super::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, OwnerRequest,
+    PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Stopwatch, Timestamp};
@@ -87,6 +88,9 @@ const TIMED: &[&str] = &[
     "queues",
     "trim_events",
     "deduplication_owner",
+    "add_flow",
+    "children",
+    "detach",
     "release_deduplication",
 ];
 
@@ -152,6 +156,7 @@ impl Store for Gate {
         retry(request: RetryRequest) -> Step;
         reschedule(request: RescheduleRequest) -> ();
         remove(request: RemoveRequest) -> RemoveAnswer;
+        detach(request: DetachRequest) -> bool;
         pause(now: Timestamp) -> ();
         resume(now: Timestamp) -> ();
         limit(request: LimitRequest) -> ();
@@ -164,9 +169,15 @@ impl Store for Gate {
         counts(now: Timestamp) -> JobCounts;
         tally(tally: Tally) -> Vec<u64>;
         logs(request: LogsRequest) -> LogsPage;
+        children(request: ChildrenRequest) -> ChildrenPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;
         trim_events(request: TrimEventsRequest) -> u64;
+    }
+
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        let call = self.store.add_flow(request);
+        self.guard(const { clock_of("add_flow") }, call, debug_span!("store.add_flow"))
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {

@@ -41,7 +41,9 @@ impl JobTrace {
             Ending::Failed { .. } => "fail",
             Ending::Retry { at: None, .. } => "retry",
             Ending::Retry { at: Some(_), .. } => "delay",
-            Ending::Postponed { .. } | Ending::Returned => return Trace::none(),
+            Ending::Postponed { .. } | Ending::Returned | Ending::AwaitChildren { .. } => {
+                return Trace::none();
+            }
         };
         let tracer = &shared.settings.tracer;
         let Some(process) = self.process.get().filter(|_| tracer.is_on()) else { return Trace::none() };
@@ -79,8 +81,13 @@ impl JobTrace {
             }
             Ending::Postponed { .. } => (figure::JOBS_DELAYED, "delayed"),
             Ending::Returned => (figure::JOBS_WAITING, "waiting"),
+            Ending::AwaitChildren { .. } => (figure::JOBS_WAITING_CHILDREN, "waiting-children"),
         };
-        if !matches!(pending.decision.ending, Ending::Postponed { .. } | Ending::Returned) {
+        let spends_none = matches!(
+            pending.decision.ending,
+            Ending::Postponed { .. } | Ending::Returned | Ending::AwaitChildren { .. }
+        );
+        if !spends_none {
             process.set(attribute::JOB_ATTEMPTS_MADE, || job.attempts_made.saturating_add(1).into());
         }
         process.set(attribute::JOB_ATTEMPT_FINISHED, || ended_at.as_millis().into());

@@ -12,7 +12,7 @@ local function read_claim(text)
 end
 
 --[[ Decides about a new job: whether it is created, and has the id then, or whether another job stands for it.
-  job: id, name, data, opts; timestamp and delay in ms. Returns 'created' or 'replaced' and what is gone; or
+  job: id, name, data, opts; timestamp, delay and now in ms. Returns 'created' or 'replaced' and what is gone; or
   'deduplicated' or 'next' and the new job's id, then the owner, and whether that is due at another time now. ]]
 local function decide(q, claim, job)
   local key, next_key = q.base .. 'de:' .. claim.id, q.base .. 'dn:' .. claim.id
@@ -30,7 +30,7 @@ local function decide(q, claim, job)
     return 'created'
   end
   if claim.r and redis.call('ZREM', q.delayed, owner) == 1 then
-    delete_jobs(q, { owner }, true)
+    delete_jobs(q, { owner }, job.now, true)
     emit(q, 'removed', 'jobId', owner, 'prev', 'delayed')
     emit_and_trim(q, 'deduplicated', 'jobId', job.id, 'deduplicationId', claim.id, 'deduplicatedJobId', owner)
     redis.call('DEL', next_key)

@@ -2,12 +2,12 @@
 
 use oxmq_core::store::{Added, Fate, OwnerRequest, ReleaseRequest};
 use oxmq_core::{
-    Deduplication, Event, EventKind, JobId, JobOptions, JobState, JsonText, NewJob, QueueAddress, Timestamp,
-    millis,
+    Event, EventKind, JobId, JobOptions, JobState, JsonText, NewJob, QueueAddress, Timestamp, millis,
 };
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::{add, look, place};
+use super::family::Parents;
+use super::{add, family, look, place};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag};
 use crate::tx::{QueueTx, Tx};
@@ -47,12 +47,16 @@ pub(crate) fn release(tx: &mut Tx<'_>, address: &QueueAddress, request: &Release
 
 /// Decides about a new job that got this number.
 pub(super) fn decide(
-    queue: &mut QueueTx<'_>,
+    tx: &mut Tx<'_>,
+    address: &QueueAddress,
     number: i64,
     job: &NewJob,
-    deduplication: &Deduplication,
     now: Timestamp,
 ) -> Sql<Decision> {
+    let Some(deduplication) = &job.options.deduplication else {
+        return Ok(Decision::Create(Fate::Created));
+    };
+    let queue = tx.known(address)?;
     let key = deduplication.id.as_str();
     let keeps_last = deduplication.keep_last_if_active;
     let ttl = deduplication.ttl_ms().filter(|_| !keeps_last);
@@ -72,7 +76,11 @@ pub(super) fn decide(
     if deduplication.replace
         && let Some(row) = delayed
     {
-        place::delete(queue, row)?;
+        // Somebody may have made it a child since.
+        let mut orphans = Vec::new();
+        place::delete(queue, row, &mut orphans)?;
+        family::removed(tx, address, orphans, Parents::Released, now)?;
+        let queue = tx.known(address)?;
         let prev = JobState::Delayed.as_str().into();
         queue.emit(now, &Event::of(&owner, EventKind::Removed { prev }))?;
         queue.emit(now, &told(&id, &owner))?;
@@ -140,7 +148,16 @@ pub(super) fn finished(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) ->
         return Ok(());
     }
     give(queue, &key, &id, None, now)?;
-    add::create(queue, number, &next, now, now)?;
+    let new = add::New {
+        number,
+        own_id: next.options.job_id.as_ref(),
+        job: &next,
+        options: &next.options,
+        parent: None,
+        has_children: false,
+        timestamp: now,
+    };
+    add::create(queue, &new, now)?;
     Ok(())
 }
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::family::Removal;
+use super::produce::Fresh;
 use super::{Model, Queue};
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Timestamp, millis};
@@ -46,60 +48,68 @@ impl Model {
         let is_meant = request.only_if_owner.as_ref().is_none_or(|owner| *owner == claim.owner);
         is_meant && queue.claims.remove(&request.id).is_some()
     }
-}
-
-impl Queue {
-    fn claim(&self, id: &str, now: Timestamp) -> Option<&Claim> {
-        self.claims.get(id).filter(|claim| claim.until.is_none_or(|until| until > now))
-    }
 
     /// Decides about a new job, which would get this id.
-    pub(super) fn deduplicate(&mut self, id: &JobId, new: &NewJob, now: Timestamp) -> Decision {
+    pub(super) fn deduplicate(
+        &mut self,
+        address: &QueueAddress,
+        id: &JobId,
+        new: &NewJob,
+        now: Timestamp,
+    ) -> Decision {
         let Some(options) = &new.options.deduplication else { return Decision::Create(Fate::Created) };
+        let queue = self.queue_mut(address);
         let keeps_last = options.keep_last_if_active;
         let ttl = options.ttl_ms().filter(|_| !keeps_last);
         let fresh =
             Claim { owner: id.clone(), until: ttl.map(|ms| now + Duration::from_millis(ms.unsigned_abs())) };
         let key = options.id.clone();
-        let Some(claim) = self.claim(&key, now).cloned() else {
-            self.claims.insert(key, fresh);
+        let Some(claim) = queue.claim(&key, now).cloned() else {
+            queue.claims.insert(key, fresh);
             return Decision::Create(Fate::Created);
         };
         let owner = claim.owner;
-        let state = self.jobs.get(&owner).map(|entry| entry.state);
+        let state = queue.jobs.get(&owner).map(|entry| entry.state);
         let told = EventKind::Deduplicated { deduplication_id: key.clone(), deduplicated_job: id.clone() };
         if options.replace && state == Some(JobState::Delayed) {
-            self.evict(&owner);
-            self.emit_of(&owner, EventKind::Removed { prev: JobState::Delayed.as_str().into() }, now);
+            self.delete(address, std::slice::from_ref(&owner), Removal::Retention, now);
+            let queue = self.queue_mut(address);
+            queue.emit_of(&owner, EventKind::Removed { prev: JobState::Delayed.as_str().into() }, now);
             let told =
                 EventKind::Deduplicated { deduplication_id: key.clone(), deduplicated_job: owner.clone() };
-            self.emit_of(id, told, now);
-            self.successors.remove(&key);
+            queue.emit_of(id, told, now);
+            queue.successors.remove(&key);
             let until = if ttl.is_some() && !options.extend { claim.until } else { fresh.until };
-            self.claims.insert(key, Claim { owner: id.clone(), until });
+            queue.claims.insert(key, Claim { owner: id.clone(), until });
             return Decision::Create(Fate::Replaced { removed: owner });
         }
         if state.is_none() && claim.until.is_none() {
-            self.successors.remove(&key);
-            self.claims.insert(key, fresh);
+            queue.successors.remove(&key);
+            queue.claims.insert(key, fresh);
             return Decision::Create(Fate::Created);
         }
-        self.emit_of(&owner, told, now);
+        queue.emit_of(&owner, told, now);
         if keeps_last && state == Some(JobState::Active) {
-            self.successors.insert(key.clone(), Successor { id: id.clone(), job: new.clone() });
-            self.claims.insert(key, Claim { owner: owner.clone(), until: None });
+            queue.successors.insert(key.clone(), Successor { id: id.clone(), job: new.clone() });
+            queue.claims.insert(key, Claim { owner: owner.clone(), until: None });
             return Decision::Not(Added::new(owner, JobState::Active, Fate::KeptAsNext { next: id.clone() }));
         }
         if options.extend && !options.replace && options.ttl_ms().is_some() {
-            self.claims.insert(key, Claim { owner: owner.clone(), until: fresh.until });
+            queue.claims.insert(key, Claim { owner: owner.clone(), until: fresh.until });
         }
         if options.reschedule && !options.replace && state == Some(JobState::Delayed) {
             let delay = new.options.delay.unwrap_or_default();
             let due = new.options.timestamp.unwrap_or(now) + delay;
-            self.leave(&owner);
-            self.enter_delayed(&owner, due, millis(delay), now);
+            queue.leave(&owner);
+            queue.enter_delayed(&owner, due, millis(delay), now);
         }
         Decision::Not(Added::deduplicated(owner, state))
+    }
+}
+
+impl Queue {
+    fn claim(&self, id: &str, now: Timestamp) -> Option<&Claim> {
+        self.claims.get(id).filter(|claim| claim.until.is_none_or(|until| until > now))
     }
 
     /// A job has completed or failed for good.
@@ -118,7 +128,9 @@ impl Queue {
             return;
         }
         self.claims.insert(key, Claim { owner: id.clone(), until: None });
-        self.create(&id, job, now, now);
+        let options = &job.options;
+        let fresh = Fresh { job: &job, options, parent: None, has_children: false, timestamp: now };
+        self.create(&id, &fresh, now);
     }
 
     /// A job is removed by hand.
