@@ -24,7 +24,7 @@ local function is_held(p, id)
   return token and ends and ends > now and redis.call('LPOS', p.active, id) ~= false
 end
 
--- The keys of a job's children: all, or those it waits for.
+-- The keys of a job's children, in order: all, or those it waits for.
 local function children_of(key, pending)
   local keys = redis.call('SMEMBERS', key .. ':dependencies')
   if not pending then
@@ -37,6 +37,7 @@ local function children_of(key, pending)
       end
     end
   end
+  table.sort(keys)
   return keys
 end
 
@@ -64,7 +65,9 @@ local function below(pending)
   local found, seen, left = {}, { [top] = true }, { top }
   while #left > 0 do
     local parent = table.remove(left)
-    for _, child in ipairs(children_of(parent, pending)) do
+    local children = children_of(parent, pending)
+    for i = #children, 1, -1 do
+      local child = children[i]
       if not seen[child] and redis.call('HGET', child, 'parentKey') == parent then
         local p, id = family_at(child)
         if not (pending and (is_held(p, id) or redis.call('ZSCORE', p.failed, id))) then

@@ -13,6 +13,8 @@ mod compare;
 mod dedup;
 #[path = "vectors/exceptions.rs"]
 mod exceptions;
+#[path = "vectors/families.rs"]
+mod families;
 #[path = "vectors/recorded.rs"]
 mod recorded;
 #[path = "vectors/replay.rs"]
@@ -45,6 +47,33 @@ twins! {
     steering: a36 = "A-36" a37 = "A-37" a38 = "A-38" a39 = "A-39" a40 = "A-40" a41 = "A-41" a42 = "A-42" a43 = "A-43" a44 = "A-44" a45 = "A-45" a46 = "A-46" a47 = "A-47" a48 = "A-48" a49 = "A-49" a50 = "A-50" a51 = "A-51" a52 = "A-52";
     running: a53 = "A-53" a54 = "A-54" a55 = "A-55" a56 = "A-56" a57 = "A-57" a58 = "A-58" a59 = "A-59" a60 = "A-60" a61 = "A-61" a62 = "A-62";
     dedup: bd01 = "B-D01" bd02 = "B-D02" bd03 = "B-D03" bd04 = "B-D04" bd05 = "B-D05" bd06 = "B-D06" bd07 = "B-D07" bd08 = "B-D08" bd09 = "B-D09" bd10 = "B-D10" bd11 = "B-D11";
+}
+
+/// The twins of the recordings of flows.
+macro_rules! family_twins {
+    ($($twin:ident = $id:literal)*) => {
+        $(
+            #[test]
+            fn $twin() {
+                families::replay($id, families::$twin);
+            }
+        )*
+
+        const FAMILY_TWINS: &[&str] = &[$($id),*];
+    };
+}
+
+family_twins! {
+    f01 = "B-F01" f02 = "B-F02" f03 = "B-F03" f04 = "B-F04" f05 = "B-F05" f06 = "B-F06" f07 = "B-F07" f08 = "B-F08" f09 = "B-F09" f10 = "B-F10" f11 = "B-F11" f12 = "B-F12" f13 = "B-F13" f14 = "B-F14" f15 = "B-F15" f16 = "B-F16" f17 = "B-F17" f18 = "B-F18" f19 = "B-F19" f20 = "B-F20" f21 = "B-F21" f22 = "B-F22" f23 = "B-F23" f24 = "B-F24" f25 = "B-F25" f26 = "B-F26"
+}
+
+#[test]
+fn every_recording_of_flows_has_a_twin_and_every_exception_a_step() {
+    assert_eq!(families::recordings(), FAMILY_TWINS);
+    for (id, step, what, reason) in exceptions::FAMILY_EXCEPTIONS {
+        assert!(families::step_names(id).iter().any(|name| name == step), "{id}, {step}");
+        assert!(!what.is_empty() && !reason.is_empty(), "{id}, {step}");
+    }
 }
 
 #[test]

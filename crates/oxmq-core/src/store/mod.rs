@@ -49,8 +49,8 @@ use std::pin::Pin;
 
 pub use self::flow::{
     AddFlowRequest, Child, ChildCounts, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage,
-    ChildrenRequest, DetachRequest, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal, PlannedNode,
-    REMOVE_JOBS_MAX,
+    ChildrenRequest, DetachRequest, FLOW_BYTES_MAX, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal,
+    PlannedNode, REMOVE_JOBS_MAX,
 };
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
@@ -140,7 +140,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// For a flow: as for a group of [`add`](Self::add). For the whole call also [`Invalid`](crate::ErrorKind::Invalid): a tree that is none, or more than
-    /// [`FLOW_NODES_MAX`] nodes.
+    /// [`FLOW_NODES_MAX`] nodes, or [`FLOW_BYTES_MAX`] of data.
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>>;
 
     /// The job that owns a deduplication id; `None` if it is free. The job may be gone, see [`Fate::Deduplicated`].
@@ -196,8 +196,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
     /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed. One whose time is past
     ///   is delayed all the same, due at `now`, and promoted by the next take. So it is with one that is postponed.
-    /// - Postponed, Returned, AwaitChildren: no attempt is spent.
-    /// - AwaitChildren: the job goes to `waiting-children`, event `waiting-children` with prev `active`; if there is nothing to wait for, it is returned.
+    /// - Postponed, Returned, `AwaitChildren`: no attempt is spent.
+    /// - `AwaitChildren`: the job goes to `waiting-children`, event `waiting-children` with prev `active`; if there is nothing to wait for, it is returned.
     /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
     ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
     ///   (With a take, `drained` comes only if it found neither a job, nor a later one, nor a pause or limit.)
