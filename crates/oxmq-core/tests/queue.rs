@@ -36,7 +36,8 @@ async fn take(queue: &Queue) -> Vec<Lease> {
 
 async fn finish(queue: &Queue, lease: Lease, ending: Ending) {
     let finished = vec![oxmq_core::store::Finish { lease, ending, heeds_cancel: false }];
-    let request = oxmq_core::store::FinishRequest { finished, take: None, now: queue.clock().now() };
+    let request =
+        oxmq_core::store::FinishRequest { finished, take: None, metrics: None, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");
 }

@@ -24,5 +24,8 @@ leave(q, id, state)
 delete_jobs(q, { id })
 redis.call('HDEL', q.leases, id)
 redis.call('HDEL', q.cancels, id)
+if state == 'active' then
+  wake_for_place(q)
+end
 emit_and_trim(q, 'removed', 'jobId', id, 'prev', state or 'unknown')
 return 1

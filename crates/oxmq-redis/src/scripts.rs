@@ -50,7 +50,7 @@ scripts! {
     ADD = "add", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", "queue", "job", "place", "take";
-    FINISH = "finish", "queue", "job", "place", "family", "dedup", "delete", "retention", "take";
+    FINISH = "finish", "queue", "job", "place", "family", "dedup", "delete", "retention", "metrics", "take";
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";
@@ -70,6 +70,8 @@ scripts! {
     JOB = "job", "job", "view";
     JOBS = "jobs", "job", "view";
     COUNTS = "counts", "queue";
+    LIMITS = "limits", "queue";
+    METRICS = "metrics";
     CANCELLATIONS = "cancellations", "job";
     EVENTS = "events";
     PUBLISH = "publish", "queue";

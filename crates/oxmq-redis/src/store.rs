@@ -6,9 +6,9 @@ use oxmq_core::store::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, WaitRequest, Woken, WorkerInfo,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo,
+    QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
+    RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -163,6 +163,8 @@ impl Store for RedisStore {
         sweep = ops::sweep::sweep, (SweepRequest) -> Step;
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
+        metrics = ops::look::metrics, (MetricsRequest) -> MetricsPage;
+        limits = ops::limit::limits, (Timestamp) -> QueueLimits;
         logs = ops::look::logs, (LogsRequest) -> LogsPage;
         workers = ops::workers::workers, (Timestamp) -> Vec<WorkerInfo>;
         events = ops::listen::events, (EventsRequest) -> EventsPage;

@@ -66,7 +66,8 @@ async fn exchange(store: &SqliteStore, last: Taken, limit: usize, token: &str) -
         heeds_cancel: false,
     });
     let now = Clock::system().now();
-    let request = FinishRequest { finished: finished.collect(), take: Some(demand(limit, token)), now };
+    let request =
+        FinishRequest { finished: finished.collect(), take: Some(demand(limit, token)), metrics: None, now };
     let answer = store.finish(&queue(), request).await.unwrap();
     for ended in answer.answers {
         assert_eq!(ended.unwrap(), Some(JobState::Completed));

@@ -19,9 +19,10 @@ use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
 use crate::store::{
     AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change, CleanRequest,
-    EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    Order, OwnerRequest, PromoteRequest, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
+    EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, Limit, LimitRequest, Note,
+    NoteRequest, Order, OwnerRequest, PromoteRequest, QueueLimits, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, TakeRequest, Taken,
+    WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -366,7 +367,7 @@ impl On<'_> {
     }
 
     pub async fn finish_by(&self, finished: Vec<Finish>, take: Option<TakeRequest>) -> Finished {
-        let request = FinishRequest { finished, take, now: self.now() };
+        let request = FinishRequest { finished, take, metrics: None, now: self.now() };
         self.store().finish(&self.address, request).await.unwrap()
     }
 
@@ -445,8 +446,17 @@ impl On<'_> {
     }
 
     pub async fn limit(&self, until: Option<Timestamp>) {
-        let request = LimitRequest { until, now: self.now() };
+        self.bound(Limit::Until(until)).await;
+    }
+
+    /// Sets a limit.
+    pub async fn bound(&self, limit: Limit) {
+        let request = LimitRequest { limit, now: self.now() };
         self.store().limit(&self.address, request).await.unwrap();
+    }
+
+    pub async fn limits(&self) -> QueueLimits {
+        self.store().limits(&self.address, self.now()).await.unwrap()
     }
 
     pub async fn clean(&self, state: JobState, older_than: Timestamp, limit: usize) -> Step {

@@ -15,9 +15,9 @@ use crate::store::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, WaitRequest, Woken, WorkerInfo,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo,
+    QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
+    RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -257,6 +257,14 @@ impl Store for ModelStore {
 
     fn counts<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, JobCounts> {
         self.look(move |model| model.counts(queue, now))
+    }
+
+    fn metrics<'a>(&'a self, queue: &'a QueueAddress, request: MetricsRequest) -> Answer<'a, MetricsPage> {
+        self.look(move |model| model.metrics(queue, request))
+    }
+
+    fn limits<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, QueueLimits> {
+        self.look(move |model| model.limits(queue, now))
     }
 
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage> {

@@ -4,7 +4,9 @@ use super::Queue;
 use crate::address::JobId;
 use crate::error::Result;
 use crate::job::JobView;
-use crate::store::{JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, OwnerRequest, WorkerInfo};
+use crate::store::{
+    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, OwnerRequest, QueueLimits, WorkerInfo,
+};
 
 impl Queue {
     /// One job and where it is; `None` if there is none.
@@ -29,6 +31,12 @@ impl Queue {
     /// How many jobs are in each state, and whether the queue is held.
     pub async fn counts(&self) -> Result<JobCounts> {
         self.inner.store.counts(&self.inner.address, self.inner.clock.now()).await
+    }
+
+    /// The limits of the queue, and whether it is at one of them. BullMQ's `getGlobalConcurrency`, `getGlobalRateLimit`,
+    /// `getRateLimitTtl` and `isMaxed`.
+    pub async fn limits(&self) -> Result<QueueLimits> {
+        self.inner.store.limits(&self.inner.address, self.inner.clock.now()).await
     }
 
     /// Whether the queue is paused.

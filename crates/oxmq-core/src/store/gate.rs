@@ -8,9 +8,9 @@ use super::{
     AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, WaitRequest, Woken, WorkerInfo,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo,
+    QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
+    RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
@@ -73,6 +73,8 @@ impl Store for Gate {
         job(id: &'a JobId) -> Option<JobView>;
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;
+        metrics(request: MetricsRequest) -> MetricsPage;
+        limits(now: Timestamp) -> QueueLimits;
         logs(request: LogsRequest) -> LogsPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;

@@ -21,7 +21,7 @@ use crate::clock::Timestamp;
 use crate::job::{Job, Lease, LeasedJob};
 use crate::options::JobOptions;
 use crate::outcome::Ending;
-use crate::store::LimitRequest;
+use crate::store::{Limit, LimitRequest};
 
 /// A job that this worker holds, from the take to the acknowledged ending.
 #[derive(Debug)]
@@ -171,7 +171,7 @@ async fn overstayed(shared: &Shared, running: &Running) {
 
 /// Keeps the queue from giving anything before `until`; if that fails, the job at least is not run before.
 async fn limit_queue(shared: &Shared, decision: &mut Decision, until: Timestamp) {
-    let request = LimitRequest { until: Some(until), now: shared.clock.now() };
+    let request = LimitRequest { limit: Limit::Until(Some(until)), now: shared.clock.now() };
     match shared.store.limit(&shared.queue, request).await {
         Ok(()) => shared.answered("limit"),
         Err(error) => {

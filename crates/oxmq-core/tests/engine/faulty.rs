@@ -170,6 +170,8 @@ impl Store for FaultyStore {
         job(&'a JobId) -> Option<JobView>;
         jobs(JobsRequest) -> JobsPage;
         counts(Timestamp) -> JobCounts;
+        metrics(MetricsRequest) -> MetricsPage;
+        limits(Timestamp) -> QueueLimits;
         logs(LogsRequest) -> LogsPage;
         workers(Timestamp) -> Vec<WorkerInfo>;
         events(EventsRequest) -> EventsPage;

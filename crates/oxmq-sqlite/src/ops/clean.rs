@@ -52,6 +52,7 @@ pub(crate) fn clean(
 ) -> Sql<Step> {
     let queue = tx.queue(address, request.now)?;
     let limit = usize::try_from(place::step_limit(request.limit)).unwrap_or(1);
+    let was_full = queue.row.is_full();
     let mut step = Step { more: found.len() > limit, ..Step::default() };
     for seq in found.iter().take(limit) {
         if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request)) {
@@ -60,6 +61,7 @@ pub(crate) fn clean(
         }
     }
     step.count = step.ids.len() as u64;
+    queue.ring_place(was_full);
     queue.emit(request.now, &Event::queue(EventKind::Cleaned { count: step.count }))?;
     Ok(step)
 }

@@ -14,6 +14,7 @@ pub(crate) mod extend;
 pub(crate) mod finish;
 pub(crate) mod limit;
 pub(crate) mod look;
+pub(crate) mod metrics;
 pub(crate) mod note;
 pub(crate) mod obliterate;
 pub(crate) mod pause;

@@ -16,7 +16,9 @@ pub(crate) fn remove(tx: &mut Tx<'_>, address: &QueueAddress, request: &RemoveRe
     if job.is_leased(request.now) {
         return Ok(RemoveAnswer::Locked);
     }
+    let was_full = queue.row.is_full();
     place::delete_by_hand(queue, &job, request.now)?;
+    queue.ring_place(was_full);
     let prev = match job.state() {
         // The name of BullMQ's list.
         JobState::Waiting => "wait",
