@@ -2,7 +2,7 @@
 //! the other.
 
 use oxmq_core::store::{Limit, LimitRequest, MetricsRequest, RateLimit};
-use oxmq_core::{Clock, JobState};
+use oxmq_core::{Clock, JobState, Timestamp};
 use oxmq_interop::rig::millis;
 use oxmq_interop::{Rig, Running, Side, Work, ms, until};
 use serde_json::{Value, json};
@@ -139,7 +139,7 @@ async fn metrics_are_written_and_read_by_both() {
         let request = MetricsRequest { state, offset: 0, limit: 100 };
         let ours = rig.queue.metrics_page(request).await.unwrap();
         assert_eq!((ours.total, ours.prev_total), (total, theirs["meta"]["prevCount"].as_u64().unwrap()));
-        assert_eq!(ours.prev_at.map(|at| at.as_millis()), theirs["meta"]["prevTS"].as_i64());
+        assert_eq!(ours.prev_at.map(Timestamp::as_millis), theirs["meta"]["prevTS"].as_i64());
         assert_eq!(json!(ours.points), theirs["data"]);
         assert_eq!(rig.queue.metrics(state, 60).await.unwrap().sum(60), total);
     }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use oxmq::Queue;
 use oxmq::store::QueueLimits;
+use oxmq::{Queue, Timestamp, millis};
 use serde_json::json;
 
 use crate::args::LimitArgs;
@@ -41,8 +41,8 @@ fn show(queue: &Queue, limits: QueueLimits, context: &Context) -> Result<()> {
     if context.out.json {
         return context.out.object(&json!({
             "concurrency": limits.concurrency,
-            "rate": limits.rate.map(|rate| json!({ "max": rate.max, "duration": rate.window.as_millis() as u64 })),
-            "limitedUntil": limits.until.map(|until| until.as_millis()),
+            "rate": limits.rate.map(|rate| json!({ "max": rate.max, "duration": millis(rate.window) })),
+            "limitedUntil": limits.until.map(Timestamp::as_millis),
             "full": limits.is_full,
         }));
     }

@@ -499,8 +499,8 @@ pub async fn of_many_at_once_one_is_created(bench: &Harness) {
         usize::from(q.try_add(simple()).await.fate.is_new())
     }
     let q = bench.queue();
-    let (a, b, c, d) = tokio::join!(add_one(&q), add_one(&q), add_one(&q), add_one(&q));
-    assert_eq!((a + b + c + d, q.tally().await.as_str()), (1, "waiting=1"));
+    let new: [usize; 4] = tokio::join!(add_one(&q), add_one(&q), add_one(&q), add_one(&q)).into();
+    assert_eq!((new.iter().sum::<usize>(), q.tally().await.as_str()), (1, "waiting=1"));
 }
 
 pub async fn ids_of_queues_and_prefixes_are_separate(bench: &Harness) {

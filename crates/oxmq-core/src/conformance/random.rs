@@ -102,6 +102,7 @@ struct Spec {
 
 /// A deduplication: a number that makes the id, seconds, and the switches.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "BullMQ's switches")]
 struct Once {
     id: u8,
     ttl: Option<u64>,

@@ -38,7 +38,10 @@ pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeReques
         };
         let room = match queue.row.concurrency {
             0 => room,
-            most => room.min(u64::from(most).saturating_sub(queue.row.counts.active) as usize),
+            most => {
+                let places = u64::from(most).saturating_sub(queue.row.counts.active);
+                room.min(usize::try_from(places).unwrap_or(usize::MAX))
+            }
         };
         let given = give(queue, request, rate, room)?;
         if given.is_empty() {
