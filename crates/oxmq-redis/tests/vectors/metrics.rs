@@ -1,7 +1,7 @@
 //! Metrics, what a queue is set to, events of one's own: B-M01 to B-M04.
 
 use oxmq_core::store::{Limit, MetricsPage, MetricsRequest, RateLimit};
-use oxmq_core::{Event, EventKind, JobId, JobState, Store};
+use oxmq_core::{Event, EventKind, JobId, JobState, Store, Timestamp};
 use serde_json::{Value, json};
 
 use crate::replay::{Replay, Told};
@@ -22,7 +22,7 @@ impl Replay {
         let page = self.wait(self.store.metrics(&self.queue, request)).unwrap();
         let MetricsPage { total, prev_at, prev_total, points, length } = page;
         // Times of part B are texts in the recording.
-        let prev_at = prev_at.map_or(0, |at| at.as_millis()).to_string();
+        let prev_at = prev_at.map_or(0, Timestamp::as_millis).to_string();
         json!({ "meta": { "count": total, "prevTS": prev_at, "prevCount": prev_total }, "data": points, "count": length })
     }
 }
