@@ -13,6 +13,8 @@ mod flows;
 mod getters;
 #[path = "both/jobs.rs"]
 mod jobs;
+#[path = "both/limits.rs"]
+mod limits;
 #[path = "both/options.rs"]
 mod options;
 #[path = "both/stalls.rs"]

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 use oxmq::{Backoff, JobState, Retention, Timestamp};
 
-use crate::values::{Filling, backoff, duration, jitter, retention, timestamp};
+use crate::values::{Filling, LimitKind, backoff, duration, jitter, rate, retention, timestamp};
 
 /// Background jobs from the shell: add, work, look and steer.
 ///
@@ -59,6 +59,10 @@ pub(crate) enum Verb {
     Remove(RemoveArgs),
     /// Cancel a job: one that waits fails at once, one that runs is told to stop
     Cancel(CancelArgs),
+    /// Show or set what bounds a queue, over all its workers: jobs at a time, jobs in a time
+    Limit(LimitArgs),
+    /// How many jobs completed and failed, minute by minute
+    Metrics(MetricsArgs),
     /// Show which job stands for all with a deduplication id, or free the id
     Dedup(DedupArgs),
     /// Give out no more jobs until the queue is resumed; running jobs go on
@@ -241,6 +245,9 @@ pub(crate) struct WorkArgs {
     /// End, with exit code 1, when it is found stuck three times in a row
     #[arg(long)]
     pub(crate) end_when_stuck: bool,
+    /// Count what completes and fails, minute by minute, and keep so many minutes of it
+    #[arg(long, value_name = "MINUTES")]
+    pub(crate) metrics: Option<u32>,
     /// Treat every failure like exit 75
     #[arg(long)]
     pub(crate) retry_any: bool,
@@ -331,6 +338,36 @@ pub(crate) struct CancelArgs {
     /// Why
     #[arg(long, default_value = "by hand")]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LimitArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// At most so many jobs at a time
+    #[arg(long, short, value_name = "N")]
+    pub(crate) concurrency: Option<u32>,
+    /// At most so many jobs in each stretch of time: 100/1s
+    #[arg(long, value_parser = rate, value_name = "N/TIME")]
+    pub(crate) rate: Option<(u32, Duration)>,
+    /// Give nothing for so long
+    #[arg(long = "for", value_parser = duration, value_name = "TIME")]
+    pub(crate) pause: Option<Duration>,
+    /// Give nothing until then: 2026-01-31T12:00:00Z, or milliseconds since 1970
+    #[arg(long, value_parser = timestamp, value_name = "WHEN", conflicts_with = "pause")]
+    pub(crate) until: Option<Timestamp>,
+    /// Lift these limits, with commas between them
+    #[arg(long, value_enum, value_delimiter = ',', num_args = 0.., default_missing_value = "concurrency,rate,until")]
+    pub(crate) off: Vec<LimitKind>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MetricsArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// How many minutes, from now back
+    #[arg(long, short, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_800))]
+    pub(crate) minutes: u32,
 }
 
 #[derive(Debug, Args)]

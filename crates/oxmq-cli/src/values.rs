@@ -13,6 +13,24 @@ pub(crate) enum Filling {
     Bulk,
 }
 
+/// A limit of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LimitKind {
+    /// How many jobs at a time.
+    Concurrency,
+    /// How many jobs in a time.
+    Rate,
+    /// Nothing until a time.
+    Until,
+}
+
+/// `100/1s`
+pub(crate) fn rate(text: &str) -> Result<(u32, Duration), String> {
+    let parts = text.split_once('/').and_then(|(max, window)| Some((max.parse().ok()?, window)));
+    let (max, window) = parts.ok_or("give a number of jobs and a time: 100/1s")?;
+    Ok((max, duration(window)?))
+}
+
 /// `500ms`, `10s`, `1.5m`, `2h`, `1d`; a bare number is milliseconds.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let split = text.find(|sign: char| !sign.is_ascii_digit() && sign != '.').unwrap_or(text.len());
@@ -117,6 +135,15 @@ mod tests {
         }
         for text in ["", "s", "-1s", "1 s", "1w", "1.2.3s", "1e9s"] {
             assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_and_a_time() {
+        assert_eq!(rate("100/1s"), Ok((100, Duration::from_secs(1))));
+        assert_eq!(rate("1/250"), Ok((1, Duration::from_millis(250))));
+        for text in ["", "100", "/1s", "100/", "x/1s", "-1/1s"] {
+            assert!(rate(text).is_err(), "{text}");
         }
     }
 

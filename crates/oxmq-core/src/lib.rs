@@ -36,7 +36,9 @@ pub use job::{Job, JobView, Lease, LeasedJob, NewJob};
 pub use json::JsonText;
 pub use options::{Backoff, Curve, DATA_BYTES_MAX_DEFAULT, JobOptions, PRIORITY_MAX, Retention};
 pub use outcome::{Ending, Failure};
-pub use queue::{AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, Queue, QueueBuilder};
+pub use queue::{
+    AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Metrics, MetricsTime, Notice, Queue, QueueBuilder,
+};
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::conformance::ModelStore;
-use oxmq_core::store::{GROUP_JOBS_MAX, TakeRequest};
+use oxmq_core::store::{GROUP_JOBS_MAX, QueueLimits, TakeRequest};
 use oxmq_core::{
-    Clock, Ending, ErrorKind, EventCursor, Failure, JobOptions, JobOutcome, JobState, JsonText, Lease,
-    NewJob, Notice, Queue, Retention, Store, Timestamp, Token,
+    Clock, Deduplication, Ending, ErrorKind, EventCursor, Failure, JobOptions, JobOutcome, JobState,
+    JsonText, Lease, NewJob, Notice, Queue, Retention, Store, Timestamp, Token,
 };
 use serde_json::json;
 
@@ -36,7 +36,8 @@ async fn take(queue: &Queue) -> Vec<Lease> {
 
 async fn finish(queue: &Queue, lease: Lease, ending: Ending) {
     let finished = vec![oxmq_core::store::Finish { lease, ending, heeds_cancel: false }];
-    let request = oxmq_core::store::FinishRequest { finished, take: None, now: queue.clock().now() };
+    let request =
+        oxmq_core::store::FinishRequest { finished, take: None, metrics: None, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");
 }
@@ -271,4 +272,62 @@ async fn the_gate_takes_the_time_of_calls_but_not_of_waits() {
     assert_eq!(counts, [("add", 2, 0), ("promote", 1, 1)]);
     let text = oxmq_core::metrics::prometheus(&[], &times, &[]).unwrap();
     assert!(text.contains("oxmq_store_call_seconds_count{call=\"add\"} 2\n"), "{text}");
+}
+
+#[tokio::test]
+async fn single_adds_at_the_same_time_see_each_others_deduplication() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    let adds: Vec<_> = (0..100)
+        .map(|n| {
+            let queue = queue.clone();
+            tokio::spawn(async move {
+                queue.add_named("n", &n).deduplicate(Deduplication::by("x")).await.unwrap()
+            })
+        })
+        .collect();
+    let mut new = 0;
+    for add in adds {
+        let added = add.await.unwrap();
+        assert_eq!(added.id.as_str(), "1");
+        new += usize::from(added.fate.is_new());
+    }
+    assert_eq!((new, queue.counts().await.unwrap().waiting), (1, 1));
+    assert_eq!(queue.deduplication_owner("x").await.unwrap(), Some("1".into()));
+    assert!(queue.release_deduplication("x").await.unwrap());
+    assert!(!queue.release_deduplication("x").await.unwrap());
+    assert_eq!(queue.deduplication_owner("x").await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn limits_out_of_range_are_refused_with_a_remedy() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    let second = Duration::from_secs(1);
+    for (refused, word) in [
+        (queue.set_global_concurrency(0).await, "pause"),
+        (queue.set_global_rate_limit(0, second).await, "pause"),
+        (queue.set_global_rate_limit(1, Duration::from_nanos(1)).await, "1 ms"),
+        (queue.set_global_rate_limit(1, Duration::MAX).await, "34 years"),
+    ] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Invalid);
+        assert!(error.to_string().contains(word), "{error}");
+    }
+    queue.set_global_concurrency(2).await.unwrap();
+    queue.set_global_rate_limit(3, second).await.unwrap();
+    let limits = queue.limits().await.unwrap();
+    assert_eq!(
+        (limits.concurrency, limits.rate.map(|rate| (rate.max, rate.window))),
+        (Some(2), Some((3, second)))
+    );
+    queue.remove_global_concurrency().await.unwrap();
+    queue.remove_global_rate_limit().await.unwrap();
+    assert_eq!(queue.limits().await.unwrap(), QueueLimits::default());
+}
+
+#[tokio::test]
+async fn metrics_are_only_of_jobs_that_ended() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    assert_eq!(queue.metrics(JobState::Waiting, 5).await.unwrap_err().kind(), ErrorKind::Invalid);
+    let metrics = queue.metrics(JobState::Failed, 5).await.unwrap();
+    assert_eq!((metrics.total, metrics.minutes.len(), metrics.sum(5)), (0, 0, 0));
 }

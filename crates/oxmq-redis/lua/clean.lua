@@ -89,6 +89,7 @@ delete_jobs(q, ids, now, false, true)
 if state == 'active' and #ids > 0 then
   call_many('HDEL', q.leases, ids)
   call_many('HDEL', q.cancels, ids)
+  wake_for_place(q)
 end
 if ARGV[5] == '1' then
   emit(q, 'cleaned', 'count', #ids)

@@ -3,7 +3,8 @@
   ARGV[1]  now ms
   ARGV[2]  how many endings
   ARGV[3]  '1' if a demand follows
-  ARGV[4..] twelve per ending: id, token, '1' if it heeds a request to cancel, kind ('completed' | 'failed' | 'retry' |
+  ARGV[4]  how many points are kept of the metrics; '' counts nothing
+  ARGV[5..] twelve per ending: id, token, '1' if it heeds a request to cancel, kind ('completed' | 'failed' | 'retry' |
            'delayed' (again later) | 'postponed' | 'returned' | 'await'), text (result as JSON, reason, or the key of the one child
            to wait for), stacks (JSON) or '', attempts, due ms
            or '', kept count or '', kept age ms or '', most removed for their age, '1' if the job is near active's head
@@ -19,13 +20,14 @@ local now = tonumber(ARGV[1])
 local count = tonumber(ARGV[2])
 local answers = {}
 local ended = false
-local any_waits, any_delayed = false, false
+local any_waits, any_delayed, was_full = false, false, false
 
 if count > 0 then
   read_settings(q)
+  was_full = is_full(q)
   local ids, locks = {}, {}
   for i = 1, count do
-    ids[i] = ARGV[4 + (i - 1) * 12]
+    ids[i] = ARGV[5 + (i - 1) * 12]
     locks[i] = q.base .. ids[i] .. ':lock'
   end
   local held, asked = {}, {}
@@ -40,6 +42,7 @@ if count > 0 then
   local done = {}
   local stale_locks, finished_ids = {}, {}
   local scores = { completed = {}, failed = {} }
+  local ended_as = { completed = 0, failed = 0 }
   local function flush(set)
     if #scores[set] > 0 then
       call_many('ZADD', q[set], scores[set])
@@ -48,7 +51,7 @@ if count > 0 then
   end
 
   local function end_one(i)
-    local a = 4 + (i - 1) * 12
+    local a = 5 + (i - 1) * 12
     local id, token, kind, text, stacks = ARGV[a], ARGV[a + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
     local key = q.base .. id
     local job = redis.call('HMGET', key, 'name', 'atm', 'priority', 'opts', 'attemptsMade', 'deid', 'parentKey',
@@ -143,6 +146,7 @@ if count > 0 then
         end
       end
       ended = true
+      ended_as[kind] = ended_as[kind] + 1
       return { state }
     end
     ended = false
@@ -191,6 +195,13 @@ if count > 0 then
   end
   flush('completed')
   flush('failed')
+  if ARGV[4] ~= '' then
+    for kind, many in pairs(ended_as) do
+      if many > 0 then
+        count_ended(q, kind, many, tonumber(ARGV[4]), now)
+      end
+    end
+  end
   if #finished_ids > 0 then
     for from = 1, #stale_locks, 1000 do
       redis.call('DEL', unpack(stale_locks, from, math.min(from + 999, #stale_locks)))
@@ -208,7 +219,11 @@ end
 
 local taken = false
 if ARGV[3] == '1' then
-  taken = take(q, read_demand(4 + count * 12))
+  taken = take(q, read_demand(5 + count * 12))
+end
+if was_full and not is_full(q) then
+  -- Whoever waits for a place does not hear of it otherwise; BullMQ tells nobody.
+  wake_for_place(q)
 end
 local decisive = taken and (#taken[1] > 0 or (taken[2] and taken[2] ~= 'empty') or taken[3])
 if any_delayed and not (taken and #taken[1] > 0) then

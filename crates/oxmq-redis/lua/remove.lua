@@ -90,6 +90,9 @@ local function remove_one(p, id)
   delete_jobs(p, { id }, now)
   redis.call('HDEL', p.leases, id)
   redis.call('HDEL', p.cancels, id)
+  if state == 'active' then
+    wake_for_place(p)
+  end
   emit_and_trim(p, 'removed', 'jobId', id, 'prev', state or 'unknown')
 end
 

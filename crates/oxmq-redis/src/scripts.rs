@@ -51,7 +51,7 @@ scripts! {
     ADD_FLOW = "add_flow", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", "queue", "job", "place", "take";
-    FINISH = "finish", "queue", "job", "place", "family", "outcome", "dedup", "delete", "retention", "take";
+    FINISH = "finish", "queue", "job", "place", "family", "outcome", "dedup", "delete", "retention", "metrics", "take";
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";
@@ -73,6 +73,8 @@ scripts! {
     JOBS = "jobs", "job", "view";
     COUNTS = "counts", "queue";
     CHILDREN = "children", "queue", "job", "place", "family";
+    LIMITS = "limits", "queue";
+    METRICS = "metrics";
     CANCELLATIONS = "cancellations", "job";
     EVENTS = "events";
     PUBLISH = "publish", "queue";

@@ -7,10 +7,10 @@ use oxmq_core::store::{
     AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
     EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, OwnerRequest,
-    PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
+    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -213,6 +213,8 @@ impl Store for RedisStore {
         sweep = ops::sweep::sweep, (SweepRequest) -> Step;
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
+        metrics = ops::look::metrics, (MetricsRequest) -> MetricsPage;
+        limits = ops::limit::limits, (Timestamp) -> QueueLimits;
         logs = ops::look::logs, (LogsRequest) -> LogsPage;
         children = ops::children::children, (ChildrenRequest) -> ChildrenPage;
         workers = ops::workers::workers, (Timestamp) -> Vec<WorkerInfo>;

@@ -15,6 +15,8 @@ mod dedup;
 mod exceptions;
 #[path = "vectors/families.rs"]
 mod families;
+#[path = "vectors/metrics.rs"]
+mod metrics;
 #[path = "vectors/recorded.rs"]
 mod recorded;
 #[path = "vectors/replay.rs"]
@@ -47,6 +49,7 @@ twins! {
     steering: a36 = "A-36" a37 = "A-37" a38 = "A-38" a39 = "A-39" a40 = "A-40" a41 = "A-41" a42 = "A-42" a43 = "A-43" a44 = "A-44" a45 = "A-45" a46 = "A-46" a47 = "A-47" a48 = "A-48" a49 = "A-49" a50 = "A-50" a51 = "A-51" a52 = "A-52";
     running: a53 = "A-53" a54 = "A-54" a55 = "A-55" a56 = "A-56" a57 = "A-57" a58 = "A-58" a59 = "A-59" a60 = "A-60" a61 = "A-61" a62 = "A-62";
     dedup: bd01 = "B-D01" bd02 = "B-D02" bd03 = "B-D03" bd04 = "B-D04" bd05 = "B-D05" bd06 = "B-D06" bd07 = "B-D07" bd08 = "B-D08" bd09 = "B-D09" bd10 = "B-D10" bd11 = "B-D11";
+    metrics: bm01 = "B-M01" bm02 = "B-M02" bm03 = "B-M03" bm04 = "B-M04";
 }
 
 /// The twins of the recordings of flows.

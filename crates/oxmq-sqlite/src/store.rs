@@ -8,10 +8,10 @@ use oxmq_core::store::{
     AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
     EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, OwnerRequest,
-    PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
+    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -111,6 +111,7 @@ impl Store for SqliteStore {
         write trim_events = ops::publish::trim_events, (TrimEventsRequest) -> u64;
         read tally = ops::look::tally, (Tally) -> Vec<u64>;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
+        read metrics = ops::metrics::metrics, (MetricsRequest) -> MetricsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
         read children = ops::children::children, (ChildrenRequest) -> ChildrenPage;
     }
@@ -147,9 +148,9 @@ impl Store for SqliteStore {
                 // No take of this process looked yet.
                 let address = queue.clone();
                 let row = self.read("wait", move |db| QueueRow::find(db, &address)).await?;
-                if row
-                    .is_some_and(|row| !row.counts.paused && row.counts.waiting + row.counts.prioritized > 0)
-                {
+                if row.is_some_and(|row| {
+                    !row.counts.paused && !row.is_full() && row.counts.waiting + row.counts.prioritized > 0
+                }) {
                     return Ok(Woken::Look);
                 }
                 row.map_or(NO_MARK, |row| Marks::of(&row).work)
@@ -201,6 +202,11 @@ impl Store for SqliteStore {
     fn counts<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, JobCounts> {
         let queue = queue.clone();
         self.read("counts", move |db| ops::look::counts(db, &queue, now))
+    }
+
+    fn limits<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, QueueLimits> {
+        let queue = queue.clone();
+        self.read("limits", move |db| ops::limit::limits(db, &queue, now))
     }
 
     fn workers<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, Vec<WorkerInfo>> {

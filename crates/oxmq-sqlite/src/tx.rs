@@ -51,6 +51,10 @@ pub(crate) struct QueueRow {
     pub(crate) rate_count: u32,
     pub(crate) wake_no: u64,
     pub(crate) cancel_no: u64,
+    /// The most active jobs, the most takes in a window, and the window in ms; 0 is no limit.
+    pub(crate) concurrency: u32,
+    pub(crate) rate_max: u32,
+    pub(crate) rate_ms: i64,
 }
 
 /// The event row that is being filled.
@@ -92,14 +96,32 @@ impl QueueRow {
             rate_count: row.get(8)?,
             wake_no: unsigned(9)?,
             cancel_no: unsigned(10)?,
+            concurrency: row.get(18)?,
+            rate_max: row.get(19)?,
+            rate_ms: row.get(20)?,
         })
+    }
+
+    /// Whether as many jobs are active as may be.
+    pub(crate) fn is_full(&self) -> bool {
+        self.concurrency > 0 && self.counts.active >= u64::from(self.concurrency)
+    }
+
+    /// Until when nothing is given, by hand or because the window is full by a rate of so many takes.
+    pub(crate) fn limited_until(&self, max: Option<u32>, now: Timestamp) -> Option<Timestamp> {
+        let now = now.as_millis();
+        if self.limited_until > now {
+            return Some(Timestamp::from_millis(self.limited_until));
+        }
+        let full = max.is_some_and(|max| self.rate_until > now && self.rate_count >= max);
+        full.then(|| Timestamp::from_millis(self.rate_until))
     }
 
     /// Looks for a queue.
     pub(crate) fn find(db: &Connection, queue: &QueueAddress) -> Sql<Option<Self>> {
         const SQL: &str = "SELECT no, last_id, last_ord, event_no, event_cap, paused, limited_until, rate_until, \
              rate_count, wake_no, cancel_no, waiting, prioritized, delayed, active, completed, failed, \
-             waiting_children FROM oxmq_queues WHERE prefix = ?1 AND name = ?2";
+             waiting_children, concurrency, rate_max, rate_ms FROM oxmq_queues WHERE prefix = ?1 AND name = ?2";
         Ok(db.prepare_cached(SQL)?.query_row([queue.prefix(), queue.name()], Self::read).optional()?)
     }
 
@@ -119,8 +141,8 @@ impl QueueRow {
     fn write(&self, db: &Connection) -> Sql<()> {
         const SQL: &str = "UPDATE oxmq_queues SET last_id = ?2, last_ord = ?3, event_no = ?4, paused = ?5, \
              limited_until = ?6, rate_until = ?7, rate_count = ?8, wake_no = ?9, cancel_no = ?10, waiting = ?11, \
-             prioritized = ?12, delayed = ?13, active = ?14, completed = ?15, failed = ?16, waiting_children = ?17 \
-             WHERE no = ?1";
+             prioritized = ?12, delayed = ?13, active = ?14, completed = ?15, failed = ?16, waiting_children = ?17, \
+             concurrency = ?18, rate_max = ?19, rate_ms = ?20 WHERE no = ?1";
         let count = |state| self.counts.of(state).cast_signed();
         db.prepare_cached(SQL)?.execute(params![
             self.no,
@@ -140,6 +162,9 @@ impl QueueRow {
             count(JobState::Completed),
             count(JobState::Failed),
             count(JobState::WaitingChildren),
+            self.concurrency,
+            self.rate_max,
+            self.rate_ms,
         ])?;
         Ok(())
     }
@@ -244,9 +269,19 @@ impl QueueTx<'_> {
         Ok(self.row.event_no)
     }
 
-    /// Tells waiting workers, after the commit, that there may be something to take.
+    /// Tells waiting workers, after the commit, that there may be something to take; but not as long as the queue is full:
+    /// they hear of the end of that.
     pub(crate) fn ring_work(&mut self) {
-        self.row.wake_no += 1;
+        if !self.row.is_full() {
+            self.row.wake_no += 1;
+        }
+    }
+
+    /// Tells waiting workers that a place is free now, if the queue was full and is so no more.
+    pub(crate) fn ring_place(&mut self, was_full: bool) {
+        if was_full {
+            self.ring_work();
+        }
     }
 
     /// Tells the workers' listeners, after the commit, that somebody asked to cancel a running job.

@@ -60,7 +60,8 @@ fn demand() -> TakeRequest {
 
 /// One finish with the next take, as a worker does it; false when nothing was left.
 async fn cycle(store: &SqliteStore, finished: &mut Vec<Finish>) -> bool {
-    let request = FinishRequest { finished: std::mem::take(finished), take: Some(demand()), now: now() };
+    let request =
+        FinishRequest { finished: std::mem::take(finished), take: Some(demand()), metrics: None, now: now() };
     let answer = store.finish(&queue(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok));
     let jobs = answer.taken.unwrap().jobs;

@@ -12,7 +12,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddGroup, AddRequest, Finish, FinishRequest, Idle, JobsRequest, TakeRequest, Taken, WaitRequest, Woken,
+    AddGroup, AddRequest, Finish, FinishRequest, Idle, JobsRequest, Limit, LimitRequest, TakeRequest, Taken,
+    WaitRequest, Woken,
 };
 use oxmq_core::{
     Clock, Ending, JobId, JobOptions, JobState, JsonText, NewJob, Order, QueueAddress, Retention, Store,
@@ -66,7 +67,8 @@ async fn exchange(store: &SqliteStore, last: Taken, limit: usize, token: &str) -
         heeds_cancel: false,
     });
     let now = Clock::system().now();
-    let request = FinishRequest { finished: finished.collect(), take: Some(demand(limit, token)), now };
+    let request =
+        FinishRequest { finished: finished.collect(), take: Some(demand(limit, token)), metrics: None, now };
     let answer = store.finish(&queue(), request).await.unwrap();
     for ended in answer.answers {
         assert_eq!(ended.unwrap(), Some(JobState::Completed));
@@ -121,6 +123,20 @@ async fn other_process() {
                 }
                 given = exchange(&store, given, 7, &token).await;
             }
+            store.close().await.unwrap();
+        }
+        "take one and end it" => {
+            let taken = store.take(&queue(), demand(1, "other:0")).await.unwrap();
+            tell(taken.jobs[0].job.id.as_str());
+            Clock::system().sleep(Duration::from_millis(300)).await;
+            let finished = taken.jobs.into_iter().map(|job| Finish {
+                lease: job.lease,
+                ending: Ending::Completed { return_value: JsonText::null(), keep: Retention::ALL },
+                heeds_cancel: false,
+            });
+            let finished = finished.collect();
+            let request = FinishRequest { finished, take: None, metrics: None, now: Clock::system().now() };
+            store.finish(&queue(), request).await.unwrap();
             store.close().await.unwrap();
         }
         "add for ever" => {
@@ -189,6 +205,53 @@ async fn a_wait_ends_when_another_process_adds() {
         assert_eq!(taken.jobs.len(), 1, "the wake-up comes after the commit");
         assert!(child.wait().unwrap().success());
     }
+}
+
+async fn at_most(store: &SqliteStore, most: u32) {
+    let request = LimitRequest { limit: Limit::Concurrency(Some(most)), now: Clock::system().now() };
+    store.limit(&queue(), request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_more_jobs_are_active_than_allowed_in_all_processes_together() {
+    const JOBS: usize = 600;
+    let (_folder, path) = file();
+    let store = open(&path).await;
+    at_most(&store, 3).await;
+    for _ in 0..JOBS / 100 {
+        add(&store, 100).await;
+    }
+    let workers: Vec<Child> = (0..3).map(|_| other("work", &path)).collect();
+    let mut most = 0;
+    let end = Clock::system().now() + PATIENCE;
+    loop {
+        let counts = store.counts(&queue(), Clock::system().now()).await.unwrap();
+        most = most.max(counts.active);
+        if counts.completed == JOBS as u64 {
+            break;
+        }
+        assert!(Clock::system().now() < end, "{counts:?}");
+    }
+    assert_eq!(most, 3);
+    for mut worker in workers {
+        assert!(worker.wait().unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wait_ends_when_another_process_frees_a_place() {
+    let (_folder, path) = file();
+    let store = open(&path).await;
+    at_most(&store, 1).await;
+    add(&store, 2).await;
+    let mut child = other("take one and end it", &path);
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    lines.find(|line| told(line.as_ref().unwrap()).is_some()).unwrap().unwrap();
+    assert_eq!(store.take(&queue(), demand(1, "here:0")).await.unwrap().idle, Some(Idle::Full));
+    let woken = store.wait(&queue(), WaitRequest { worker: None, timeout: PATIENCE }).await.unwrap();
+    assert_eq!(woken, Woken::Look);
+    assert_eq!(store.take(&queue(), demand(1, "here:0")).await.unwrap().jobs.len(), 1);
+    assert!(child.wait().unwrap().success());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -5,11 +5,8 @@ use oxmq_core::{JobOptions, JobState};
 use oxmq_interop::{Rig, Side, Work, keyspace, until};
 use serde_json::{Value, json};
 
-fn once(id: &str, more: Value) -> Value {
-    let mut deduplication = json!({ "id": id });
-    for (name, value) in more.as_object().unwrap() {
-        deduplication[name] = value.clone();
-    }
+fn once(id: &str, mut deduplication: Value) -> Value {
+    deduplication["id"] = id.into();
     json!({ "deduplication": deduplication })
 }
 

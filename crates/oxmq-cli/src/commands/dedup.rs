@@ -1,7 +1,7 @@
 //! `oxmq dedup`
 
 use anyhow::Result;
-use oxmq::JobId;
+use oxmq::{JobId, JobState};
 use serde_json::json;
 
 use crate::args::DedupArgs;
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: DedupArgs, context: &Context) -> Result<()> {
         Some(owner) => queue.job(owner.clone()).await?.map(|view| view.state),
         None => None,
     };
-    let (job, shown) = (owner.as_ref().map(JobId::as_str), state.map(|state| state.as_str()));
+    let (job, shown) = (owner.as_ref().map(JobId::as_str), state.map(JobState::as_str));
     if context.out.json {
         return context.out.object(&json!({ "id": id, "job": job, "state": shown }));
     }

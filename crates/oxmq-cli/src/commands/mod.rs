@@ -13,7 +13,9 @@ mod demo;
 mod drain;
 mod job;
 mod jobs;
+mod limit;
 mod logs;
+mod metrics;
 mod obliterate;
 mod pause;
 mod promote;
@@ -48,6 +50,8 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Promote(args) => promote::run(args, context).await,
         Verb::Remove(args) => remove::run(args, context).await,
         Verb::Cancel(args) => cancel::run(args, context).await,
+        Verb::Limit(args) => limit::run(args, context).await,
+        Verb::Metrics(args) => metrics::run(args, context).await,
         Verb::Dedup(args) => dedup::run(args, context).await,
         Verb::Pause(args) => pause::run(args, context).await,
         Verb::Resume(args) => resume::run(args, context).await,

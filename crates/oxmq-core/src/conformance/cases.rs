@@ -245,6 +245,20 @@ macro_rules! conformance_cases {
                 a_take_without_a_rate_limit_is_not_held_by_the_window
                 jobs_that_must_fail_do_not_count
                 the_take_of_a_finish_is_rate_limited_too
+                a_queue_without_limits_says_so
+                limits_are_told_as_they_were_set
+                no_more_jobs_are_active_than_the_queue_allows
+                every_way_out_of_active_frees_a_place
+                a_limit_below_what_is_active_lets_that_end
+                no_more_jobs_are_active_though_many_take_at_once
+                due_jobs_are_promoted_in_a_full_queue
+                a_wait_ends_when_a_place_is_free
+                a_job_that_comes_to_a_full_queue_is_taken_when_a_place_is_free
+                a_rate_of_the_queue_holds_for_all_workers
+                of_two_rates_the_max_is_the_queues_and_the_window_the_workers
+                a_rate_and_a_concurrency_hold_both
+                lifting_a_limit_begins_the_window_anew
+                obliterating_forgets_the_limits
             }
             listen {
                 an_event_of_the_users_own_is_read_as_it_was_written
@@ -271,6 +285,20 @@ macro_rules! conformance_cases {
                 a_drained_queue_is_still_listed
                 waiting_jobs_are_counted_by_priority
                 delayed_jobs_are_counted_by_when_they_are_due
+            }
+            metrics {
+                nothing_is_counted_unless_the_worker_counts
+                the_minute_that_runs_is_no_point_yet
+                minutes_in_which_nothing_ended_are_points_too
+                the_newest_points_are_kept
+                the_last_minute_before_a_long_pause_is_the_oldest_point
+                completed_and_failed_jobs_are_counted_apart
+                jobs_that_are_removed_at_once_are_counted
+                what_has_not_ended_is_not_counted
+                points_are_read_page_by_page
+                a_clock_that_runs_behind_makes_no_points
+                a_great_many_points_are_kept
+                queues_are_counted_apart_and_forgotten_when_obliterated
             }
             note {
                 progress_is_kept_and_told

@@ -21,9 +21,10 @@ use crate::state::JobState;
 use crate::store::{
     AddFlowRequest, AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change,
     ChildKind, ChildOutcome, ChildrenRequest, CleanRequest, DetachRequest, EventsRequest, Finish,
-    FinishRequest, Finished, Flow, FlowNode, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    OnRefusal, Order, OwnerRequest, PromoteRequest, RecoverRequest, ReleaseRequest, RemoveAnswer,
-    RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
+    FinishRequest, Finished, Flow, FlowNode, JobCounts, JobsRequest, Limit, LimitRequest, Note, NoteRequest,
+    OnRefusal, Order, OwnerRequest, PromoteRequest, QueueLimits, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, Store, TakeRequest,
+    Taken, WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -444,7 +445,7 @@ impl On<'_> {
     }
 
     pub async fn finish_by(&self, finished: Vec<Finish>, take: Option<TakeRequest>) -> Finished {
-        let request = FinishRequest { finished, take, now: self.now() };
+        let request = FinishRequest { finished, take, metrics: None, now: self.now() };
         self.store().finish(&self.address, request).await.unwrap()
     }
 
@@ -531,8 +532,17 @@ impl On<'_> {
     }
 
     pub async fn limit(&self, until: Option<Timestamp>) {
-        let request = LimitRequest { until, now: self.now() };
+        self.bound(Limit::Until(until)).await;
+    }
+
+    /// Sets a limit.
+    pub async fn bound(&self, limit: Limit) {
+        let request = LimitRequest { limit, now: self.now() };
         self.store().limit(&self.address, request).await.unwrap();
+    }
+
+    pub async fn limits(&self) -> QueueLimits {
+        self.store().limits(&self.address, self.now()).await.unwrap()
     }
 
     pub async fn clean(&self, state: JobState, older_than: Timestamp, limit: usize) -> Step {

@@ -6,6 +6,7 @@
 mod dedup;
 mod family;
 mod look;
+mod metrics;
 mod produce;
 mod steer;
 mod work;
@@ -19,7 +20,7 @@ use crate::events::{Event, EventId, EventKind, StoredEvent};
 use crate::job::{Job, JobView};
 use crate::json::JsonText;
 use crate::state::JobState;
-use crate::store::WorkerInfo;
+use crate::store::{RateLimit, WorkerInfo};
 
 /// How many events are kept per queue.
 pub const EVENTS_KEPT: usize = 10_000;
@@ -41,7 +42,11 @@ struct Queue {
     paused: bool,
     /// Nothing is given before.
     limited_until: Option<Timestamp>,
-    /// The running window of the workers' rate limit: its end, and the takes in it.
+    /// The most active jobs.
+    concurrency: Option<u32>,
+    /// The most takes in a window.
+    rate: Option<RateLimit>,
+    /// The running window of the rate limit: its end, and the takes in it.
     window: Option<(Timestamp, u32)>,
     events: VecDeque<StoredEvent>,
     last_event: u64,
@@ -51,6 +56,8 @@ struct Queue {
     claims: BTreeMap<String, dedup::Claim>,
     /// By deduplication id: the job that is added when the owner has finished.
     successors: BTreeMap<String, dedup::Successor>,
+    /// By state: what was counted of the jobs that ended in it.
+    ended: BTreeMap<JobState, metrics::Ended>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }
@@ -254,8 +261,23 @@ impl Queue {
         self.list(JobState::Delayed).next().and_then(|id| self.jobs[id].due)
     }
 
-    fn is_limited(&self, now: Timestamp) -> Option<Timestamp> {
-        self.limited_until.filter(|until| *until > now)
+    /// Until when nothing is given: by hand, or because the window is full by this rate.
+    fn is_limited(&self, rate: Option<RateLimit>, now: Timestamp) -> Option<Timestamp> {
+        let full = rate.and_then(|rate| {
+            self.window.filter(|(end, count)| *end > now && *count >= rate.max).map(|(end, _)| end)
+        });
+        self.limited_until.filter(|until| *until > now).or(full)
+    }
+
+    /// The rate that holds for a worker that brings one of its own, or none.
+    fn rate_for(&self, own: Option<RateLimit>) -> Option<RateLimit> {
+        let max = self.rate.or(own)?.max;
+        Some(RateLimit { max, window: own.or(self.rate)?.window })
+    }
+
+    /// Whether as many jobs are active as may be.
+    fn is_full(&self) -> bool {
+        self.concurrency.is_some_and(|most| self.len(JobState::Active) >= most as usize)
     }
 }
 

@@ -79,6 +79,8 @@ enum Op {
     Pause,
     Resume,
     Limit(Option<u64>),
+    Concurrency(Option<u32>),
+    Rate(Option<u32>),
     Drain {
         delayed: bool,
     },
@@ -110,6 +112,7 @@ struct Spec {
 
 /// A deduplication: a number that makes the id, seconds, and the switches.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_excessive_bools, reason = "BullMQ's switches")]
 struct Once {
     id: u8,
     ttl: Option<u64>,
@@ -200,6 +203,8 @@ fn op() -> impl Strategy<Value = Op> {
         2 => Just(Op::Pause),
         4 => Just(Op::Resume),
         2 => proptest::option::of(1_u64..20).prop_map(Op::Limit),
+        2 => proptest::option::weighted(0.7, 1_u32..4).prop_map(Op::Concurrency),
+        2 => proptest::option::weighted(0.6, 1_u32..5).prop_map(Op::Rate),
         1 => any::<bool>().prop_map(|delayed| Op::Drain { delayed }),
         3 => (state(), ago(), limit()).prop_map(|(state, ago, limit)| Op::Clean { state, ago, limit }),
         1 => any::<bool>().prop_map(|force| Op::Obliterate { force }),

@@ -10,7 +10,8 @@ use crate::job::{Job, JobView};
 use crate::metrics::QueueFigures;
 use crate::state::JobState;
 use crate::store::{
-    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, OwnerRequest, Tally, WorkerInfo,
+    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, OwnerRequest, QueueLimits, Tally,
+    WorkerInfo,
 };
 use crate::telemetry::{attribute, figure};
 
@@ -89,6 +90,12 @@ impl Queue {
             figures.delayed_late = first.and_then(|view| view.due).map(|due| now - due);
         }
         Ok(figures)
+    }
+
+    /// The limits of the queue, and whether it is at one of them. BullMQ's `getGlobalConcurrency`, `getGlobalRateLimit`,
+    /// `getRateLimitTtl` and `isMaxed`.
+    pub async fn limits(&self) -> Result<QueueLimits> {
+        self.inner.store.limits(&self.inner.address, self.inner.clock.now()).await
     }
 
     /// Whether the queue is paused.

@@ -7,6 +7,7 @@ mod add;
 mod events;
 mod joiner;
 mod look;
+mod metrics;
 mod result;
 mod steer;
 
@@ -16,6 +17,7 @@ use std::sync::Arc;
 pub use self::add::{AddJob, JOB_NAME_BYTES_MAX};
 pub use self::events::{EventStream, Notice};
 use self::joiner::AddJoiner;
+pub use self::metrics::{Metrics, MetricsTime};
 pub use self::result::JobOutcome;
 
 use crate::address::{DEFAULT_PREFIX, QueueAddress};

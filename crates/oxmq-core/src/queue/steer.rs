@@ -14,9 +14,9 @@ use crate::json::JsonText;
 use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
-    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, ReleaseRequest, RemoveAnswer, RemoveRequest, RemoveScope,
-    RescheduleRequest, RetryRequest, Step, TrimEventsRequest,
+    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, Limit, LimitRequest,
+    Note, NoteRequest, ObliterateRequest, PromoteRequest, RateLimit, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, TrimEventsRequest,
 };
 use crate::telemetry::{SpanKind, Trace, attribute};
 
@@ -45,14 +45,58 @@ impl Queue {
         let trace = self.trace("rateLimit", SpanKind::Internal);
         trace.set(attribute::QUEUE_RATE_LIMIT, || millis(duration).into());
         let now = self.inner.clock.now();
-        let request = LimitRequest { until: Some(now + duration), now };
+        let request = LimitRequest { limit: Limit::Until(Some(now + duration)), now };
         trace.call(self.inner.store.limit(&self.inner.address, request), |_, ()| {}).await
     }
 
-    /// Lifts the rate limit.
+    /// Lifts the limit of [`rate_limit`](Self::rate_limit), and begins the window of a rate anew. BullMQ's
+    /// `removeRateLimitKey`.
     pub async fn remove_rate_limit(&self) -> Result<()> {
-        let now = self.inner.clock.now();
-        self.inner.store.limit(&self.inner.address, LimitRequest { until: None, now }).await
+        self.limit(Limit::Until(None)).await
+    }
+
+    /// At most so many jobs of the queue are active at a time, over all workers; 1 or more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`]: 0.
+    pub async fn set_global_concurrency(&self, most: u32) -> Result<()> {
+        if most == 0 {
+            let remedy = "use 1 or more; `pause` keeps a queue from giving any";
+            return Err(Error::invalid("limit", "concurrency", most, remedy));
+        }
+        self.limit(Limit::Concurrency(Some(most))).await
+    }
+
+    /// Any number of jobs may be active.
+    pub async fn remove_global_concurrency(&self) -> Result<()> {
+        self.limit(Limit::Concurrency(None)).await
+    }
+
+    /// At most `max` jobs of the queue are taken in each `window` (1 ms to 34 years), over all workers. Windows begin with the
+    /// first take after the end of the last one. For workers that have a rate of their own, `max` is this one's and
+    /// the window theirs.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`]: a `max` of 0, or a window out of range.
+    pub async fn set_global_rate_limit(&self, max: u32, window: Duration) -> Result<()> {
+        if max == 0 {
+            let remedy = "use 1 or more; `pause` keeps a queue from giving any";
+            return Err(Error::invalid("limit", "max", max, remedy));
+        }
+        if !(1..=1 << 40).contains(&millis(window)) {
+            return Err(Error::invalid("limit", "window", format!("{window:?}"), "use 1 ms to 34 years"));
+        }
+        self.limit(Limit::Rate(Some(RateLimit { max, window }))).await
+    }
+
+    /// Any number of jobs may be taken, but for what workers bring.
+    pub async fn remove_global_rate_limit(&self) -> Result<()> {
+        self.limit(Limit::Rate(None)).await
+    }
+
+    async fn limit(&self, limit: Limit) -> Result<()> {
+        let request = LimitRequest { limit, now: self.inner.clock.now() };
+        self.inner.store.limit(&self.inner.address, request).await
     }
 
     /// Cancels a job. One that has not started fails at once with the reason `cancelled: ..`; one that runs is

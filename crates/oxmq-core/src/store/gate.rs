@@ -8,10 +8,10 @@ use super::{
     AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
     CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
     EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, OwnerRequest,
-    PromoteRequest, QueueInfo, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
+    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
+    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
+    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Stopwatch, Timestamp};
@@ -88,6 +88,8 @@ const TIMED: &[&str] = &[
     "queues",
     "trim_events",
     "deduplication_owner",
+    "limits",
+    "metrics",
     "add_flow",
     "children",
     "detach",
@@ -168,6 +170,8 @@ impl Store for Gate {
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;
         tally(tally: Tally) -> Vec<u64>;
+        metrics(request: MetricsRequest) -> MetricsPage;
+        limits(now: Timestamp) -> QueueLimits;
         logs(request: LogsRequest) -> LogsPage;
         children(request: ChildrenRequest) -> ChildrenPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;

@@ -8,6 +8,7 @@ use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
 use crate::job::JobView;
 use crate::state::JobState;
+use crate::store::RateLimit;
 
 /// In which direction a page runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -109,6 +110,50 @@ pub enum Tally {
     Priorities(Vec<u32>),
     /// The delayed ones that are due before this time: one number.
     DueBefore(Timestamp),
+}
+
+/// The limits of a queue, and whether it is at one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct QueueLimits {
+    /// Until when nothing is given, if that is so at the time of the call: by hand, or because the window of the rate
+    /// below is full.
+    pub until: Option<Timestamp>,
+    /// How many jobs may be active at a time.
+    pub concurrency: Option<u32>,
+    /// How many jobs may be taken in a window.
+    pub rate: Option<RateLimit>,
+    /// Whether as many jobs are active as may be.
+    pub is_full: bool,
+}
+
+/// The most points that are kept of what ended, one per minute: ten weeks.
+pub const METRICS_POINTS_MAX: u32 = 100_800;
+
+/// Which points of what ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MetricsRequest {
+    /// Completed or failed; of other states nothing is counted.
+    pub state: JobState,
+    /// How many points to pass over, from the newest on.
+    pub offset: u64,
+    /// The most points to give; at most [`METRICS_POINTS_MAX`].
+    pub limit: usize,
+}
+
+/// What was counted of the jobs that ended in a state, as it is stored. A [queue](crate::Queue::metrics) shows it as of now.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MetricsPage {
+    /// How many jobs were counted.
+    pub total: u64,
+    /// The first job that was counted in the minute of the last one; `None` if none ever was.
+    pub prev_at: Option<Timestamp>,
+    /// How many jobs had been counted before that one: the difference to the total is what ended in that minute.
+    pub prev_total: u64,
+    /// Jobs per minute, the newest first: the first point is the minute before that of `prev_at`.
+    pub points: Vec<u64>,
+    /// How many points there are in all.
+    pub length: u64,
 }
 
 /// Which page of a job's log.

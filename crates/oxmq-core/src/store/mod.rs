@@ -55,12 +55,12 @@ pub use self::flow::{
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
 pub use self::look::{
-    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, Tally,
-    WorkerInfo,
+    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, METRICS_POINTS_MAX, MetricsPage,
+    MetricsRequest, Order, QueueInfo, QueueLimits, Tally, WorkerInfo,
 };
 pub use self::produce::{AddGroup, AddRequest, Added, Fate, OwnerRequest, ReleaseRequest};
 pub use self::steer::{
-    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
+    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, Limit, LimitRequest, ObliterateRequest,
     PromoteRequest, RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step,
     SweepRequest,
 };
@@ -171,7 +171,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   with [`Token::none`](crate::Token::none) there is no lease, and no protection either.
     /// - First, up to [`PROMOTE_PER_TAKE_MAX`] delayed jobs that are due at `now` are promoted, earliest first: to the back of
     ///   `waiting`, or to their place in `prioritized`; their delay becomes 0; event `waiting` with prev `delayed`. Also on a paused queue.
-    /// - A paused or rate-limited queue gives none and says why, and until when if that is known.
+    /// - A paused, rate-limited or full queue gives none and says why, and until when if that is known. No more jobs are ever
+    ///   active, or taken in one window, than the [limits](Limit) of the queue allow, whoever takes.
     /// - A job that is given counts one more start (`attempts_started`), gets `processed_on` and the worker's name, and the event
     ///   `active` with prev `waiting`.
     /// - A job with a deferred failure is given like any other; the caller must fail it with that reason.
@@ -233,7 +234,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Behavior
     /// - Returns [`Woken::Look`] soon after a job came to wait, from whatever process, and after `resume` and the end of a limit that was
-    ///   lifted; [`Woken::TimedOut`] after `request.timeout`.
+    ///   lifted, and when a queue in which jobs wait is full no more; [`Woken::TimedOut`] after `request.timeout`.
     /// - No wake-up is lost between an empty [`Store::take`] and this call.
     /// - One of several that wait may be woken, or all; so look, and be ready to find nothing.
     /// - Dropping the call loses nothing.
@@ -342,7 +343,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Ends the pause. Event `resumed`, each time.
     fn resume<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()>;
 
-    /// Limits what the queue gives: nothing until `until`; or lifts that limit.
+    /// Sets one of the [limits](Limit) of the queue, or lifts it. No event.
     fn limit<'a>(&'a self, queue: &'a QueueAddress, request: LimitRequest) -> Answer<'a, ()>;
 
     /// Removes a step of the jobs that wait: waiting and prioritized ones, and the delayed ones if asked.
@@ -394,6 +395,18 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// How many jobs lie in parts of a state: a number for each part.
     fn tally<'a>(&'a self, queue: &'a QueueAddress, tally: Tally) -> Answer<'a, Vec<u64>>;
+
+    /// The limits of the queue, and whether it is at one of them.
+    fn limits<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, QueueLimits>;
+
+    /// What was counted of the jobs that completed, or failed, by workers that count.
+    ///
+    /// # Behavior
+    /// - A finish with [`metrics`](FinishRequest::metrics) counts each of its jobs that completes or fails for good, at its `now`. The first one of a
+    ///   state begins a minute; each one of a later minute ends the one that runs: the jobs counted in it become the newest
+    ///   point, and then there is a point of 0 for each minute in which none was counted. The oldest points beyond as many as the finish says are dropped.
+    /// - After a pause that is longer than all points kept, the last minute before it becomes the oldest point.
+    fn metrics<'a>(&'a self, queue: &'a QueueAddress, request: MetricsRequest) -> Answer<'a, MetricsPage>;
 
     /// A page of a job's log lines; empty if there is no such job.
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage>;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::address::JobId;
 use crate::clock::Timestamp;
 use crate::state::JobState;
+use crate::store::RateLimit;
 
 /// A bounded step of a bulk operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -161,11 +162,27 @@ pub enum RemoveAnswer {
     Locked,
 }
 
-/// A limit to what a queue gives.
+/// A limit to what a queue gives, to all workers together. They hold side by side; each stays until it is set anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Limit {
+    /// Nothing is given before this time; `None` lifts the limit. A limit that ends later than this one is shortened. The
+    /// window of a rate that runs is over, too.
+    Until(Option<Timestamp>),
+    /// At most so many jobs are active at a time, 1 or more; `None` for any number.
+    Concurrency(Option<u32>),
+    /// At most so many jobs are taken in a window; `None` for any number.
+    ///
+    /// Workers may bring a [rate of their own](super::TakeRequest::rate_limit). There is one count and one window for the
+    /// queue; of the two rates, this one's `max` counts, and the worker's `window`.
+    Rate(Option<RateLimit>),
+}
+
+/// A limit to be set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitRequest {
-    /// Nothing is given before; `None` lifts the limit. A limit that ends later than this one is shortened.
-    pub until: Option<Timestamp>,
+    /// Which, and how.
+    pub limit: Limit,
     /// The time of the call.
     pub now: Timestamp,
 }

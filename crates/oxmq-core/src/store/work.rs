@@ -73,6 +73,9 @@ pub struct FinishRequest {
     pub finished: Vec<Finish>,
     /// What to take after them.
     pub take: Option<TakeRequest>,
+    /// Whether those that complete or fail for good are [counted](crate::Store::metrics), and how many points are kept then:
+    /// 1 to [`METRICS_POINTS_MAX`](super::METRICS_POINTS_MAX).
+    pub metrics: Option<u32>,
     /// The time of the call.
     pub now: Timestamp,
 }

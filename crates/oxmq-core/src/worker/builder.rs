@@ -16,7 +16,7 @@ use crate::args::JobArgs;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Retention;
-use crate::store::{RateLimit, Store};
+use crate::store::{METRICS_POINTS_MAX, RateLimit, Store};
 use crate::telemetry::{Telemetry, Tracer};
 
 /// The most jobs that one worker runs at once.
@@ -64,6 +64,7 @@ impl WorkerBuilder {
                 stall_check: Duration::from_secs(5),
                 poll: Duration::from_secs(5),
                 rate_limit: None,
+                metrics: None,
                 shutdown_timeout: Duration::from_secs(30),
                 cancel_grace: Duration::from_secs(5),
                 retry_delay: Duration::from_secs(1),
@@ -149,6 +150,14 @@ impl WorkerBuilder {
     /// At most `max` jobs are taken in each `window`, counted over all workers of the queue. Default without limit.
     pub fn rate_limit(mut self, max: u32, window: Duration) -> Self {
         self.settings.rate_limit = Some(RateLimit { max, window });
+        self
+    }
+
+    /// Counts the jobs that complete and fail in it, minute by minute, and keeps so many minutes of them: 1 to
+    /// [`METRICS_POINTS_MAX`](crate::store::METRICS_POINTS_MAX), such as [`MetricsTime::ONE_WEEK`](crate::MetricsTime::ONE_WEEK). They are read by [`Queue::metrics`](crate::Queue::metrics), to
+    /// which all workers of a queue contribute that count. Default not.
+    pub fn metrics(mut self, minutes: u32) -> Self {
+        self.settings.metrics = Some(minutes);
         self
     }
 
@@ -330,6 +339,9 @@ impl WorkerBuilder {
         if settings.renew_every >= settings.lease {
             let value = format!("{:?}", settings.renew_every);
             return refuse("renew_every", value, "it must be less than the lease");
+        }
+        if let Some(minutes) = settings.metrics.filter(|it| !(1..=METRICS_POINTS_MAX).contains(it)) {
+            return refuse("metrics", minutes.to_string(), "use 1 to 100800 minutes");
         }
         if let Some(limit) = settings.rate_limit
             && (limit.max == 0 || limit.window < Duration::from_millis(1))

@@ -14,7 +14,8 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{Idle, WaitRequest, Woken};
 
-/// How soon to look again at a queue where as many jobs are active as it allows: nobody tells when one ends.
+/// How soon to look again at a queue where as many jobs are active as it allows: a worker of BullMQ's tells nobody when
+/// one ends.
 const FULL_POLL: Duration = Duration::from_secs(1);
 /// How many looks in a row may find nothing before they are slowed down. Workers that compete for few jobs have
 /// some; a store that says "look" without an end has many.
@@ -163,7 +164,8 @@ impl Gate {
             Some(Idle::Paused) => State::Waiting(Some(net)),
             // Jobs may be waiting, so a wait would return at once.
             Some(Idle::RateLimited { until }) => State::Resting(until.min(poll)),
-            Some(Idle::Full) | None => State::Resting((now + FULL_POLL).min(poll)),
+            Some(Idle::Full) => State::Waiting(Some((now + FULL_POLL).min(poll))),
+            None => State::Resting((now + FULL_POLL).min(poll)),
         };
     }
 }

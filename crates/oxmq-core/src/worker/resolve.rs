@@ -96,7 +96,7 @@ async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest
             heeds_cancel: pending.decision.heeds_cancel,
         })
         .collect();
-    let request = FinishRequest { finished, take, now: shared.clock.now() };
+    let request = FinishRequest { finished, take, metrics: shared.settings.metrics, now: shared.clock.now() };
     let Finished { answers, taken } = shared.store.finish(&shared.queue, request).await?;
     Ok((answers, taken))
 }

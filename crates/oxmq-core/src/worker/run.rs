@@ -22,7 +22,7 @@ use crate::clock::{Timestamp, millis};
 use crate::job::{Job, Lease, LeasedJob};
 use crate::options::JobOptions;
 use crate::outcome::Ending;
-use crate::store::LimitRequest;
+use crate::store::{Limit, LimitRequest};
 use crate::telemetry::{SpanKind, SpanParent, attribute};
 
 /// A job that this worker holds, from the take to the acknowledged ending.
@@ -195,7 +195,7 @@ async fn overstayed(shared: &Shared, running: &Running) {
 /// Keeps the queue from giving anything for so long; if that fails, the job at least is not run before.
 async fn limit_queue(shared: &Shared, decision: &mut Decision, now: Timestamp, pause: Duration) {
     let until = now + pause;
-    let request = LimitRequest { until: Some(until), now: shared.clock.now() };
+    let request = LimitRequest { limit: Limit::Until(Some(until)), now: shared.clock.now() };
     let trace = shared.trace("rateLimit", SpanKind::Internal, SpanParent::Current);
     trace.set(attribute::WORKER_RATE_LIMIT, || millis(pause).into());
     match trace.call(shared.store.limit(&shared.queue, request), |_, ()| {}).await {

@@ -41,6 +41,7 @@ pub(crate) struct Settings {
     pub(crate) stall_check: Duration,
     pub(crate) poll: Duration,
     pub(crate) rate_limit: Option<RateLimit>,
+    pub(crate) metrics: Option<u32>,
     pub(crate) shutdown_timeout: Duration,
     pub(crate) cancel_grace: Duration,
     pub(crate) retry_delay: Duration,

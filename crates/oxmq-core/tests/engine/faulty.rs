@@ -173,6 +173,8 @@ impl Store for FaultyStore {
         counts(Timestamp) -> JobCounts;
         tally(Tally) -> Vec<u64>;
         trim_events(TrimEventsRequest) -> u64;
+        metrics(MetricsRequest) -> MetricsPage;
+        limits(Timestamp) -> QueueLimits;
         logs(LogsRequest) -> LogsPage;
         children(ChildrenRequest) -> ChildrenPage;
         workers(Timestamp) -> Vec<WorkerInfo>;

@@ -70,3 +70,23 @@ local function limited_until(q, now, ttl)
   end
   return now + ttl
 end
+
+-- Until when nothing is given to anybody, as text in ms; false if the queue is not limited. Needs read_settings.
+local function limited_now(q, now)
+  local value = tonumber(redis.call('GET', q.limiter) or nil)
+  if value and (value >= BY_HAND or (q.max and value >= q.max)) then
+    local ttl = redis.call('PTTL', q.limiter)
+    if ttl > 0 then
+      return string.format('%.0f', limited_until(q, now, ttl))
+    end
+  end
+  return false
+end
+
+-- Tells an idle worker, if there is something to take, that a place is free now in a queue that was full.
+local function wake_for_place(q)
+  read_settings(q)
+  if q.concurrency and redis.call('EXISTS', q.wait, q.prioritized) > 0 then
+    wake(q)
+  end
+end

@@ -21,12 +21,13 @@ pub(crate) async fn finish(
     queue: &QueueAddress,
     request: FinishRequest,
 ) -> Result<Finished> {
-    let FinishRequest { finished, take, now } = request;
+    let FinishRequest { finished, take, metrics, now } = request;
     if finished.is_empty() && take.is_none() {
         return Ok(Finished::default());
     }
     let mut call = store.script("finish", queue, &FINISH);
     call.arg(now.as_millis()).arg(finished.len()).arg(u8::from(take.is_some()));
+    call.arg(metrics.map(|points| points.to_string()).unwrap_or_default());
     for ending in &finished {
         write(store, &mut call.command, ending);
     }

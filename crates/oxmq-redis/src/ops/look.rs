@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxmq_core::store::{
-    GROUP_JOBS_MAX, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, QueueInfo, Tally,
+    GROUP_JOBS_MAX, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, METRICS_POINTS_MAX, MetricsPage,
+    MetricsRequest, QueueInfo, Tally,
 };
 use oxmq_core::{Error, ErrorKind, JobId, JobState, JobView, Order, QueueAddress, Result, Timestamp};
 use redis::{Value, cmd};
 
-use crate::scripts::{COUNTS, JOB, JOBS, TALLY};
+use crate::scripts::{COUNTS, JOB, JOBS, METRICS, TALLY};
 use crate::store::RedisStore;
 use crate::wire::job::{state_key, view};
 use crate::wire::reply::{self, Read};
@@ -83,6 +84,38 @@ pub(crate) async fn tally(store: &RedisStore, queue: &QueueAddress, tally: Tally
     let answer = call.repeatable().await?;
     let read = || -> Read<Vec<u64>> { reply::list(answer)?.into_iter().map(reply::count).collect() };
     read().map_err(|bad| bad.into_error("tally"))
+}
+
+pub(crate) async fn metrics(
+    store: &RedisStore,
+    queue: &QueueAddress,
+    request: MetricsRequest,
+) -> Result<MetricsPage> {
+    if !request.state.is_final() {
+        return Ok(MetricsPage::default());
+    }
+    let mut call = store.script("metrics", queue, &METRICS);
+    let offset = request.offset.min(1 << 40);
+    call.arg(request.state.as_str()).arg(offset).arg(request.limit.min(METRICS_POINTS_MAX as usize));
+    let answer = call.repeatable().await?;
+    let read = || -> Read<MetricsPage> {
+        let [total, prev_at, prev_total, points, length] = reply::tuple::<5>(answer)?;
+        let number = |value: Value| -> Read<Option<i64>> {
+            Ok(reply::maybe_text(value)?.and_then(|text| text.parse().ok()))
+        };
+        let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0);
+        Ok(MetricsPage {
+            total: count(number(total)?),
+            prev_at: number(prev_at)?.map(Timestamp::from_millis),
+            prev_total: count(number(prev_total)?),
+            points: reply::list(points)?
+                .into_iter()
+                .map(|point| Ok(count(number(point)?)))
+                .collect::<Read<_>>()?,
+            length: reply::count(length)?,
+        })
+    };
+    read().map_err(|bad| bad.into_error("metrics"))
 }
 
 pub(crate) async fn logs(store: &RedisStore, queue: &QueueAddress, request: LogsRequest) -> Result<LogsPage> {

@@ -123,6 +123,18 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         &["events: [] -> [deduplicated jobId=1 deduplicationId=X deduplicatedJobId=2]"],
         "a job that is dropped is told, whatever its owner does",
     ),
+    (
+        "B-M03",
+        "publishEvent",
+        &[r#"meta: - -> {"opts.maxLenEvents":"10000"}"#],
+        "how many events are kept is stored with the first event, as every add does",
+    ),
+    (
+        "B-M04",
+        "removeOrphanedJobs()",
+        &[r#"metrics:failed: - -> {"count":"1","prevCount":"0","prevTS":"1700000000000"}"#],
+        "nothing of ours leaves orphans behind, so there is no such call; Node's takes the metrics for one",
+    ),
 ];
 
 /// The same for the recordings of flows.

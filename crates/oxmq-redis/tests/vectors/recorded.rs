@@ -5,6 +5,9 @@ use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
+/// The scenarios of part B whose queue is not called `q`.
+const QUEUES: [(&str, &str); 1] = [("B-M02", "q2")];
+
 /// When the clock of part B starts.
 const T0: i64 = 1_700_000_000_000;
 
@@ -16,15 +19,16 @@ pub(crate) fn read(file: &Path) -> Value {
 
 fn from_part_b(document: &Value) -> Value {
     let mut length = 0;
-    let steps = document["steps"].as_array().unwrap().iter().map(|step| step_of(step, &mut length));
+    let queue = QUEUES.iter().find(|(id, _)| document["id"] == *id).map_or("q", |(_, queue)| queue);
+    let steps = document["steps"].as_array().unwrap().iter().map(|step| step_of(step, queue, &mut length));
     json!({ "id": document["id"], "clock_start": T0, "steps": steps.collect::<Vec<_>>() })
 }
 
 /// One step; `length` is that of the stream of events.
-fn step_of(step: &Value, length: &mut usize) -> Value {
+fn step_of(step: &Value, queue: &str, length: &mut usize) -> Value {
     let mut events = Vec::new();
     for (stream, entries) in step["events"].as_object().into_iter().flatten() {
-        if key_of(stream).is_some() {
+        if key_of(stream, queue).is_some() {
             events.extend(entries.as_array().unwrap().iter().map(event_of));
         }
     }
@@ -44,7 +48,7 @@ fn step_of(step: &Value, length: &mut usize) -> Value {
     }
     if let Some(keys) = step["keys"].as_object() {
         let mut found: Map<String, Value> =
-            keys.iter().filter_map(|(key, entry)| Some((key_of(key)?, entry_of(entry)))).collect();
+            keys.iter().filter_map(|(key, entry)| Some((key_of(key, queue)?, entry_of(entry)))).collect();
         if *length > 0 {
             found.insert("bull:vec:events".into(), json!({ "type": "stream", "length": *length }));
         }
@@ -54,8 +58,9 @@ fn step_of(step: &Value, length: &mut usize) -> Value {
 }
 
 /// The name of a key of the queue that is replayed; none of another queue's.
-fn key_of(key: &str) -> Option<String> {
-    key.strip_prefix("bull:q:").map(|rest| format!("bull:vec:{rest}"))
+fn key_of(key: &str, queue: &str) -> Option<String> {
+    let rest = key.strip_prefix("bull:")?.strip_prefix(queue)?.strip_prefix(':')?;
+    Some(format!("bull:vec:{rest}"))
 }
 
 /// The fields of events in the order in which BullMQ writes them, which is lost in part B; others come last.

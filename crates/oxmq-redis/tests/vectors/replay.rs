@@ -138,6 +138,7 @@ pub(crate) struct Replay {
     pub(crate) worker: Option<&'static str>,
     pub(crate) limiter: Option<(u32, u64)>,
     pub(crate) keep_completed: Retention,
+    pub(crate) metrics: Option<u32>,
     /// The worker's own backoff, in ms.
     pub(crate) own_backoff: fn(u32, &Backoff) -> i64,
     pub(crate) max_starts: Option<u32>,
@@ -192,6 +193,7 @@ pub(crate) fn replay(id: &str, twin: fn(&mut Replay)) {
         worker: None,
         limiter: None,
         keep_completed: Retention::ALL,
+        metrics: None,
         own_backoff: |_, _| 0,
         max_starts: None,
         id: id.to_owned(),
@@ -512,7 +514,7 @@ impl Replay {
     pub(crate) fn end(&mut self, lease: &Lease, ending: Ending, next: bool) -> Result<Option<Taken>> {
         let take = next.then(|| self.demand(lease.token.as_str()));
         let finished = vec![Finish { lease: lease.clone(), ending, heeds_cancel: false }];
-        let request = FinishRequest { finished, take, now: self.time() };
+        let request = FinishRequest { finished, take, metrics: self.metrics, now: self.time() };
         let mut finished = self.wait(self.store.finish(&self.queue, request))?;
         finished.answers.remove(0).map(|_: Option<JobState>| finished.taken)
     }

@@ -1,6 +1,8 @@
 //! Taking, finishing, limits.
 
-use oxmq_core::store::LimitRequest;
+use std::time::Duration;
+
+use oxmq_core::store::{Limit, LimitRequest, QueueLimits, RateLimit};
 use oxmq_core::{Backoff, Curve, Ending, Retention, Store, Timestamp};
 use serde_json::json;
 
@@ -10,13 +12,18 @@ impl Replay {
     /// `queue.rateLimit(ms)`; `None` is `queue.removeRateLimitKey()`.
     pub(crate) fn rate_limit(&mut self, ms: Option<i64>) {
         let until = ms.map(|ms| Timestamp::from_millis(self.now + ms));
-        let request = LimitRequest { until, now: self.time() };
+        let request = LimitRequest { limit: Limit::Until(until), now: self.time() };
         self.wait(self.store.limit(&self.queue, request)).unwrap();
     }
 
-    /// A field of `meta`, as the settings of Node's queue write it.
-    pub(crate) fn set(&mut self, field: &str, value: i64) {
-        let _: i64 = self.redis("HSET", "meta", &[field, &value.to_string()]);
+    pub(crate) fn limits(&mut self) -> QueueLimits {
+        self.wait(self.store.limits(&self.queue, self.time())).unwrap()
+    }
+
+    /// `queue.setGlobalConcurrency(n)`, `queue.setGlobalRateLimit(max, duration)`, and what removes them.
+    pub(crate) fn bound(&mut self, limit: Limit) {
+        let request = LimitRequest { limit, now: self.time() };
+        self.wait(self.store.limit(&self.queue, request)).unwrap();
     }
 }
 
@@ -291,23 +298,22 @@ pub(crate) fn a32(r: &mut Replay) {
 }
 
 pub(crate) fn a33(r: &mut Replay) {
-    r.step("setGlobalConcurrency(1)", |r| r.set("concurrency", 1));
+    r.step("setGlobalConcurrency(1)", |r| r.bound(Limit::Concurrency(Some(1))));
     r.put("a", "{}");
     r.put("b", "{}");
     let j = one(r.step("take 1", |r| r.take("tok-1")));
     r.step("take 2: maxed", |r| r.take("tok-2"));
-    r.no_twin("isMaxed");
+    r.step("isMaxed", |r| json!(r.limits().is_full));
     r.del("marker");
     r.step("add while maxed: no marker", |r| r.add("c", "{}", "{}")).unwrap();
     r.step("complete + next", |r| r.complete(&j, "1", true)).unwrap();
-    r.no_twin("getGlobalConcurrency");
-    r.step("removeGlobalConcurrency", |r| json!(r.redis::<i64>("HDEL", "meta", &["concurrency"])));
+    r.step("getGlobalConcurrency", |r| json!(r.limits().concurrency));
+    r.step("removeGlobalConcurrency", |r| r.bound(Limit::Concurrency(None)));
 }
 
 pub(crate) fn a34(r: &mut Replay) {
     r.step("setGlobalRateLimit(1, 30000)", |r| {
-        r.set("max", 1);
-        r.set("duration", 30_000);
+        r.bound(Limit::Rate(Some(RateLimit { max: 1, window: Duration::from_secs(30) })));
     });
     for name in ["a", "b", "c"] {
         r.put(name, "{}");
@@ -320,7 +326,7 @@ pub(crate) fn a34(r: &mut Replay) {
     r.step("take with a worker limiter too", |r| r.take("tok-3"));
     r.step("limited by meta max", |r| r.take("tok-4"));
     r.no_twin("getMeta");
-    r.step("removeGlobalRateLimit", |r| json!(r.redis::<i64>("HDEL", "meta", &["max", "duration"])));
+    r.step("removeGlobalRateLimit", |r| r.bound(Limit::Rate(None)));
 }
 
 pub(crate) fn a35(r: &mut Replay) {

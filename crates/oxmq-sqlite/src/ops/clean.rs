@@ -53,6 +53,7 @@ pub(crate) fn clean(
 ) -> Sql<Step> {
     let queue = tx.queue(address, request.now)?;
     let limit = usize::try_from(place::step_limit(request.limit)).unwrap_or(1);
+    let was_full = queue.row.is_full();
     let mut step = Step { more: found.len() > limit, ..Step::default() };
     let mut orphans = Vec::new();
     for seq in found.iter().take(limit) {
@@ -63,6 +64,8 @@ pub(crate) fn clean(
     }
     step.count = step.ids.len() as u64;
     family::removed(tx, address, orphans, Parents::GoAlong, request.now)?;
-    tx.known(address)?.emit(request.now, &Event::queue(EventKind::Cleaned { count: step.count }))?;
+    let queue = tx.known(address)?;
+    queue.ring_place(was_full);
+    queue.emit(request.now, &Event::queue(EventKind::Cleaned { count: step.count }))?;
     Ok(step)
 }

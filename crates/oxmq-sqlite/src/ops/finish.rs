@@ -8,7 +8,7 @@ use oxmq_core::{
 use rusqlite::params;
 
 use super::family::{Orphan, Parents};
-use super::{dedup, family, not_found, place, refused, take, unknown_request};
+use super::{dedup, family, metrics, not_found, place, refused, take, unknown_request};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, ords_of, stored};
 use crate::tx::{QueueTx, Tx};
@@ -22,6 +22,8 @@ const SURPLUS_PER_FINISH: u64 = 1_000;
 pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRequest) -> Sql<Finished> {
     let mut answers = Vec::with_capacity(request.finished.len());
     let mut last_is_final = false;
+    let was_full = tx.find_queue(address)?.is_some_and(|queue| queue.row.is_full());
+    let mut ended: Vec<JobState> = Vec::new();
     let mut call = Call { now: request.now, next_ord: [None; 2] };
     for finish in &request.finished {
         let Some(queue) = tx.find_queue(address)? else {
@@ -30,16 +32,32 @@ pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRe
         };
         answers.push(match check(queue, address, finish)? {
             Ok(job) => {
-                last_is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
+                let state = match finish.ending {
+                    Ending::Completed { .. } => Some(JobState::Completed),
+                    Ending::Failed { .. } => Some(JobState::Failed),
+                    _ => None,
+                };
+                last_is_final = state.is_some();
+                ended.extend(state);
                 Ok(call.end(tx, address, job, &finish.ending)?)
             }
             Err(error) => Err(error),
         });
     }
+    for state in [JobState::Completed, JobState::Failed] {
+        let many = ended.iter().filter(|it| **it == state).count();
+        if let Some(keep) = request.metrics.filter(|_| many > 0) {
+            let many = i64::try_from(many).unwrap_or(i64::MAX);
+            metrics::count(tx.known(address)?, state, many, keep, request.now)?;
+        }
+    }
     let taken = match &request.take {
         Some(demand) => Some(take::take(tx, address, demand)?),
         None => None,
     };
+    if was_full && let Some(queue) = tx.find_queue(address)? {
+        queue.ring_place(was_full);
+    }
     if last_is_final
         && found_nothing(taken.as_ref())
         && let Some(queue) = tx.find_queue(address)?

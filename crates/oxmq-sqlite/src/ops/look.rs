@@ -97,7 +97,7 @@ pub(crate) fn jobs(conn: &Connection, address: &QueueAddress, request: &JobsRequ
 pub(crate) fn counts(conn: &Connection, address: &QueueAddress, now: Timestamp) -> Sql<JobCounts> {
     let Some(row) = QueueRow::find(conn, address)? else { return Ok(JobCounts::default()) };
     let mut counts = row.counts;
-    counts.limited_until = Some(Timestamp::from_millis(row.limited_until)).filter(|until| *until > now);
+    counts.limited_until = row.limited_until((row.rate_max > 0).then_some(row.rate_max), now);
     Ok(counts)
 }
 

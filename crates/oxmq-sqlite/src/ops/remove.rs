@@ -58,7 +58,9 @@ pub(crate) fn remove(
 fn remove_one(tx: &mut Tx<'_>, key: &JobKey, now: Timestamp) -> Sql<()> {
     let Some((queue, job)) = family::find(tx, key)? else { return Ok(()) };
     let mut orphans: Vec<Orphan> = Vec::new();
+    let was_full = queue.row.is_full();
     place::delete_by_hand(queue, &job, &mut orphans, now)?;
+    queue.ring_place(was_full);
     family::removed(tx, &key.queue, orphans, Parents::Released, now)?;
     let prev = match job.state() {
         // The name of BullMQ's list.

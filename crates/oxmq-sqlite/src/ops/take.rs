@@ -1,6 +1,8 @@
 //! `take`: promote what is due, then give what is first in line.
 
-use oxmq_core::store::{GROUP_JOBS_MAX, Idle, PROMOTE_PER_TAKE_MAX, TakeRequest, Taken};
+use std::time::Duration;
+
+use oxmq_core::store::{GROUP_JOBS_MAX, Idle, PROMOTE_PER_TAKE_MAX, RateLimit, TakeRequest, Taken};
 use oxmq_core::{Event, EventKind, JobState, Lease, LeasedJob, QueueAddress, Timestamp, millis};
 use rusqlite::{OptionalExtension, params};
 
@@ -19,52 +21,70 @@ pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeReques
     };
     promote_due(queue, request.now, PROMOTE_PER_TAKE_MAX)?;
     let limit = request.limit.min(GROUP_JOBS_MAX);
+    let rate = rate_for(queue, request.rate_limit);
     let mut taken = Taken::default();
     taken.idle = loop {
         let open = limit.saturating_sub(taken.jobs.len());
         if open == 0 {
             break None;
         }
-        if let Some(idle) = held(queue, request) {
+        if let Some(idle) = held(queue, rate, request.now) {
             break Some(idle);
         }
         // Jobs that are only to be failed do not count against the limit, so there may be room for more after these.
-        let room = match request.rate_limit {
+        let room = match rate {
             Some(limit) => open.min(limit.max.saturating_sub(queue.row.rate_count) as usize),
             None => open,
         };
-        let given = give(queue, request, room)?;
+        let room = match queue.row.concurrency {
+            0 => room,
+            most => {
+                let places = u64::from(most).saturating_sub(queue.row.counts.active);
+                room.min(usize::try_from(places).unwrap_or(usize::MAX))
+            }
+        };
+        let given = give(queue, request, rate, room)?;
         if given.is_empty() {
             break Some(Idle::Empty { next_due: next_due(queue)? });
         }
         taken.jobs.extend(given);
     };
     // Only what holds for every worker: one that has a limit of its own may find nothing where another does.
-    if matches!(taken.idle, Some(Idle::Empty { .. } | Idle::Paused)) {
+    if matches!(taken.idle, Some(Idle::Empty { .. } | Idle::Paused | Idle::Full)) {
         queue.note_idle();
     }
     Ok(taken)
 }
 
-/// Why the queue gives nothing now, if so.
-fn held(queue: &mut QueueTx<'_>, request: &TakeRequest) -> Option<Idle> {
-    let now = request.now.as_millis();
-    let row = &mut queue.row;
-    if row.limited_until > now {
-        return Some(Idle::RateLimited { until: Timestamp::from_millis(row.limited_until) });
-    }
-    if let Some(limit) = request.rate_limit {
-        if row.rate_until <= now {
-            row.rate_count = 0;
-        }
-        if row.rate_count >= limit.max {
-            return Some(Idle::RateLimited { until: Timestamp::from_millis(row.rate_until) });
-        }
-    }
-    row.counts.paused.then_some(Idle::Paused)
+/// The rate that holds for a worker that brings one of its own, or none.
+fn rate_for(queue: &QueueTx<'_>, own: Option<RateLimit>) -> Option<RateLimit> {
+    let row = &queue.row;
+    let window = Duration::from_millis(row.rate_ms.unsigned_abs());
+    let ours = (row.rate_max > 0).then_some(RateLimit { max: row.rate_max, window });
+    Some(RateLimit { max: ours.or(own)?.max, window: own.or(ours)?.window })
 }
 
-fn give(queue: &mut QueueTx<'_>, request: &TakeRequest, limit: usize) -> Sql<Vec<LeasedJob>> {
+/// Why the queue gives nothing now, if so.
+fn held(queue: &mut QueueTx<'_>, rate: Option<RateLimit>, now: Timestamp) -> Option<Idle> {
+    let row = &mut queue.row;
+    if let Some(until) = row.limited_until(rate.map(|rate| rate.max), now) {
+        return Some(Idle::RateLimited { until });
+    }
+    if row.rate_until <= now.as_millis() {
+        row.rate_count = 0;
+    }
+    if row.counts.paused {
+        return Some(Idle::Paused);
+    }
+    row.is_full().then_some(Idle::Full)
+}
+
+fn give(
+    queue: &mut QueueTx<'_>,
+    request: &TakeRequest,
+    rate: Option<RateLimit>,
+    limit: usize,
+) -> Sql<Vec<LeasedJob>> {
     let first = place::select(
         queue.db,
         place::select_jobs!("WHERE queue = ?1 AND state = 1 ORDER BY rank, ord LIMIT ?2"),
@@ -92,7 +112,7 @@ fn give(queue: &mut QueueTx<'_>, request: &TakeRequest, limit: usize) -> Sql<Vec
             .execute(params![row.seq, row.rank, lease_end, token, row.worker, now, row.ats])?;
         queue.count(Some(from), Some(JobState::Active));
         let job = row.job(queue.db)?;
-        if let Some(limit) = request.rate_limit
+        if let Some(limit) = rate
             && job.deferred_failure.is_none()
         {
             queue.row.rate_count += 1;

@@ -73,7 +73,11 @@ pub(crate) async fn run(args: WorkArgs, context: &Context) -> Result<()> {
         retry_any: args.retry_any,
     });
     let out = context.out;
-    let worker = Worker::builder(queue.store(), queue.name())
+    let mut builder = Worker::builder(queue.store(), queue.name());
+    if let Some(minutes) = args.metrics {
+        builder = builder.metrics(minutes);
+    }
+    let worker = builder
         .prefix(context.prefix.as_str())
         .name(name.as_str())
         .concurrency(args.concurrency)

@@ -9,8 +9,8 @@ use crate::events::{Event, EventCursor, EventId};
 use crate::job::JobView;
 use crate::state::JobState;
 use crate::store::{
-    EventsPage, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, Tally,
-    TrimEventsRequest, WorkerInfo,
+    EventsPage, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, QueueLimits,
+    Tally, TrimEventsRequest, WorkerInfo,
 };
 
 impl Model {
@@ -35,9 +35,19 @@ impl Model {
                 *counts.of_mut(state) = queue.len(state) as u64;
             }
             counts.paused = queue.paused;
-            counts.limited_until = queue.is_limited(now);
+            counts.limited_until = queue.is_limited(queue.rate, now);
         }
         counts
+    }
+
+    /// [`Store::limits`](crate::Store::limits).
+    pub fn limits(&self, queue: &QueueAddress, now: Timestamp) -> QueueLimits {
+        self.queue(queue).map_or_else(QueueLimits::default, |queue| QueueLimits {
+            until: queue.is_limited(queue.rate, now),
+            concurrency: queue.concurrency,
+            rate: queue.rate,
+            is_full: queue.is_full(),
+        })
     }
 
     /// [`Store::logs`](crate::Store::logs).
@@ -129,7 +139,7 @@ impl Model {
 
     /// Whether there may be something to take; a limit is nothing that the model could see the end of here.
     pub(in crate::conformance) fn has_work(&self, queue: &QueueAddress) -> bool {
-        self.queue(queue).is_some_and(|queue| !queue.nothing_waits() && !queue.paused)
+        self.queue(queue).is_some_and(|queue| !queue.nothing_waits() && !queue.paused && !queue.is_full())
     }
 
     /// The active jobs whose lease has run out.
@@ -190,6 +200,8 @@ impl Queue {
         self.last_number > 0
             || self.last_event > 0
             || self.limited_until.is_some()
+            || self.concurrency.is_some()
+            || self.rate.is_some()
             || !self.workers.is_empty()
     }
 }

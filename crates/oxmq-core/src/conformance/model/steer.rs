@@ -10,7 +10,7 @@ use crate::events::{Event, EventKind};
 use crate::options::Retention;
 use crate::state::JobState;
 use crate::store::{
-    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
+    CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, Limit, LimitRequest, ObliterateRequest,
     PromoteRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
 };
 
@@ -138,7 +138,15 @@ impl Model {
 
     /// [`Store::limit`](crate::Store::limit).
     pub fn limit(&mut self, queue: &QueueAddress, request: LimitRequest) {
-        self.queue_mut(queue).limited_until = request.until;
+        let queue = self.queue_mut(queue);
+        match request.limit {
+            Limit::Until(until) => {
+                queue.limited_until = until;
+                queue.window = None;
+            }
+            Limit::Concurrency(most) => queue.concurrency = most,
+            Limit::Rate(rate) => queue.rate = rate,
+        }
     }
 
     /// [`Store::drain`](crate::Store::drain).

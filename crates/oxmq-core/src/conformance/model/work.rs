@@ -12,8 +12,8 @@ use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
 use crate::store::{
     AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
-    Finished, GROUP_JOBS_MAX, Idle, Note, NoteRequest, PROMOTE_PER_TAKE_MAX, RateLimit, RecoverRequest,
-    TakeRequest, Taken,
+    Finished, GROUP_JOBS_MAX, Idle, Note, NoteRequest, PROMOTE_PER_TAKE_MAX, RecoverRequest, TakeRequest,
+    Taken,
 };
 
 /// How many jobs one finish removes for their age, unless its policy says otherwise.
@@ -27,14 +27,21 @@ impl Model {
 
     /// [`Store::finish`](crate::Store::finish).
     pub fn finish(&mut self, queue: &QueueAddress, request: FinishRequest) -> Finished {
-        let FinishRequest { finished, take, now } = request;
+        let FinishRequest { finished, take, metrics, now } = request;
         let mut ended = false;
         let mut answers = Vec::new();
         for finish in finished {
-            let is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
+            let state = match finish.ending {
+                Ending::Completed { .. } => Some(JobState::Completed),
+                Ending::Failed { .. } => Some(JobState::Failed),
+                _ => None,
+            };
             let answer = self.finish_one(queue, finish, now);
             if answer.is_ok() {
-                ended = is_final;
+                ended = state.is_some();
+                if let Some((state, keep)) = state.zip(metrics) {
+                    self.queue_mut(queue).count_ended(state, keep, now);
+                }
             }
             answers.push(answer);
         }
@@ -228,13 +235,16 @@ impl Queue {
 
         let mut taken = Taken::default();
         while taken.jobs.len() < request.limit.min(GROUP_JOBS_MAX) {
-            let full = request.rate_limit.and_then(|limit| self.window_is_full(limit, now));
-            if let Some(until) = self.is_limited(now).or(full) {
+            if let Some(until) = self.is_limited(self.rate_for(request.rate_limit), now) {
                 taken.idle = Some(Idle::RateLimited { until });
                 break;
             }
             if self.paused {
                 taken.idle = Some(Idle::Paused);
+                break;
+            }
+            if self.is_full() {
+                taken.idle = Some(Idle::Full);
                 break;
             }
             let next = self.list(JobState::Waiting).chain(self.list(JobState::Prioritized)).next().cloned();
@@ -261,7 +271,7 @@ impl Queue {
             entry.job.processed_by.clone_from(&request.worker);
         }
         let job = entry.job.clone();
-        if let Some(limit) = request.rate_limit.filter(|_| job.deferred_failure.is_none()) {
+        if let Some(limit) = self.rate_for(request.rate_limit).filter(|_| job.deferred_failure.is_none()) {
             match &mut self.window {
                 Some((end, count)) if *end > now => *count += 1,
                 window => *window = Some((now + limit.window, 1)),
@@ -269,10 +279,6 @@ impl Queue {
         }
         self.emit_of(id, EventKind::Active { prev: JobState::Waiting.as_str().into() }, now);
         LeasedJob { job, lease: Lease { job: id.clone(), token: request.token.clone() } }
-    }
-
-    fn window_is_full(&self, limit: RateLimit, now: Timestamp) -> Option<Timestamp> {
-        self.window.filter(|(end, count)| *end > now && *count >= limit.max).map(|(end, _)| end)
     }
 
     /// The job that an ending is for, if it may be written.

@@ -19,10 +19,10 @@ use crate::state::JobState;
 use crate::store::{
     AddFlowRequest, AddGroup, AddRequest, Added, AnnounceRequest, CancelRequest, CancellationsRequest,
     Change, ChildKind, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest, EventsRequest,
-    ExtendRequest, Fate, Finish, FinishRequest, Flow, FlowNode, Idle, JobsRequest, LimitRequest, LogsRequest,
-    Note, NoteRequest, ObliterateRequest, OnRefusal, Order, OwnerRequest, PromoteRequest, RateLimit,
-    RecoverRequest, ReleaseRequest, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
-    TakeRequest, Taken,
+    ExtendRequest, Fate, Finish, FinishRequest, Flow, FlowNode, Idle, JobsRequest, Limit, LimitRequest,
+    LogsRequest, MetricsRequest, Note, NoteRequest, ObliterateRequest, OnRefusal, Order, OwnerRequest,
+    PromoteRequest, RateLimit, RecoverRequest, ReleaseRequest, RemoveRequest, RescheduleRequest,
+    RetryRequest, Step, SweepRequest, TakeRequest, Taken,
 };
 
 /// Odd, so that no lease runs out exactly at a step.
@@ -159,7 +159,7 @@ impl<'a> Driver<'a> {
                     .iter()
                     .any(|finish| matches!(finish.ending, Ending::Returned | Ending::AwaitChildren { .. }));
                 let take = (take && !returns).then(|| demand(2, self.token(2), 2, now));
-                let request = FinishRequest { finished, take, now };
+                let request = FinishRequest { finished, take, metrics: Some(3), now };
                 let answer = store.finish(q, request.clone()).await.unwrap();
                 let expected = self.model.finish(q, request);
                 let plain = |answers: Vec<_>| answers.into_iter().map(kinds).collect::<Vec<_>>();
@@ -315,7 +315,20 @@ impl<'a> Driver<'a> {
             Op::Limit(seconds) => {
                 if index == 0 {
                     let until = seconds.map(|seconds| now + Duration::from_secs(seconds) + ms(1));
-                    let request = LimitRequest { until, now };
+                    let request = LimitRequest { limit: Limit::Until(until), now };
+                    store.limit(q, request).await.unwrap();
+                    self.model.limit(q, request);
+                }
+            }
+            Op::Concurrency(most) => {
+                let request = LimitRequest { limit: Limit::Concurrency(most), now };
+                store.limit(q, request).await.unwrap();
+                self.model.limit(q, request);
+            }
+            Op::Rate(max) => {
+                if index == 1 {
+                    let rate = max.map(|max| RateLimit { max, window: ms(6_700) });
+                    let request = LimitRequest { limit: Limit::Rate(rate), now };
                     store.limit(q, request).await.unwrap();
                     self.model.limit(q, request);
                 }
@@ -492,6 +505,7 @@ impl<'a> Driver<'a> {
             let counts = self.model.counts(&self.queues[index].address, self.now());
             let is_also_true = match answer.idle {
                 Some(Idle::Paused) => counts.paused,
+                Some(Idle::Full) => self.model.limits(&self.queues[index].address, self.now()).is_full,
                 Some(Idle::Empty { next_due }) => {
                     let nothing_waits = counts.waiting + counts.prioritized == 0;
                     let is_held = counts.paused || counts.limited_until.is_some();
@@ -549,6 +563,13 @@ impl<'a> Driver<'a> {
         let now = self.now();
         let counts = store.counts(q, now).await.unwrap();
         self.same("the counts", &counts, &self.model.counts(q, now));
+        let limits = store.limits(q, now).await.unwrap();
+        self.same("the limits", &limits, &self.model.limits(q, now));
+        for state in [JobState::Completed, JobState::Failed] {
+            let request = MetricsRequest { state, offset: 0, limit: 10 };
+            let page = store.metrics(q, request).await.unwrap();
+            self.same("the metrics", &page, &self.model.metrics(q, request));
+        }
         for state in JobState::ALL {
             let mut store: Vec<_> = self.page(q, state).await.into_iter().map(plain).collect();
             if state == JobState::Prioritized {
@@ -629,8 +650,8 @@ fn once_id(id: u8) -> String {
 }
 
 fn deduplication(once: &Once) -> Deduplication {
-    // Odd, so that none is over exactly at a step.
-    let ttl = once.ttl.map(|seconds| Duration::from_secs(seconds) + ms(1));
+    // So that none is over near a step.
+    let ttl = once.ttl.map(|seconds| Duration::from_secs(seconds) - ms(300));
     let mut deduplication = Deduplication::by(once_id(once.id));
     deduplication.ttl = ttl;
     deduplication.extend = once.extend;
