@@ -24,6 +24,10 @@ pub enum ErrorKind {
     WrongState,
     /// The lease is good, but somebody asked for the job to be cancelled; the message is their reason.
     CancelRequested,
+    /// The job has children that have not ended, so it cannot complete.
+    PendingChildren,
+    /// A child of the job has failed, and fails the job with it, so it can neither complete nor wait.
+    FailedChildren,
     /// A rule of the queue forbids it (obliterate with active jobs, a job that somebody works on, ..).
     Refused,
     /// The input is wrong; the message names the field, the value and the remedy.
@@ -67,6 +71,8 @@ impl ErrorKind {
             Self::LockedByAnother => "locked_by_another",
             Self::WrongState => "wrong_state",
             Self::CancelRequested => "cancel_requested",
+            Self::PendingChildren => "pending_children",
+            Self::FailedChildren => "failed_children",
             Self::Refused => "refused",
             Self::Invalid => "invalid",
             Self::Unavailable => "unavailable",

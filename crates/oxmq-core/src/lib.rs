@@ -34,8 +34,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use events::{Event, EventCursor, EventId, EventKind, StoredEvent};
 pub use family::{ChildFailure, Parent};
 pub use flow::{
-    FLOW_DEPTH_MAX, FlowJob, FlowProducer, FlowProducerBuilder, FlowTree, GetFlow, JobNode, TREE_CHILDREN_DEFAULT,
-    TREE_DEPTH_DEFAULT,
+    FLOW_DEPTH_MAX, FlowJob, FlowProducer, FlowProducerBuilder, FlowTree, GetFlow, JobNode,
+    TREE_CHILDREN_DEFAULT, TREE_DEPTH_DEFAULT,
 };
 pub use job::{Job, JobView, Lease, LeasedJob, NewJob};
 pub use json::JsonText;

@@ -1,5 +1,6 @@
 //! What is written for a job when its handler has ended.
 
+use crate::address::JobKey;
 use crate::clock::Timestamp;
 use crate::json::JsonText;
 use crate::options::Retention;
@@ -42,6 +43,14 @@ pub enum Ending {
     /// Did not fail, is given back at once and runs next (before its equals, if it has a priority); spends no
     /// attempt.
     Returned,
+    /// Did not fail, and runs again when its children have ended; spends no attempt.
+    ///
+    /// If there is nothing to wait for (no child is pending, or not this one), it is [`Returned`](Self::Returned) instead. Once it waits, it waits for
+    /// all of them.
+    AwaitChildren {
+        /// Wait only if this child is pending.
+        child: Option<JobKey>,
+    },
 }
 
 /// Why a try failed.

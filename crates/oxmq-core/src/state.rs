@@ -97,7 +97,7 @@ pub enum Move {
     GiveBack,
     /// Its lease ran out: the worker died.
     Recover,
-    /// It waits for its children.
+    /// It waits for its children: its handler asks for it, or a child that had failed it was retried.
     AwaitChildren,
     /// Its children are done.
     Release,
@@ -148,6 +148,8 @@ pub const TRANSITIONS: &[(Option<JobState>, Move, Option<JobState>)] = {
         (Some(Active), GiveBack, Some(Delayed)),
         (Some(Active), Recover, Some(Waiting)),
         (Some(Active), AwaitChildren, Some(WaitingChildren)),
+        (Some(Waiting), AwaitChildren, Some(WaitingChildren)),
+        (Some(Prioritized), AwaitChildren, Some(WaitingChildren)),
         (Some(WaitingChildren), Release, Some(Waiting)),
         (Some(WaitingChildren), Release, Some(Prioritized)),
         (Some(WaitingChildren), Release, Some(Delayed)),

@@ -3,12 +3,12 @@
 use std::fmt;
 
 use oxmq_core::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest,
+    QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store,
+    SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -194,6 +194,22 @@ impl Store for RedisStore {
         Box::pin(ops::listen::publish(self, queue, event))
     }
 
+    fn add_flow(&self, _request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        Box::pin(async { Err(not_yet("add_flow")) })
+    }
+
+    fn detach<'a>(&'a self, _queue: &'a QueueAddress, _request: DetachRequest) -> Answer<'a, bool> {
+        Box::pin(async { Err(not_yet("detach")) })
+    }
+
+    fn children<'a>(
+        &'a self,
+        _queue: &'a QueueAddress,
+        _request: ChildrenRequest,
+    ) -> Answer<'a, ChildrenPage> {
+        Box::pin(async { Err(not_yet("children")) })
+    }
+
     fn describe(&self) -> String {
         self.hub.describe()
     }
@@ -209,4 +225,8 @@ impl Store for RedisStore {
             Ok(())
         })
     }
+}
+
+fn not_yet(verb: &'static str) -> oxmq_core::Error {
+    oxmq_core::Error::new(oxmq_core::ErrorKind::Unsupported, verb, "not on this store yet")
 }

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest,
+    QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store,
+    SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -99,7 +99,7 @@ impl Store for SqliteStore {
         decide promote = ops::promote::promote, (PromoteRequest) -> Step;
         decide retry = ops::retry::retry, (RetryRequest) -> Step;
         decide reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
-        write remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        decide remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
         write limit = ops::limit::limit, (LimitRequest) -> ();
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
@@ -238,6 +238,22 @@ impl Store for SqliteStore {
         self.write("publish", move |tx| ops::publish::publish(tx, &queue, &event, now))
     }
 
+    fn add_flow(&self, _request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        Box::pin(async { Err(not_yet("add_flow")) })
+    }
+
+    fn detach<'a>(&'a self, _queue: &'a QueueAddress, _request: DetachRequest) -> Answer<'a, bool> {
+        Box::pin(async { Err(not_yet("detach")) })
+    }
+
+    fn children<'a>(
+        &'a self,
+        _queue: &'a QueueAddress,
+        _request: ChildrenRequest,
+    ) -> Answer<'a, ChildrenPage> {
+        Box::pin(async { Err(not_yet("children")) })
+    }
+
     fn describe(&self) -> String {
         self.engine.name()
     }
@@ -248,4 +264,8 @@ impl Store for SqliteStore {
             Ok(())
         })
     }
+}
+
+fn not_yet(verb: &'static str) -> oxmq_core::Error {
+    oxmq_core::Error::new(oxmq_core::ErrorKind::Unsupported, verb, "not on this store yet")
 }

@@ -19,8 +19,8 @@ use crate::state::JobState;
 use crate::store::{
     AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change, CleanRequest,
     EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest,
-    Step, Store, TakeRequest, Taken, WorkerInfo,
+    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest,
+    RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -408,7 +408,7 @@ impl On<'_> {
     }
 
     pub async fn remove(&self, id: &JobId) -> RemoveAnswer {
-        let request = RemoveRequest { job: id.clone(), children: false, now: self.now() };
+        let request = RemoveRequest { job: id.clone(), scope: RemoveScope::JobOnly, now: self.now() };
         self.store().remove(&self.address, request).await.unwrap()
     }
 

@@ -3,18 +3,20 @@
 //! No I/O, no waiting, no cleverness: each intent is one method, to be read next to its contract in
 //! [`Store`](crate::Store). The parts that are about waiting lie in [`ModelStore`](super::ModelStore).
 
+mod family;
 mod look;
 mod produce;
 mod steer;
 mod work;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::address::{JobId, QueueAddress, Token};
+use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventId, EventKind, StoredEvent};
 use crate::job::{Job, JobView};
+use crate::json::JsonText;
 use crate::state::JobState;
 use crate::store::WorkerInfo;
 
@@ -65,6 +67,18 @@ struct Entry {
     /// It was put before its equals of the same priority.
     is_before: bool,
     log: VecDeque<String>,
+    /// If it waits for its children: since when.
+    since: Option<Timestamp>,
+    children: Children,
+}
+
+/// What a job knows of its children, by their keys.
+#[derive(Debug, Clone, Default)]
+struct Children {
+    pending: BTreeSet<JobKey>,
+    processed: BTreeMap<JobKey, JsonText>,
+    ignored: BTreeMap<JobKey, String>,
+    failed: BTreeMap<JobKey, Timestamp>,
 }
 
 /// A lease that holds a job.
@@ -95,6 +109,14 @@ impl Model {
 
     fn queue_mut(&mut self, queue: &QueueAddress) -> &mut Queue {
         self.queues.entry(queue.clone()).or_default()
+    }
+
+    fn entry(&self, key: &JobKey) -> Option<&Entry> {
+        self.queue(&key.queue)?.jobs.get(&key.id)
+    }
+
+    fn entry_mut(&mut self, key: &JobKey) -> Option<&mut Entry> {
+        self.queues.get_mut(&key.queue)?.jobs.get_mut(&key.id)
     }
 }
 
@@ -138,6 +160,20 @@ impl Queue {
         self.emit(Event::of(id, kind), now);
     }
 
+    /// Puts a job that is in no list to those that wait for their children.
+    fn enter_waiting_children(
+        &mut self,
+        id: &JobId,
+        since: Timestamp,
+        prev: Option<JobState>,
+        now: Timestamp,
+    ) {
+        self.jobs.get_mut(id).expect("the job is there").since = Some(since);
+        self.enter(id, JobState::WaitingChildren, End::Back);
+        let prev = prev.map(|prev| prev.as_str().into());
+        self.emit_of(id, EventKind::WaitingChildren { prev }, now);
+    }
+
     /// Takes the job out of the list of its state. What belonged to that state only is forgotten.
     fn leave(&mut self, id: &JobId) {
         let entry = self.jobs.get_mut(id).expect("the job is there");
@@ -145,6 +181,7 @@ impl Queue {
         entry.lease = None;
         entry.cancel = None;
         entry.keep_until = None;
+        entry.since = None;
         let list = self.lists.entry(entry.state).or_default();
         let place = list.iter().position(|other| other == id).expect("the job is in the list of its state");
         list.remove(place);
@@ -164,6 +201,7 @@ impl Queue {
                     others.position(|other| other.job.priority > entry.job.priority)
                 }
                 (JobState::Delayed, _) => others.position(|other| other.due > entry.due),
+                (JobState::WaitingChildren, _) => others.position(|other| other.since > entry.since),
                 _ => None,
             }
         };
@@ -201,8 +239,8 @@ impl Queue {
         self.emit_waiting(id, JobState::Delayed, now);
     }
 
-    /// Removes a job and all that belongs to it, silently.
-    fn delete(&mut self, id: &JobId) {
+    /// Removes a job and all that belongs to it, silently; its parent is told by [`Model::delete`].
+    fn forget(&mut self, id: &JobId) {
         self.leave(id);
         self.jobs.remove(id);
     }

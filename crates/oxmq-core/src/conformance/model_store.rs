@@ -12,12 +12,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventCursor, EventId};
 use crate::job::JobView;
 use crate::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest,
+    QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store,
+    SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -68,21 +68,27 @@ impl ModelStore {
         Ok(state)
     }
 
-    /// Changes a queue, and wakes whoever waits.
+    /// Changes a queue, and others by way of parents and children, and wakes whoever waits.
     fn change<'a, T: Send + 'a>(
         &'a self,
-        queue: &'a QueueAddress,
+        _queue: &'a QueueAddress,
+        act: impl FnOnce(&mut Model) -> Result<T> + Send + 'a,
+    ) -> Answer<'a, T> {
+        self.change_all(act)
+    }
+
+    fn change_all<'a, T: Send + 'a>(
+        &'a self,
         act: impl FnOnce(&mut Model) -> Result<T> + Send + 'a,
     ) -> Answer<'a, T> {
         Box::pin(async move {
             let mut state = self.open()?;
-            let before = state.model.first_due(queue);
+            let before = state.model.first_dues();
             let result = act(&mut state.model);
-            match state.model.first_due(queue) {
-                Some(due) if before.is_none_or(|before| due < before) => {
-                    state.due.insert(queue.clone(), due);
+            for (queue, due) in state.model.first_dues() {
+                if before.get(&queue).is_none_or(|before| due < *before) {
+                    state.due.insert(queue, due);
                 }
-                _ => {}
             }
             drop(state);
             self.changes.send_modify(|changes| *changes += 1);
@@ -121,7 +127,11 @@ impl Store for ModelStore {
         queue: &'a QueueAddress,
         request: AddRequest,
     ) -> Answer<'a, Vec<Result<Vec<Added>>>> {
-        self.change(queue, move |model| Ok(model.add(queue, request)))
+        self.change(queue, move |model| Ok(model.add(queue, &request)))
+    }
+
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        self.change_all(move |model| model.add_flow(&request))
     }
 
     fn take<'a>(&'a self, queue: &'a QueueAddress, request: TakeRequest) -> Answer<'a, Taken> {
@@ -191,7 +201,11 @@ impl Store for ModelStore {
     }
 
     fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer> {
-        self.change(queue, move |model| Ok(model.remove(queue, &request)))
+        self.change(queue, move |model| model.remove(queue, &request))
+    }
+
+    fn detach<'a>(&'a self, queue: &'a QueueAddress, request: DetachRequest) -> Answer<'a, bool> {
+        self.change(queue, move |model| model.detach(queue, &request))
     }
 
     fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
@@ -245,6 +259,10 @@ impl Store for ModelStore {
 
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage> {
         self.look(move |model| model.logs(queue, &request))
+    }
+
+    fn children<'a>(&'a self, queue: &'a QueueAddress, request: ChildrenRequest) -> Answer<'a, ChildrenPage> {
+        self.look(move |model| model.children(queue, &request))
     }
 
     fn workers<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, Vec<WorkerInfo>> {

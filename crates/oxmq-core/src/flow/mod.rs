@@ -128,7 +128,8 @@ impl FlowProducer {
             let (node, children) = node.into_parts();
             let has_children = !children.is_empty();
             let node = self.node(node, place.parent, has_children, now);
-            walk.nodes.push(node.map_err(|error| walk.located(error, index))?);
+            let node = node.map_err(|error| walk.located(error, index))?;
+            walk.nodes.push(node);
             for (ordinal, child) in children.into_iter().enumerate() {
                 line.push_back((child, Place { parent: Some(index), ordinal, depth }));
             }
@@ -229,8 +230,8 @@ impl Walk {
             ordinals.push(*ordinal);
             at = self.places.get(*parent);
         }
-        let path = ordinals.iter().rev().map(|ordinal| format!(".children[{ordinal}]")).collect::<String>();
-        error.with("node", format!("root{path}"))
+        let steps = ordinals.iter().rev().map(|ordinal| format!(".children[{ordinal}]"));
+        error.with("node", format!("root{}", steps.collect::<Vec<_>>().concat()))
     }
 }
 

@@ -14,8 +14,8 @@ use crate::options::PRIORITY_MAX;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, GROUP_JOBS_MAX, LimitRequest, Note,
-    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step, TrimEventsRequest,
+    NoteRequest, ObliterateRequest, PromoteRequest, RemoveAnswer, RemoveRequest, RemoveScope,
+    RescheduleRequest, RetryRequest, Step, TrimEventsRequest,
 };
 
 /// Jobs per step of a bulk operation, unless fewer are asked for.
@@ -198,9 +198,17 @@ impl Queue {
         self.inner.store.note(&self.inner.address, request).await
     }
 
-    /// Removes a job, its children and all that belongs to it. One that somebody works on stays.
+    /// Removes a job, its children (in whatever queues) and all that belongs to it. If somebody works on it, or on one of the children it waits
+    /// for, all stay. See also [`remove_alone`](Self::remove_alone).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: there are too many jobs below it.
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
-        let request = RemoveRequest { job: id.into(), children: true, now: self.inner.clock.now() };
+        self.remove_scope(id.into(), RemoveScope::WithChildren).await
+    }
+
+    pub(super) async fn remove_scope(&self, job: JobId, scope: RemoveScope) -> Result<RemoveAnswer> {
+        let request = RemoveRequest { job, scope, now: self.inner.clock.now() };
         self.inner.store.remove(&self.inner.address, request).await
     }
 

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use tracing::{Instrument, debug_span};
 
 use super::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
+    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
+    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
+    JobsRequest, LimitRequest, LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest,
+    QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store,
+    SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
@@ -61,6 +61,7 @@ impl Store for Gate {
         retry(request: RetryRequest) -> Step;
         reschedule(request: RescheduleRequest) -> ();
         remove(request: RemoveRequest) -> RemoveAnswer;
+        detach(request: DetachRequest) -> bool;
         pause(now: Timestamp) -> ();
         resume(now: Timestamp) -> ();
         limit(request: LimitRequest) -> ();
@@ -73,9 +74,16 @@ impl Store for Gate {
         counts(now: Timestamp) -> JobCounts;
         tally(tally: Tally) -> Vec<u64>;
         logs(request: LogsRequest) -> LogsPage;
+        children(request: ChildrenRequest) -> ChildrenPage;
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;
         trim_events(request: TrimEventsRequest) -> u64;
+    }
+
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        let call = self.0.add_flow(request);
+        let span = debug_span!("store.add_flow");
+        if span.is_disabled() { call } else { Box::pin(call.instrument(span)) }
     }
 
     fn publish<'a>(&'a self, queue: &'a QueueAddress, event: Event, now: Timestamp) -> Answer<'a, EventId> {

@@ -15,6 +15,27 @@
 //! - **Cancel-safe.** A caller may drop a call at any time; what was sent may still be applied.
 //! - **A queue exists by being named.** Reading one that was never written to is not an error: it is empty.
 
+//!
+//! # Parents and children
+//!
+//! A job may have a parent, in any queue of the store, that waits for it. What holds whatever intent moves them:
+//!
+//! - A parent knows its children by kind ([`ChildKind`]): pending ones, and those that ended. A child knows its parent ([`Job::parent`](crate::Job::parent)) and
+//!   what its failure does to it ([`ChildFailure`](crate::ChildFailure)). Either may be gone without the other; then nothing happens.
+//! - A parent that waits for its children is *released* when none is pending any more: it is delayed by its delay, counted from then; else it goes to its place in
+//!   `prioritized`; else to the front of `waiting`. Event `delayed`, or `waiting` with prev `waiting-children`.
+//! - A pending child that completes: the parent has its result (processed). It may be released.
+//! - A pending child that fails for good, or is cancelled. With [`FailParent`](crate::ChildFailure::FailParent) the parent notes when (failed), and gets the
+//!   deferred failure `child KEY failed`, unless it has failed itself; if it waits for children or is delayed, it goes to be run at once, its delay forgotten, so that a
+//!   worker fails it. With [`ContinueParent`](crate::ChildFailure::ContinueParent) the parent notes why (ignored), and is released although others are
+//!   pending. With [`Ignore`](crate::ChildFailure::Ignore) it notes why (ignored), with [`Remove`](crate::ChildFailure::Remove) nothing; it may be released. Without any of these the child stays pending.
+//! - A pending child that is removed, by hand or by retention, is pending no more; the parent may be released. What it notes of children that have
+//!   ended stays.
+//! - A child that is retried is pending again, if its parent knew it as ended. A deferred failure that was due to it is taken back: it is
+//!   another failed child's, or none; and then the parent, if it is waiting or prioritized, waits for its children again (event `waiting-children` with that state as prev).
+//! - All this is written before what is told of the child itself.
+
+mod flow;
 mod gate;
 mod listen;
 mod look;
@@ -26,6 +47,11 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use self::flow::{
+    AddFlowRequest, Child, ChildCounts, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage,
+    ChildrenRequest, DetachRequest, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal, PlannedNode,
+    REMOVE_JOBS_MAX,
+};
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
 pub use self::look::{
@@ -35,7 +61,8 @@ pub use self::look::{
 pub use self::produce::{AddGroup, AddRequest, Added, Fate};
 pub use self::steer::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
-    PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
+    PromoteRequest, RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step,
+    SweepRequest,
 };
 pub use self::work::{
     AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
@@ -73,13 +100,34 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// - The job goes to `delayed` if its delay is more than 0 (due at its timestamp + delay), else to
     ///   `prioritized` if its priority is more than 0 (behind its equals), else to the back of `waiting`, or to the front if it is lifo.
     /// - A paused queue takes jobs as always; they wait.
+    /// - A job with a parent is a pending child of it from then on, whatever state the parent is in. If the job is there already, it becomes
+    ///   one if it has no parent, or one that is gone: its result counts at once if it has completed, and the parent may be released by it.
     /// - Events: `added`, then `waiting` or `delayed`. Whoever [waits](Store::wait) for work is woken.
     /// - Requests were validated above: at most [`GROUP_JOBS_MAX`] jobs in a group.
     ///
     /// # Errors
+    /// For a group, if it has a job with a parent: [`NotFound`](crate::ErrorKind::NotFound): the parent is not there; [`Refused`](crate::ErrorKind::Refused): the job is there already, and has another
+    /// parent that is, or has failed (unless its parent knows), or the parent waits for it; [`Unsupported`](crate::ErrorKind::Unsupported): the store cannot write to both queues in one step (Redis Cluster).
+    ///
     /// For the whole call: nothing was added ([`Unavailable`](crate::ErrorKind::Unavailable), [`Full`](crate::ErrorKind::Full), ..), or nobody knows ([`Ambiguous`](crate::ErrorKind::Ambiguous)).
     fn add<'a>(&'a self, queue: &'a QueueAddress, request: AddRequest)
     -> Answer<'a, Vec<Result<Vec<Added>>>>;
+
+    /// Adds flows: trees of jobs, in whatever queues, of which each parent waits for its children.
+    ///
+    /// # Behavior
+    /// - Each flow is created whole or not at all, and answered by itself, in the order given, a node at a time; unless
+    ///   [`OnRefusal::KeepRest`] is asked for. What is refused is found out before anything is written.
+    /// - The nodes of all flows take effect level by level: the roots, then their children, ..; each as in [`add`](Self::add), and spends a
+    ///   number of its queue's counter, too. A node with children goes to `waiting-children` instead, since its timestamp: events `added`, `waiting-children`. Its
+    ///   delay and priority count when it is released.
+    /// - In the end each parent that has nothing pending is released: all its children were there, and completed.
+    /// - A flow may hang from a job that is there: the root's option `parent`.
+    ///
+    /// # Errors
+    /// For a flow: as for a group of [`add`](Self::add). For the whole call also [`Invalid`](crate::ErrorKind::Invalid): a tree that is none, or more than
+    /// [`FLOW_NODES_MAX`] nodes.
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>>;
 
     // ---------------------------------------------------------------- work
 
@@ -116,7 +164,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
     /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed. One whose time is past
     ///   is delayed all the same, due at `now`, and promoted by the next take. So it is with one that is postponed.
-    /// - Postponed, Returned: no attempt is spent.
+    /// - Postponed, Returned, AwaitChildren: no attempt is spent.
+    /// - AwaitChildren: the job goes to `waiting-children`, event `waiting-children` with prev `active`; if there is nothing to wait for, it is returned.
     /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
     ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
     ///   (With a take, `drained` comes only if it found neither a job, nor a later one, nor a pause or limit.)
@@ -124,7 +173,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// For one ending: [`NotFound`](crate::ErrorKind::NotFound) (the job is gone), [`NotLocked`](crate::ErrorKind::NotLocked) (nobody holds it: recovered, or finished by somebody else),
-    /// [`LockedByAnother`](crate::ErrorKind::LockedByAnother), [`WrongState`](crate::ErrorKind::WrongState) (a token of none, and the job is not active), [`CancelRequested`](crate::ErrorKind::CancelRequested).
+    /// [`LockedByAnother`](crate::ErrorKind::LockedByAnother), [`WrongState`](crate::ErrorKind::WrongState) (a token of none, and the job is not active), [`CancelRequested`](crate::ErrorKind::CancelRequested);
+    /// of a completion [`PendingChildren`](crate::ErrorKind::PendingChildren); of a completion, and of waiting for children, [`FailedChildren`](crate::ErrorKind::FailedChildren).
     fn finish<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Finished>;
 
     /// Keeps leases: each lasts until `now + lease_for` from then on. Answers for each, in the order given.
@@ -238,9 +288,21 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Removes a job and all that belongs to it, in any state but one: a job under a lease that has
     /// not run out stays ([`RemoveAnswer::Locked`]). Event `removed` with prev the state it was in (`wait` for waiting, as BullMQ writes it).
     ///
+    /// # Behavior
+    /// - With its children: theirs go too, and so on, in whatever queues; children first. If somebody holds the job or one
+    ///   of the pending ones below it, nothing is removed. The parent is not released by this.
+    /// - Only the pending children: those that are held or have failed stay, with all below them. Then the job itself may be released.
+    ///
     /// # Errors
-    /// [`Refused`](crate::ErrorKind::Refused): it is the next run of a job scheduler of BullMQ's, which would end with it.
+    /// [`Refused`](crate::ErrorKind::Refused): there are more than [`REMOVE_JOBS_MAX`] jobs below it; or it is the next run of a job scheduler of BullMQ's, which would end with it.
     fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer>;
+
+    /// Takes a child from its parent: it is pending no more, and has no parent; the parent may be released. Whether it was
+    /// pending: if not, nothing changes.
+    ///
+    /// # Errors
+    /// [`NotFound`](crate::ErrorKind::NotFound): the child, or its parent.
+    fn detach<'a>(&'a self, queue: &'a QueueAddress, request: DetachRequest) -> Answer<'a, bool>;
 
     /// Pauses the queue: nothing is taken until it is resumed. Running jobs go on. Event `paused`, each time.
     fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()>;
@@ -255,6 +317,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Behavior
     /// - At most `limit` (1 to [`GROUP_JOBS_MAX`]) per call. No events.
+    /// - A parent *in the same queue* that waited only for jobs that are removed here goes with them (event `removed`), and so on upwards; it does not count. So it
+    ///   is with [`clean`](Self::clean). A parent in another queue is released.
     fn drain<'a>(&'a self, queue: &'a QueueAddress, request: DrainRequest) -> Answer<'a, Step>;
 
     /// Removes a step of the jobs in one state that are old.
@@ -271,7 +335,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Behavior
     /// - Pauses the queue first. At most `limit` jobs per call; call until there is no more.
-    /// - Afterwards the queue is as if it had never been named.
+    /// - Afterwards the queue is as if it had never been named. Children in other queues stay, and have no parent; parents in other queues may be released.
     ///
     /// # Errors
     /// [`Refused`](crate::ErrorKind::Refused): jobs are active, and it is not forced; nothing was removed, but the queue stays paused.
@@ -301,6 +365,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// A page of a job's log lines; empty if there is no such job.
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage>;
+
+    /// A page of a job's children, and how many there are; empty if there is no such job.
+    ///
+    /// # Behavior
+    /// - Kind by kind in the order asked for, as one sequence; within a kind in an order of the store's own, which stays the same.
+    ///   Each child that is there all the while is given once.
+    fn children<'a>(&'a self, queue: &'a QueueAddress, request: ChildrenRequest) -> Answer<'a, ChildrenPage>;
 
     /// The workers that have announced themselves for this queue and are not gone at `now`.
     fn workers<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, Vec<WorkerInfo>>;

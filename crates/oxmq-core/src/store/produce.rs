@@ -2,6 +2,7 @@
 
 use crate::address::JobId;
 use crate::clock::Timestamp;
+use crate::error::ErrorKind;
 use crate::job::NewJob;
 use crate::state::JobState;
 
@@ -51,6 +52,11 @@ impl Added {
 pub enum Fate {
     /// The job was created.
     Created,
-    /// A job with this id was there already, and stays as it is; the new data was not stored.
+    /// A job with this id was there already, and stays as it is; the new data was not stored. If it was added as
+    /// a child, it is the parent's child now.
     Existing,
+    /// A node below the root of a flow was refused, and the rest was added, as [`OnRefusal::KeepRest`](super::OnRefusal::KeepRest) asks for:
+    /// its parent is missing ([`NotFound`](ErrorKind::NotFound)), or it is there already and stays with the parent it has
+    /// ([`Refused`](ErrorKind::Refused)). The state is the one it is in, or would be.
+    Refused(ErrorKind),
 }

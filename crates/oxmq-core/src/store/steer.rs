@@ -129,21 +129,35 @@ pub enum Change {
 pub struct RemoveRequest {
     /// Which job.
     pub job: JobId,
-    /// Whether its children go too.
-    pub children: bool,
+    /// What goes: the job, its children, or both.
+    pub scope: RemoveScope,
     /// The time of the call.
     pub now: Timestamp,
+}
+
+/// What a removal removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum RemoveScope {
+    /// The job. Its children stay, and their parent is gone.
+    #[default]
+    JobOnly,
+    /// The job and all its children, of whatever kind, with theirs.
+    WithChildren,
+    /// Not the job, but the children it waits for, with those that they wait for. Those that somebody works on, and
+    /// those that have failed, stay.
+    PendingChildren,
 }
 
 /// What became of a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RemoveAnswer {
-    /// It is gone.
+    /// What was to go is gone.
     Removed,
     /// It was not there.
     NotFound,
-    /// Somebody works on it; it stays.
+    /// Somebody works on it, or on a child of it; all stays.
     Locked,
 }
 

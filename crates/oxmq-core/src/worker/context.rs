@@ -223,7 +223,10 @@ impl JobContext {
     pub(super) async fn add_job(&self, queue: &QueueAddress, job: NewJob) -> Result<Added> {
         let request = AddRequest { groups: vec![AddGroup { jobs: vec![job] }], now: self.now() };
         let mut answers = self.shared.store.add(queue, request).await?;
-        answers.pop().and_then(|group| group.map(|mut jobs| jobs.pop()).transpose()).unwrap_or_else(|| Err(no_answer()))
+        answers
+            .pop()
+            .and_then(|group| group.map(|mut jobs| jobs.pop()).transpose())
+            .unwrap_or_else(|| Err(no_answer()))
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-pub use self::child::AddChild;
 pub use self::builder::{CONCURRENCY_MAX, WorkerBuilder};
+pub use self::child::AddChild;
 pub use self::context::{CancelCause, JobContext};
 pub use self::errors::HandlerError;
 pub use self::events::WorkerEvent;

@@ -125,7 +125,7 @@ fn was_written(job: &Job, ending: &Ending, view: Option<&JobView>) -> bool {
         (Ending::Retry { .. }, None) => false,
         // Finished jobs may be removed at once, and by anybody; or it was to be given back, and is not held any more.
         (Ending::Completed { .. } | Ending::Failed { .. }, None)
-        | (Ending::Postponed { .. } | Ending::Returned, _) => true,
+        | (Ending::Postponed { .. } | Ending::Returned | Ending::AwaitChildren { .. }, _) => true,
     }
 }
 

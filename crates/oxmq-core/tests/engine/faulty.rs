@@ -158,6 +158,7 @@ impl Store for FaultyStore {
         retry(RetryRequest) -> Step;
         reschedule(RescheduleRequest) -> ();
         remove(RemoveRequest) -> RemoveAnswer;
+        detach(DetachRequest) -> bool;
         pause(Timestamp) -> ();
         resume(Timestamp) -> ();
         limit(LimitRequest) -> ();
@@ -171,8 +172,13 @@ impl Store for FaultyStore {
         tally(Tally) -> Vec<u64>;
         trim_events(TrimEventsRequest) -> u64;
         logs(LogsRequest) -> LogsPage;
+        children(ChildrenRequest) -> ChildrenPage;
         workers(Timestamp) -> Vec<WorkerInfo>;
         events(EventsRequest) -> EventsPage;
+    }
+
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        self.model.add_flow(request)
     }
 
     fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {

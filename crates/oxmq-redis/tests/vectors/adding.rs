@@ -1,7 +1,7 @@
 //! Adding, pausing.
 
 use oxmq_core::Store;
-use oxmq_core::store::{RemoveAnswer, RemoveRequest};
+use oxmq_core::store::{RemoveAnswer, RemoveRequest, RemoveScope};
 use serde_json::{Value, json};
 
 use crate::replay::{Replay, fates, new_job};
@@ -9,7 +9,7 @@ use crate::replay::{Replay, fates, new_job};
 impl Replay {
     /// `queue.remove(id)`: 1, also if it was not there; 0 if somebody works on it.
     pub(crate) fn remove(&mut self, id: &str) -> Value {
-        let request = RemoveRequest { job: id.into(), children: true, now: self.time() };
+        let request = RemoveRequest { job: id.into(), scope: RemoveScope::WithChildren, now: self.time() };
         json!(u8::from(self.wait(self.store.remove(&self.queue, request)).unwrap() != RemoveAnswer::Locked))
     }
 

@@ -1,5 +1,7 @@
 //! Job, jobs, counts, logs, workers, queues, events, publish.
 
+use std::collections::BTreeMap;
+
 use super::{Model, Queue};
 use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
@@ -159,6 +161,12 @@ impl Model {
         {
             equals.sort_by_key(place);
         }
+    }
+
+    /// When the next delayed job of each queue is due.
+    pub(in crate::conformance) fn first_dues(&self) -> BTreeMap<QueueAddress, Timestamp> {
+        let due = |(address, queue): (&QueueAddress, &Queue)| Some((address.clone(), queue.first_due()?));
+        self.queues.iter().filter_map(due).collect()
     }
 
     /// When the next delayed job is due.

@@ -1,8 +1,9 @@
 //! Cancel, promote, retry, reschedule, remove, pause, resume, limit, drain, clean, obliterate, sweep.
 
+use super::family::Parents;
 use super::work::worker_of;
 use super::{End, Entry, Model, Queue, wrong_state};
-use crate::address::{JobId, QueueAddress};
+use crate::address::{JobId, JobKey, QueueAddress};
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventKind};
@@ -10,13 +11,13 @@ use crate::options::Retention;
 use crate::state::JobState;
 use crate::store::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, LimitRequest, ObliterateRequest,
-    PromoteRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
+    PromoteRequest, RescheduleRequest, RetryRequest, Step, SweepRequest,
 };
 
 impl Model {
     /// [`Store::cancel`](crate::Store::cancel).
-    pub fn cancel(&mut self, queue: &QueueAddress, request: CancelRequest) -> Result<CancelAnswer> {
-        let queue = self.queue_mut(queue);
+    pub fn cancel(&mut self, address: &QueueAddress, request: CancelRequest) -> Result<CancelAnswer> {
+        let queue = self.queue_mut(address);
         let CancelRequest { job: id, reason, now } = request;
         let entry = queue.jobs.get(&id);
         let state = entry.map_or(JobState::Waiting, |entry| entry.state);
@@ -41,8 +42,10 @@ impl Model {
         let reason = format!("cancelled: {reason}");
         queue.entry("cancel", &id)?.job.failed_reason = Some(reason.clone());
         queue.leave(&id);
-        queue.end(&id, JobState::Failed, Retention::ALL, now);
-        queue.emit_of(&id, EventKind::Failed { reason, prev: state.as_str().into() }, now);
+        let key = JobKey::new(address.clone(), &id);
+        self.child_failed(&key, &reason, now);
+        self.end(&key, JobState::Failed, Retention::ALL, now);
+        self.queue_mut(address).emit_of(&id, EventKind::Failed { reason, prev: state.as_str().into() }, now);
         Ok(CancelAnswer::Cancelled)
     }
 
@@ -66,8 +69,8 @@ impl Model {
     }
 
     /// [`Store::retry`](crate::Store::retry).
-    pub fn retry(&mut self, queue: &QueueAddress, request: RetryRequest) -> Result<Step> {
-        let queue = self.queue_mut(queue);
+    pub fn retry(&mut self, address: &QueueAddress, request: RetryRequest) -> Result<Step> {
+        let queue = self.queue_mut(address);
         match request {
             RetryRequest::One { job: id, state, reset_attempts_made, reset_attempts_started, now } => {
                 let entry = queue.entry("retry", &id)?;
@@ -80,7 +83,7 @@ impl Model {
                 if reset_attempts_started {
                     entry.job.attempts_started = 0;
                 }
-                queue.run_again(&id, now);
+                self.run_again(address, &id, now);
                 Ok(Step { count: 1, ..Step::default() })
             }
             RetryRequest::Many { state, finished_until, limit, now } => {
@@ -88,7 +91,7 @@ impl Model {
                 let chosen: Vec<JobId> = finished
                     .filter(|id| queue.jobs[id].job.finished_on.is_some_and(|at| at <= finished_until))
                     .collect();
-                Ok(step(&chosen, limit, |id| queue.run_again(id, now)))
+                Ok(step(&chosen, limit, |id| self.run_again(address, id, now)))
             }
         }
     }
@@ -118,23 +121,6 @@ impl Model {
         Ok(())
     }
 
-    /// [`Store::remove`](crate::Store::remove).
-    pub fn remove(&mut self, queue: &QueueAddress, request: &RemoveRequest) -> RemoveAnswer {
-        let queue = self.queue_mut(queue);
-        let id = &request.job;
-        let Some(entry) = queue.jobs.get(id) else { return RemoveAnswer::NotFound };
-        if entry.is_held(request.now) {
-            return RemoveAnswer::Locked;
-        }
-        let prev = match entry.state {
-            JobState::Waiting => "wait",
-            other => other.as_str(),
-        };
-        queue.delete(id);
-        queue.emit_of(id, EventKind::Removed { prev: prev.into() }, request.now);
-        RemoveAnswer::Removed
-    }
-
     /// [`Store::pause`](crate::Store::pause).
     pub fn pause(&mut self, queue: &QueueAddress, now: Timestamp) {
         let queue = self.queue_mut(queue);
@@ -155,17 +141,22 @@ impl Model {
     }
 
     /// [`Store::drain`](crate::Store::drain).
-    pub fn drain(&mut self, queue: &QueueAddress, request: DrainRequest) -> Step {
-        let queue = self.queue_mut(queue);
+    pub fn drain(&mut self, address: &QueueAddress, request: DrainRequest) -> Step {
+        let queue = self.queue_mut(address);
         let mut states = vec![JobState::Waiting, JobState::Prioritized];
         states.extend(request.delayed.then_some(JobState::Delayed));
-        let all: Vec<JobId> = states.into_iter().flat_map(|state| queue.first(state, usize::MAX)).collect();
-        step(&all, request.limit, |id| queue.delete(id))
+        let all: Vec<JobId> = states.iter().flat_map(|state| queue.first(*state, usize::MAX)).collect();
+        let step = step(&all, request.limit, |_| {});
+        self.delete(address, first(&all, request.limit), Parents::GoAlong, request.now);
+        let queue = self.queue_mut(address);
+        // A parent may have gone with them, or have come to wait.
+        let left: usize = states.iter().map(|state| queue.len(*state)).sum();
+        Step { more: left > 0, ..step }
     }
 
     /// [`Store::clean`](crate::Store::clean).
-    pub fn clean(&mut self, queue: &QueueAddress, request: CleanRequest) -> Step {
-        let queue = self.queue_mut(queue);
+    pub fn clean(&mut self, address: &QueueAddress, request: CleanRequest) -> Step {
+        let queue = self.queue_mut(address);
         let CleanRequest { state, older_than, limit, now } = request;
         let all = queue.first(state, usize::MAX).into_iter();
         let old: Vec<JobId> = all
@@ -174,9 +165,9 @@ impl Model {
                 age_of(entry) <= older_than && !entry.is_held(now)
             })
             .collect();
-        let ids: Vec<JobId> = old.iter().take(limit).cloned().collect();
-        let step = Step { ids, ..step(&old, limit, |id| queue.delete(id)) };
-        queue.emit(Event::queue(EventKind::Cleaned { count: step.count }), now);
+        let step = Step { ids: first(&old, limit).to_vec(), ..step(&old, limit, |_| {}) };
+        self.delete(address, &step.ids, Parents::GoAlong, now);
+        self.queue_mut(address).emit(Event::queue(EventKind::Cleaned { count: step.count }), now);
         step
     }
 
@@ -190,8 +181,12 @@ impl Model {
         if !request.force && queue.len(JobState::Active) > 0 {
             return Err(Error::new(ErrorKind::Refused, "obliterate", "jobs are active"));
         }
-        let all: Vec<JobId> = queue.jobs.keys().cloned().collect();
-        let step = step(&all, request.limit, |id| queue.delete(id));
+        // First those that wait for children: nobody is to see them wait for none.
+        let waiting = queue.first(JobState::WaitingChildren, usize::MAX);
+        let others = queue.jobs.keys().filter(|id| queue.jobs[*id].state != JobState::WaitingChildren);
+        let all: Vec<JobId> = waiting.iter().chain(others).cloned().collect();
+        let step = step(&all, request.limit, |_| {});
+        self.delete(address, first(&all, request.limit), Parents::Released, request.now);
         if !step.more {
             self.queues.remove(address);
         }
@@ -199,14 +194,15 @@ impl Model {
     }
 
     /// [`Store::sweep`](crate::Store::sweep).
-    pub fn sweep(&mut self, queue: &QueueAddress, request: SweepRequest) -> Step {
-        let queue = self.queue_mut(queue);
+    pub fn sweep(&mut self, address: &QueueAddress, request: SweepRequest) -> Step {
+        let queue = self.queue_mut(address);
         let finished = [JobState::Completed, JobState::Failed].into_iter();
         let over: Vec<JobId> = finished
             .flat_map(|state| queue.first(state, usize::MAX))
             .filter(|id| queue.jobs[id].keep_until.is_some_and(|until| until < request.now))
             .collect();
-        step(&over, request.limit, |id| queue.delete(id))
+        self.delete(address, first(&over, request.limit), Parents::Released, request.now);
+        step(&over, request.limit, |_| {})
     }
 }
 
@@ -217,12 +213,25 @@ fn step(ids: &[JobId], limit: usize, mut act: impl FnMut(&JobId)) -> Step {
     Step { count: count as u64, ids: Vec::new(), more: count < ids.len() }
 }
 
+/// The first `limit` of `ids`.
+fn first(ids: &[JobId], limit: usize) -> &[JobId] {
+    &ids[..ids.len().min(limit)]
+}
+
 /// The time by which a job is old or not.
 fn age_of(entry: &Entry) -> Timestamp {
     let job = &entry.job;
     match entry.state {
         JobState::Waiting | JobState::Prioritized => job.timestamp,
         _ => job.finished_on.or(job.processed_on).unwrap_or(job.timestamp),
+    }
+}
+
+impl Model {
+    fn run_again(&mut self, address: &QueueAddress, id: &JobId, now: Timestamp) {
+        let state = self.queue_mut(address).jobs[id].state;
+        self.child_retried(&JobKey::new(address.clone(), id), state, now);
+        self.queue_mut(address).run_again(id, now);
     }
 }
 

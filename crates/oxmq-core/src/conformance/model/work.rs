@@ -1,7 +1,8 @@
 //! Take, finish, extend, recover, note, announce.
 
-use super::{End, Held, Model, Queue};
-use crate::address::{JobId, QueueAddress};
+use super::family::Parents;
+use super::{End, Entry, Held, Model, Queue};
+use crate::address::{JobId, JobKey, QueueAddress};
 use crate::clock::{Timestamp, millis};
 use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventKind};
@@ -26,18 +27,18 @@ impl Model {
 
     /// [`Store::finish`](crate::Store::finish).
     pub fn finish(&mut self, queue: &QueueAddress, request: FinishRequest) -> Finished {
-        let queue = self.queue_mut(queue);
         let FinishRequest { finished, take, now } = request;
         let mut ended = false;
         let mut answers = Vec::new();
         for finish in finished {
             let is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
-            let answer = queue.finish_one(finish, now);
+            let answer = self.finish_one(queue, finish, now);
             if answer.is_ok() {
                 ended = is_final;
             }
             answers.push(answer);
         }
+        let queue = self.queue_mut(queue);
         let taken = take.map(|request| queue.take(&request));
         let more_may_come = taken.as_ref().is_some_and(|taken| {
             !matches!(taken.idle, None | Some(Idle::Empty { next_due: None })) || !taken.jobs.is_empty()
@@ -136,6 +137,78 @@ impl Model {
     }
 }
 
+impl Model {
+    fn finish_one(
+        &mut self,
+        queue: &QueueAddress,
+        finish: Finish,
+        now: Timestamp,
+    ) -> Result<Option<JobState>> {
+        self.queue_mut(queue).check_ending(&finish)?;
+        let id = finish.lease.job;
+        let key = JobKey::new(queue.clone(), &id);
+        let prev = || JobState::Active.as_str().into();
+        match finish.ending {
+            Ending::Completed { return_value, keep } => {
+                let own = self.queue_mut(queue);
+                own.leave(&id);
+                let job = &mut own.jobs.get_mut(&id).expect("the job is there").job;
+                job.attempts_made += 1;
+                job.return_value = Some(return_value.clone());
+                self.child_completed(&key, &return_value, now);
+                self.end(&key, JobState::Completed, keep, now);
+                let kind = EventKind::Completed { return_value, prev: prev() };
+                self.queue_mut(queue).emit_of(&id, kind, now);
+            }
+            Ending::Failed { failure, attempts, keep } => {
+                let reason = failure.reason.clone();
+                let own = self.queue_mut(queue);
+                own.leave(&id);
+                let attempts_made = own.spend_attempt(&id, failure);
+                self.child_failed(&key, &reason, now);
+                self.end(&key, JobState::Failed, keep, now);
+                let own = self.queue_mut(queue);
+                own.emit_of(&id, EventKind::Failed { reason, prev: prev() }, now);
+                if attempts_made >= attempts {
+                    own.emit_of(&id, EventKind::RetriesExhausted { attempts_made }, now);
+                }
+            }
+            ending => self.queue_mut(queue).go_on(id.clone(), ending, now),
+        }
+        Ok(self.entry(&key).map(|entry| entry.state))
+    }
+
+    /// Puts a job that is in no list to the finished ones, and applies the retention.
+    pub(super) fn end(&mut self, key: &JobKey, state: JobState, keep: Retention, now: Timestamp) {
+        let JobKey { queue: address, id } = key;
+        let queue = self.queue_mut(address);
+        let entry = queue.jobs.get_mut(id).expect("the job is there");
+        entry.job.finished_on = Some(now);
+        entry.keep_until = keep.age.map(|age| now + age);
+        if state == JobState::Failed {
+            entry.job.deferred_failure = None;
+        }
+        queue.enter(id, state, End::Back);
+        if keep.count == Some(0) {
+            // Only this one: the others were kept by policies of their own.
+            self.delete(address, std::slice::from_ref(id), Parents::Released, now);
+            return;
+        }
+        if let Some(age) = keep.age {
+            let limit = keep.limit.map_or(EVICT_MAX, |limit| limit as usize);
+            let is_old = |id: &&JobId| queue.jobs[*id].job.finished_on.is_some_and(|at| at + age <= now);
+            let old: Vec<JobId> = queue.list(state).rev().filter(is_old).take(limit).cloned().collect();
+            self.delete(address, &old, Parents::Released, now);
+        }
+        if let Some(count) = keep.count {
+            let queue = self.queue_mut(address);
+            let over = queue.len(state).saturating_sub(usize::try_from(count).unwrap_or(usize::MAX));
+            let oldest = queue.first(state, over);
+            self.delete(address, &oldest, Parents::Released, now);
+        }
+    }
+}
+
 /// The worker that a token belongs to: the part before the last `:`.
 pub(super) fn worker_of(token: &str) -> Option<&str> {
     token.rsplit_once(':').map(|(worker, _)| worker)
@@ -200,18 +273,19 @@ impl Queue {
         self.window.filter(|(end, count)| *end > now && *count >= limit.max).map(|(end, _)| end)
     }
 
-    fn finish_one(&mut self, finish: Finish, now: Timestamp) -> Result<Option<JobState>> {
+    /// The job that an ending is for, if it may be written.
+    fn check_ending(&mut self, finish: &Finish) -> Result<&Entry> {
         let Finish { lease: Lease { job: id, token }, ending, heeds_cancel } = finish;
-        let entry = self.entry("finish", &id)?;
+        let entry = self.entry("finish", id)?;
         let refuse = |kind, why: &str| Err(Error::new(kind, "finish", why).with("job", id.as_str()));
         if token.is_none() {
             if entry.state != JobState::Active {
-                return Err(wrong_state_of(&id, entry.state));
+                return Err(super::wrong_state("finish", id, entry.state));
             }
         } else {
             match &entry.lease {
                 None => return refuse(ErrorKind::NotLocked, "nobody holds the job"),
-                Some(held) if held.token != token => {
+                Some(held) if held.token != *token => {
                     return refuse(ErrorKind::LockedByAnother, "somebody else holds the job");
                 }
                 Some(_) => {}
@@ -220,26 +294,34 @@ impl Queue {
         if let Some(reason) = entry.cancel.as_ref().filter(|_| !heeds_cancel) {
             return refuse(ErrorKind::CancelRequested, reason);
         }
+        let is_completed = matches!(ending, Ending::Completed { .. });
+        if is_completed && !entry.children.pending.is_empty() {
+            return refuse(
+                ErrorKind::PendingChildren,
+                &format!("Job {id} has pending dependencies. moveToFinished"),
+            );
+        }
+        let verb = if is_completed { "moveToFinished" } else { "moveToWaitingChildren" };
+        let needs_children = is_completed || matches!(ending, Ending::AwaitChildren { .. });
+        if needs_children && !entry.children.failed.is_empty() {
+            let why = format!("Cannot complete job {id} because it has at least one failed child. {verb}");
+            return refuse(ErrorKind::FailedChildren, &why);
+        }
+        Ok(&self.jobs[id])
+    }
 
+    /// Writes an ending after which the job goes on.
+    fn go_on(&mut self, id: JobId, ending: Ending, now: Timestamp) {
+        let entry = &self.jobs[&id];
+        let awaits = match &ending {
+            Ending::AwaitChildren { child: Some(child) } => entry.children.pending.contains(child),
+            Ending::AwaitChildren { child: None } => !entry.children.pending.is_empty(),
+            _ => false,
+        };
         self.leave(&id);
         match ending {
-            Ending::Completed { return_value, keep } => {
-                let job = &mut self.jobs.get_mut(&id).expect("the job is there").job;
-                job.attempts_made += 1;
-                job.return_value = Some(return_value.clone());
-                self.end(&id, JobState::Completed, keep, now);
-                let prev = JobState::Active.as_str().into();
-                self.emit_of(&id, EventKind::Completed { return_value, prev }, now);
-            }
-            Ending::Failed { failure, attempts, keep } => {
-                let reason = failure.reason.clone();
-                let attempts_made = self.spend_attempt(&id, failure);
-                self.end(&id, JobState::Failed, keep, now);
-                let prev = JobState::Active.as_str().into();
-                self.emit_of(&id, EventKind::Failed { reason, prev }, now);
-                if attempts_made >= attempts {
-                    self.emit_of(&id, EventKind::RetriesExhausted { attempts_made }, now);
-                }
+            Ending::AwaitChildren { .. } if awaits => {
+                self.enter_waiting_children(&id, now, Some(JobState::Active), now);
             }
             Ending::Retry { failure, at: None } => {
                 self.spend_attempt(&id, failure);
@@ -254,12 +336,12 @@ impl Queue {
                 self.enter_delayed(&id, at.max(now), millis(at - now), now);
             }
             Ending::Postponed { at } => self.enter_delayed(&id, at.max(now), millis(at - now), now),
-            Ending::Returned => {
+            // Returned, or there is nothing to wait for. The others are written by `Model::finish_one`.
+            _ => {
                 self.enter_waiting(&id, End::Front);
                 self.emit_waiting(&id, JobState::Active, now);
             }
         }
-        Ok(self.jobs.get(&id).map(|entry| entry.state))
     }
 
     fn spend_attempt(&mut self, id: &JobId, failure: Failure) -> u32 {
@@ -270,35 +352,6 @@ impl Queue {
             job.stacktrace = failure.stacktrace;
         }
         job.attempts_made
-    }
-
-    /// Puts a job that is in no list to the finished ones, and applies the retention.
-    pub(super) fn end(&mut self, id: &JobId, state: JobState, keep: Retention, now: Timestamp) {
-        let entry = self.jobs.get_mut(id).expect("the job is there");
-        entry.job.finished_on = Some(now);
-        entry.keep_until = keep.age.map(|age| now + age);
-        if state == JobState::Failed {
-            entry.job.deferred_failure = None;
-        }
-        self.enter(id, state, End::Back);
-        if keep.count == Some(0) {
-            // Only this one: the others were kept by policies of their own.
-            self.delete(id);
-            return;
-        }
-        if let Some(age) = keep.age {
-            let limit = keep.limit.map_or(EVICT_MAX, |limit| limit as usize);
-            let is_old = |id: &&JobId| self.jobs[*id].job.finished_on.is_some_and(|at| at + age <= now);
-            let old: Vec<JobId> = self.list(state).rev().filter(is_old).take(limit).cloned().collect();
-            for id in old {
-                self.delete(&id);
-            }
-        }
-        while keep.count.is_some_and(|count| self.len(state) as u64 > count) {
-            for id in self.first(state, 1) {
-                self.delete(&id);
-            }
-        }
     }
 
     fn extend_one(&mut self, lease: &Lease, until: Timestamp) -> Extended {
@@ -314,8 +367,4 @@ impl Queue {
             None => Extended::Kept,
         }
     }
-}
-
-fn wrong_state_of(id: &JobId, state: JobState) -> Error {
-    super::wrong_state("finish", id, state)
 }

@@ -19,7 +19,7 @@ use crate::store::{
     AddGroup, AddRequest, AnnounceRequest, CancelRequest, CancellationsRequest, Change, CleanRequest,
     DrainRequest, EventsRequest, ExtendRequest, Finish, FinishRequest, Idle, JobsRequest, LimitRequest,
     LogsRequest, Note, NoteRequest, ObliterateRequest, Order, PromoteRequest, RateLimit, RecoverRequest,
-    RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest, TakeRequest, Taken,
+    RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, SweepRequest, TakeRequest, Taken,
 };
 
 /// Odd, so that no lease runs out exactly at a step.
@@ -95,7 +95,7 @@ impl<'a> Driver<'a> {
                 let jobs = specs.iter().map(new_job).collect();
                 let request = AddRequest { groups: vec![AddGroup { jobs }], now };
                 let answer = store.add(q, request.clone()).await.unwrap().remove(0).unwrap();
-                let expected = self.model.add(q, request).remove(0).unwrap();
+                let expected = self.model.add(q, &request).remove(0).unwrap();
                 self.same("the answer", &answer, &expected);
                 let known = &mut self.queues[index].jobs;
                 for added in answer {
@@ -255,9 +255,9 @@ impl<'a> Driver<'a> {
                 if self.model.ran_out(q, now).contains(&job) {
                     return;
                 }
-                let request = RemoveRequest { job, children: false, now };
-                let answer = store.remove(q, request.clone()).await.unwrap();
-                let expected = self.model.remove(q, &request);
+                let request = RemoveRequest { job, scope: RemoveScope::JobOnly, now };
+                let answer = kinds(store.remove(q, request.clone()).await);
+                let expected = kinds(self.model.remove(q, &request));
                 self.same("the answer", &answer, &expected);
             }
             Op::Pause => {
