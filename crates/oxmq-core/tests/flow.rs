@@ -11,9 +11,9 @@ use oxmq_core::store::{
     RemoveAnswer, TakeRequest,
 };
 use oxmq_core::{
-    ChildFailure, Clock, Deduplication, Ending, Error, ErrorKind, FLOW_DEPTH_MAX, Failure, FlowJob,
-    FlowProducer, FlowTree, JobArgs, JobId, JobKey, JobOptions, JobState, JsonText, Lease, Queue,
-    QueueAddress, Retention, Store, Timestamp, Token,
+    ChildFailure, Clock, Ending, Error, ErrorKind, FLOW_DEPTH_MAX, Failure, FlowJob, FlowProducer, FlowTree,
+    JobArgs, JobId, JobKey, JobOptions, JobState, JsonText, Lease, Queue, QueueAddress, Retention, Store,
+    Timestamp, Token,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -87,7 +87,7 @@ async fn a_flow_comes_back_as_the_tree_that_was_given() {
         .children([chapter("costs").priority(3), chapter("people").delay(Duration::from_secs(9))]);
     let added = FlowProducer::new(&store).add(flow).await.unwrap();
     assert_eq!(added.key(), key("reports", "report"));
-    assert_eq!((added.job.state, added.job.fate), (JobState::WaitingChildren, Fate::Created));
+    assert_eq!((added.job.state, &added.job.fate), (JobState::WaitingChildren, &Fate::Created));
     let kids: Vec<_> = added.children.iter().map(|kid| (kid.queue.to_string(), kid.job.state)).collect();
     assert_eq!(
         kids,
@@ -113,7 +113,7 @@ async fn a_flow_comes_back_as_the_tree_that_was_given() {
 async fn what_makes_no_sense_is_refused_with_the_way_to_it() {
     let store = store();
     let flows = FlowProducer::builder(&store).data_limit(20).build().unwrap();
-    let options = JobOptions { deduplication: Some(Deduplication::by("d")), ..JobOptions::default() };
+    let options = JobOptions::parse(r#"{"deduplication":{"id":"d"}}"#).unwrap();
     let deep = |leaf: FlowJob| job("a").child(job("b")).child(job("b").child(job("c")).child(leaf));
     let at = "root.children[1].children[1]";
     for (flow, field, node) in [
@@ -141,7 +141,7 @@ async fn what_makes_no_sense_is_refused_with_the_way_to_it() {
     }
     // The root alone may be deduplicated.
     flows.add(job("a").options(options)).await.unwrap();
-    assert_eq!(store.queues(&"bull".to_owned()).await.unwrap().len(), 1, "nothing else was stored");
+    assert_eq!(store.queues(None).await.unwrap().len(), 1, "nothing else was stored");
 }
 
 #[tokio::test]
@@ -169,7 +169,7 @@ async fn a_flow_too_deep_or_too_large_is_refused_and_the_deepest_goes_there_and_
     assert_eq!(added.clone(), added);
     assert!(format!("{added:#?}").len() < 2_000);
     let tree = flows.get_flow(added.key()).depth(FLOW_DEPTH_MAX).await.unwrap().unwrap();
-    assert_eq!(tree.clone(), tree);
+    assert!(format!("{tree:#?}").len() < 4_000);
     let mut levels = 1;
     let mut at = &tree;
     while let Some(below) = at.children.first() {
@@ -203,11 +203,12 @@ async fn defaults_are_the_producers_own_by_queue_and_never_the_queues() {
         let c = store.job(&c.queue, &c.id).await.unwrap().unwrap().job;
         assert_eq!((c.options().attempts, c.parent.unwrap().on_failure), (None, None));
     }
+    let mut unranged = JobOptions::default();
+    unranged.priority = Some(u32::MAX);
     for bad in [
         FlowProducer::builder(&store).prefix(""),
         FlowProducer::builder(&store).queue_defaults("a:b", JobOptions::default()),
-        FlowProducer::builder(&store)
-            .queue_defaults("a", JobOptions { priority: Some(u32::MAX), ..JobOptions::default() }),
+        FlowProducer::builder(&store).queue_defaults("a", unranged),
     ] {
         assert_eq!(bad.build().unwrap_err().kind(), ErrorKind::Invalid);
     }
@@ -229,7 +230,7 @@ async fn a_point_in_time_counts_from_the_producers_clock() {
 async fn flows_in_bulk_stand_or_fall_each_by_itself() {
     let store = store();
     let flows = FlowProducer::new(&store);
-    assert_eq!(flows.add_bulk([]).await.unwrap(), []);
+    assert!(flows.add_bulk([]).await.unwrap().is_empty());
     flows.add(job("a").id("other").child(job("b").id("taken"))).await.unwrap();
     let thief = || job("a").id("thief").child(job("b").id("taken")).child(job("b").id("mine"));
     let answers =

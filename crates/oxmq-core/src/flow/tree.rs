@@ -133,7 +133,7 @@ impl fmt::Debug for GetFlow {
 }
 
 /// A job with what is below it.
-#[derive(Clone, PartialEq)]
+#[derive(PartialEq)]
 #[non_exhaustive]
 pub struct FlowTree {
     /// Which job.
