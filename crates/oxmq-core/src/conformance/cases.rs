@@ -60,6 +60,37 @@ macro_rules! conformance_cases {
                 an_add_tells_added_and_then_where_the_job_is
                 queues_and_prefixes_are_separate
             }
+            add_flow {
+                a_parent_waits_for_its_children
+                a_child_knows_its_parent
+                a_tree_ends_from_its_leaves_to_its_root
+                nodes_take_effect_level_by_level
+                each_node_spends_a_number
+                leaves_go_where_their_options_say
+                a_parents_delay_and_priority_count_when_it_is_released
+                a_released_parent_is_next
+                parents_are_listed_by_when_they_began_to_wait
+                whoever_waits_is_woken_for_a_leaf_and_for_a_released_parent
+                a_flow_may_hang_from_a_job_that_is_there
+                a_flow_whose_roots_parent_is_missing_is_not_added
+                a_flow_with_somebody_elses_child_is_not_added
+                a_flow_with_a_child_that_has_failed_is_not_added
+                a_job_that_is_there_becomes_a_child
+                a_parent_whose_children_have_all_completed_runs_at_once
+                a_flow_that_is_added_again_stays_as_it_is
+                the_same_job_twice_in_a_flow_is_one
+                a_later_flow_of_a_call_knows_the_earlier_ones
+                no_job_waits_for_itself
+                the_rest_of_a_refused_flow_is_kept_if_asked
+                a_tree_that_is_none_is_invalid
+                a_flow_of_a_thousand_jobs_is_added_and_ends
+                a_child_is_added_to_a_parent_that_runs
+                a_group_whose_parent_is_missing_is_not_added
+                a_group_may_bring_the_parent_itself
+                a_child_that_has_completed_counts_at_once
+                a_child_of_somebody_else_is_refused
+                ids_with_colons_are_found_again
+            }
             announce {
                 a_worker_is_listed_with_all_it_says
                 a_worker_is_gone_when_its_time_is_over
@@ -81,6 +112,16 @@ macro_rules! conformance_cases {
                 the_first_request_stands
                 a_cancelled_job_can_be_retried_by_hand
             }
+            children {
+                each_kind_tells_what_became_of_the_child
+                the_counts_are_of_all_kinds
+                kinds_come_in_the_order_asked_for
+                pages_have_no_gap_no_double_and_an_end
+                many_children_are_given_page_by_page
+                children_that_end_between_pages_hide_no_others
+                a_job_without_children_has_none
+                what_a_parent_knows_goes_with_it
+            }
             clean {
                 finished_jobs_that_are_old_are_removed_oldest_first
                 the_finish_counts_and_not_the_creation
@@ -95,6 +136,13 @@ macro_rules! conformance_cases {
             close {
                 a_store_says_what_it_is
                 a_closed_store_answers_that_it_is_closed
+            }
+            detach {
+                a_detached_child_has_no_parent
+                the_last_one_that_is_detached_releases_the_parent
+                a_child_that_has_ended_is_not_detached
+                both_must_be_there
+                a_detached_child_may_have_another_parent
             }
             drain {
                 what_waits_is_removed_and_nothing_else
@@ -212,6 +260,49 @@ macro_rules! conformance_cases {
                 an_empty_queue_can_be_obliterated
                 other_queues_stay
             }
+            parents {
+                a_failure_without_a_choice_keeps_the_parent_waiting
+                a_failure_that_fails_the_parent_is_deferred_to_its_worker
+                a_failure_climbs_one_level_at_a_time
+                a_parent_that_is_to_fail_does_not_wait_for_its_delay
+                a_delayed_parent_that_is_to_fail_is_delayed_no_more
+                a_running_parent_is_told_by_its_deferred_failure
+                the_last_failure_is_the_one_that_is_told
+                a_failure_after_which_the_parent_goes_on
+                a_failure_that_is_ignored
+                a_failure_that_is_forgotten
+                a_failure_that_is_tried_again_tells_nobody
+                a_child_that_dies_with_its_worker_is_still_waited_for
+                a_parent_that_is_gone_minds_nothing
+                cancelling_a_child_counts_as_its_failure
+                a_cancelled_parent_leaves_its_children
+                a_running_job_waits_for_its_children
+                a_job_with_nothing_to_wait_for_runs_again_next
+                a_job_may_wait_for_one_child
+                a_wait_for_children_needs_the_lease
+                a_job_that_waits_for_children_holds_no_lease
+                a_parent_does_not_complete_before_its_children
+                a_lease_is_looked_at_before_the_children
+                a_child_and_its_parent_may_end_in_one_call
+                a_released_parent_is_given_in_the_same_call
+                the_result_of_a_child_that_is_not_kept_stays
+                a_failed_child_that_is_not_kept_is_waited_for_no_more
+                a_failed_child_that_retention_removes_is_waited_for_no_more
+                a_failed_child_that_is_swept_is_waited_for_no_more
+                a_removed_child_is_waited_for_no_more
+                a_drain_takes_parents_of_the_same_queue_along
+                a_clean_takes_parents_of_the_same_queue_along
+                parents_that_wait_for_children_can_be_cleaned
+                a_removed_child_never_takes_a_parent_along_that_does_not_wait
+                an_obliterated_queue_leaves_relatives_in_other_queues
+                a_child_that_is_retried_is_pending_again
+                a_parent_that_was_to_fail_waits_again_when_the_child_is_retried
+                a_running_parent_that_was_to_fail_may_complete_when_the_child_did
+                a_parent_is_still_to_fail_for_another_child
+                a_failed_parent_that_is_retried_runs
+                a_parent_that_dies_with_its_worker_runs_again
+                a_child_that_dies_too_often_fails_its_parent
+            }
             pause {
                 a_paused_queue_gives_nothing_and_says_so
                 an_empty_queue_can_be_paused
@@ -244,11 +335,20 @@ macro_rules! conformance_cases {
             remove {
                 a_job_is_removed_from_any_state
                 a_job_under_a_lease_stays
-                a_lease_that_ran_out_protects_no_more
                 a_running_job_without_a_lease_is_removed
                 a_job_that_is_not_there_is_not_found
                 the_log_goes_too
                 its_neighbours_keep_their_places
+                a_lease_that_ran_out_protects_no_more
+                children_stay_if_only_the_job_goes
+                children_go_with_the_job
+                a_job_without_children_goes_alone
+                the_parent_above_is_released_by_it
+                nothing_goes_while_somebody_works_on_a_child
+                children_that_have_another_parent_by_now_stay
+                pending_children_go_and_the_job_runs
+                pending_children_that_run_or_have_failed_stay
+                a_deep_tree_goes_with_its_root
             }
             reschedule {
                 a_delayed_job_is_due_so_long_from_now

@@ -7,20 +7,22 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::address::{JobId, QueueAddress, Token};
+use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::{Clock, ClockHand, Timestamp};
 use crate::error::{ErrorKind, Result};
 use crate::events::{Event, EventCursor};
+use crate::family::ChildFailure;
 use crate::job::{JobView, Lease, LeasedJob, NewJob};
 use crate::json::JsonText;
 use crate::options::{JobOptions, Retention};
 use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
 use crate::store::{
-    AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change, CleanRequest,
-    EventsRequest, Finish, FinishRequest, Finished, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
-    Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest,
-    RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
+    AddFlowRequest, AddGroup, AddRequest, Added, AnnounceRequest, CancelAnswer, CancelRequest, Change,
+    ChildKind, ChildOutcome, ChildrenRequest, CleanRequest, DetachRequest, EventsRequest, Finish,
+    FinishRequest, Finished, Flow, FlowNode, JobCounts, JobsRequest, LimitRequest, Note, NoteRequest,
+    OnRefusal, Order, PromoteRequest, RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScope,
+    RescheduleRequest, RetryRequest, Step, Store, TakeRequest, Taken, WorkerInfo,
 };
 
 /// How long leases last in the cases.
@@ -122,6 +124,18 @@ impl Harness {
         On { harness: self, address: QueueAddress::new(name).unwrap() }
     }
 
+    /// Adds flows; an answer for each.
+    pub async fn add_flows(&self, trees: impl IntoIterator<Item = Tree>) -> Vec<Result<Vec<Added>>> {
+        let flows = trees.into_iter().map(Tree::flow).collect();
+        let request = AddFlowRequest { flows, on_refusal: OnRefusal::UndoFlow, now: self.now() };
+        self.store().add_flow(request).await.unwrap()
+    }
+
+    /// Adds a flow that must be taken.
+    pub async fn add_flow(&self, tree: Tree) -> Vec<Added> {
+        self.add_flows([tree]).await.remove(0).unwrap()
+    }
+
     /// The queue that cases use which need only one.
     pub fn queue(&self) -> On<'_> {
         self.on("tasks")
@@ -178,8 +192,67 @@ impl Draft {
     }
 
     #[must_use]
+    pub fn parent(self, queue: &On<'_>, id: &str) -> Self {
+        self.with(|options| options.parent = Some(queue.key(id)))
+    }
+
+    #[must_use]
+    pub fn on_failure(self, choice: ChildFailure) -> Self {
+        self.with(|options| options.on_failure = Some(choice))
+    }
+
+    #[must_use]
     pub fn timestamp(self, timestamp: Timestamp) -> Self {
         self.with(|options| options.timestamp = Some(timestamp))
+    }
+}
+
+/// A tree of jobs to be added.
+#[derive(Debug, Clone)]
+pub struct Tree {
+    node: FlowNode,
+    children: Vec<Self>,
+}
+
+/// A job without any options, as part of a flow.
+pub fn tree(queue: &On<'_>, id: &str) -> Tree {
+    let node = FlowNode { queue: queue.address.clone(), id: JobId::from(id), job: draft().0, parent: None };
+    Tree { node, children: Vec::new() }
+}
+
+impl Tree {
+    #[must_use]
+    pub fn with(mut self, set: impl FnOnce(Draft) -> Draft) -> Self {
+        self.node.job = set(Draft(self.node.job)).0;
+        self
+    }
+
+    /// What its failure does to its parent.
+    #[must_use]
+    pub fn on_failure(self, choice: ChildFailure) -> Self {
+        self.with(|draft| draft.on_failure(choice))
+    }
+
+    #[must_use]
+    pub fn over(mut self, children: impl IntoIterator<Item = Self>) -> Self {
+        self.children.extend(children);
+        self
+    }
+
+    /// The nodes, breadth first.
+    pub fn flow(self) -> Flow {
+        let mut nodes = Vec::new();
+        let mut level = vec![(None, self)];
+        while !level.is_empty() {
+            let mut next = Vec::new();
+            for (parent, tree) in level {
+                let place = nodes.len();
+                nodes.push(FlowNode { parent, ..tree.node });
+                next.extend(tree.children.into_iter().map(|child| (Some(place), child)));
+            }
+            level = next;
+        }
+        Flow { nodes }
     }
 }
 
@@ -274,6 +347,11 @@ impl On<'_> {
 
     pub async fn advance(&self, by: Duration) {
         self.harness.advance(by).await;
+    }
+
+    /// A job of this queue.
+    pub fn key(&self, id: &str) -> JobKey {
+        JobKey::new(self.address.clone(), id)
     }
 
     // ---------------------------------------------------------------- produce
@@ -408,8 +486,16 @@ impl On<'_> {
     }
 
     pub async fn remove(&self, id: &JobId) -> RemoveAnswer {
-        let request = RemoveRequest { job: id.clone(), scope: RemoveScope::JobOnly, now: self.now() };
+        self.remove_as(id, RemoveScope::JobOnly).await
+    }
+
+    pub async fn remove_as(&self, id: impl Into<JobId>, scope: RemoveScope) -> RemoveAnswer {
+        let request = RemoveRequest { job: id.into(), scope, now: self.now() };
         self.store().remove(&self.address, request).await.unwrap()
+    }
+
+    pub async fn detach(&self, id: &str) -> Result<bool> {
+        self.store().detach(&self.address, DetachRequest { child: id.into(), now: self.now() }).await
     }
 
     pub async fn pause(&self) {
@@ -470,6 +556,44 @@ impl On<'_> {
         let texts: Vec<_> =
             states.iter().filter(|(_, n)| **n > 0).map(|(state, n)| format!("{state}={n}")).collect();
         texts.join(" ")
+    }
+
+    /// All children of a job by kind, in order of their keys, as texts: `processed below:a=1 | pending below:b`.
+    pub async fn children(&self, id: &str) -> String {
+        let mut kinds = Vec::new();
+        for kind in ChildKind::ALL {
+            let mut texts = Vec::new();
+            let mut cursor = None;
+            loop {
+                let request = ChildrenRequest { job: id.into(), kinds: vec![kind], cursor, limit: 1_000 };
+                let page = self.store().children(&self.address, request).await.unwrap();
+                texts.extend(page.children.iter().map(|child| {
+                    let key = format!("{}:{}", child.key.queue.name(), child.key.id);
+                    match &child.outcome {
+                        ChildOutcome::Processed(value) => format!("{key}={}", value.as_str()),
+                        ChildOutcome::Pending => key,
+                        ChildOutcome::Ignored(reason) => format!("{key}={reason}"),
+                        ChildOutcome::Failed(at) => format!("{key}@{}", at.as_millis() - 1_700_000_000_000),
+                    }
+                }));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+            texts.sort();
+            if !texts.is_empty() {
+                kinds.push(format!("{} {}", kind.as_str(), texts.join(" ")));
+            }
+        }
+        kinds.join(" | ")
+    }
+
+    /// Takes this job, which must be the next, and ends it.
+    pub async fn end(&self, id: &str, ending: Ending) {
+        let job = self.take_one().await;
+        assert_eq!(job.job.id.as_str(), id, "which job is next");
+        self.finish(&job, ending).await.unwrap();
     }
 
     // ---------------------------------------------------------------- listen

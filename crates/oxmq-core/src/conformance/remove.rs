@@ -1,10 +1,10 @@
 //! Cases of `Store::remove`.
 
-use super::harness::{Harness, On, completed, draft, failed, ms, refused};
+use super::harness::{Harness, On, completed, draft, failed, ms, refused, tree};
 use crate::address::Token;
 use crate::error::ErrorKind;
 use crate::state::JobState;
-use crate::store::{LogsPage, LogsRequest, Order, RemoveAnswer, TakeRequest};
+use crate::store::{LogsPage, LogsRequest, Order, RemoveAnswer, RemoveScope, TakeRequest};
 
 async fn removed(q: &On<'_>, id: &str, prev: &str) {
     let here = q.here().await;
@@ -81,4 +81,114 @@ pub async fn a_lease_that_ran_out_protects_no_more(bench: &Harness) {
     q.advance(super::harness::LEASE + ms(1)).await;
     removed(&q, "1", "active").await;
     refused(q.finish(&job, completed()).await, ErrorKind::NotFound);
+}
+
+// ---------------------------------------------------------------- with children
+
+/// `p` over `c` (over `g`, and `done`, which has completed) and `x`, in two queues.
+async fn family(bench: &Harness) -> (On<'_>, On<'_>) {
+    let (above, below) = (bench.on("above"), bench.on("below"));
+    let child = tree(&below, "c").over([tree(&above, "done"), tree(&above, "g")]);
+    bench.add_flow(tree(&above, "p").over([child, tree(&below, "x")])).await;
+    above.end("done", completed()).await;
+    (above, below)
+}
+
+pub async fn children_stay_if_only_the_job_goes(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    assert_eq!(above.remove_as("p", RemoveScope::JobOnly).await, RemoveAnswer::Removed);
+    assert_eq!(below.tally().await, "waiting=1 waiting-children=1");
+    assert_eq!(below.job("c").await.job.parent.unwrap().key, above.key("p"), "it says whose it was");
+}
+
+pub async fn children_go_with_the_job(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    let (here, there) = (above.here().await, below.here().await);
+    assert_eq!(above.remove_as("p", RemoveScope::WithChildren).await, RemoveAnswer::Removed);
+    assert_eq!((above.tally().await, below.tally().await), (String::new(), String::new()));
+    let mut events = above.events_since(&here).await;
+    assert_eq!(events.pop().as_deref(), Some("removed p prev=waiting-children"), "nobody was released");
+    events.sort();
+    assert_eq!(events, ["removed done prev=completed", "removed g prev=wait"]);
+    let mut events = below.events_since(&there).await;
+    events.sort();
+    assert_eq!(events, ["removed c prev=waiting-children", "removed x prev=wait"]);
+}
+
+pub async fn a_job_without_children_goes_alone(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    assert_eq!(below.remove_as("x", RemoveScope::WithChildren).await, RemoveAnswer::Removed);
+    assert_eq!(above.children("p").await, "unprocessed below:c");
+    assert_eq!(above.remove_as("nobody", RemoveScope::WithChildren).await, RemoveAnswer::NotFound);
+    assert_eq!(above.remove_as("nobody", RemoveScope::PendingChildren).await, RemoveAnswer::NotFound);
+}
+
+pub async fn the_parent_above_is_released_by_it(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    below.remove_as("c", RemoveScope::WithChildren).await;
+    assert_eq!(above.state("p").await, JobState::WaitingChildren);
+    below.remove_as("x", RemoveScope::WithChildren).await;
+    assert_eq!(above.state("p").await, JobState::Waiting);
+}
+
+pub async fn nothing_goes_while_somebody_works_on_a_child(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    let grandchild = above.take_one().await;
+    assert_eq!(grandchild.job.id.as_str(), "g");
+    let (here, there) = (above.here().await, below.here().await);
+    assert_eq!(above.remove_as("p", RemoveScope::WithChildren).await, RemoveAnswer::Locked);
+    assert_eq!(above.tally().await, "active=1 completed=1 waiting-children=1");
+    assert_eq!(below.tally().await, "waiting=1 waiting-children=1");
+    above.expect_events(&here, &[]).await;
+    below.expect_events(&there, &[]).await;
+    assert_eq!(above.remove_as("p", RemoveScope::JobOnly).await, RemoveAnswer::Removed);
+}
+
+pub async fn children_that_have_another_parent_by_now_stay(bench: &Harness) {
+    let q = bench.queue();
+    bench.add_flow(tree(&q, "p").over([tree(&q, "c"), tree(&q, "d")])).await;
+    q.end("c", completed()).await;
+    q.remove(&"c".into()).await;
+    bench.add_flow(tree(&q, "p2").over([tree(&q, "c")])).await;
+    q.remove_as("p", RemoveScope::WithChildren).await;
+    assert_eq!(q.list(JobState::Waiting).await, "c");
+    assert_eq!(q.children("p2").await, "unprocessed tasks:c");
+}
+
+pub async fn pending_children_go_and_the_job_runs(bench: &Harness) {
+    let (above, below) = family(bench).await;
+    let (here, there) = (above.here().await, below.here().await);
+    assert_eq!(above.remove_as("p", RemoveScope::PendingChildren).await, RemoveAnswer::Removed);
+    assert_eq!(above.tally().await, "completed=1 waiting=1");
+    assert_eq!(below.tally().await, "");
+    let mut events = above.events_since(&here).await;
+    events.sort();
+    assert_eq!(events, ["removed g prev=wait", "waiting p prev=waiting-children"]);
+    let mut events = below.events_since(&there).await;
+    events.sort();
+    assert_eq!(events, ["removed c prev=waiting-children", "removed x prev=wait"]);
+}
+
+pub async fn pending_children_that_run_or_have_failed_stay(bench: &Harness) {
+    let (above, below) = (bench.on("above"), bench.on("below"));
+    let children = [tree(&below, "fails"), tree(&below, "runs"), tree(&below, "waits")];
+    bench.add_flow(tree(&above, "p").over(children)).await;
+    below.end("fails", failed("x")).await;
+    below.take_one().await;
+    assert_eq!(above.remove_as("p", RemoveScope::PendingChildren).await, RemoveAnswer::Removed);
+    assert_eq!(above.children("p").await, "unprocessed below:fails below:runs");
+    assert_eq!(above.state("p").await, JobState::WaitingChildren);
+    assert_eq!(below.tally().await, "active=1 failed=1");
+}
+
+pub async fn a_deep_tree_goes_with_its_root(bench: &Harness) {
+    let q = bench.queue();
+    let mut chain = tree(&q, "n299");
+    for n in (0..299).rev() {
+        chain = tree(&q, &format!("n{n}")).over([chain]);
+    }
+    bench.add_flow(chain).await;
+    assert_eq!(q.tally().await, "waiting=1 waiting-children=299");
+    assert_eq!(q.remove_as("n0", RemoveScope::WithChildren).await, RemoveAnswer::Removed);
+    assert_eq!(q.tally().await, "");
 }
