@@ -26,7 +26,9 @@ pub(crate) fn code_of(kind: ErrorKind) -> u8 {
         | ErrorKind::Refused
         | ErrorKind::NotLocked
         | ErrorKind::LockedByAnother
-        | ErrorKind::CancelRequested => 4,
+        | ErrorKind::CancelRequested
+        | ErrorKind::PendingChildren
+        | ErrorKind::FailedChildren => 4,
         ErrorKind::Unavailable | ErrorKind::Ambiguous | ErrorKind::Closed => 5,
         ErrorKind::Invalid => 6,
         ErrorKind::Corrupt | ErrorKind::Full | ErrorKind::ReadOnly | ErrorKind::Gone | ErrorKind::Newer => 7,

@@ -13,6 +13,8 @@ mod bench;
 mod bulk;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/flow.rs"]
+mod flow;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/options.rs"]
