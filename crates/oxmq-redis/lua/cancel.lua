@@ -6,7 +6,8 @@
   RETURNS  {'missing'} | {'cancelled'} | {'finished', state} | {'requested', worker} | {'unreachable', worker or false} |
            {'nowhere'} | {'scheduled'}: the next run of a job scheduler, which would end with it
   ERRORS   none
-  MOVES    waiting, prioritized, delayed, waiting-children -> failed             EVENTS failed (prev its state)
+  MOVES    waiting, prioritized, delayed, waiting-children -> failed; waiting-children -> waiting, prioritized, delayed (parents)
+  EVENTS   failed (prev its state); waiting, delayed (parents)
   COST     O(N), N = jobs in the list it is in ]]
 local id, reason = ARGV[2], ARGV[3]
 local key = q.base .. id

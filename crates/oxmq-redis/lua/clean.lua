@@ -8,7 +8,9 @@
   RETURNS  {1 if there are more, id, ..}
   ERRORS   none
   SPARES   the next runs of schedulers, unless they have finished
-  MOVES    completed, failed, delayed, prioritized, waiting, active, waiting-children -> (none)    EVENTS cleaned
+  MOVES    completed, failed, delayed, prioritized, waiting, active, waiting-children -> (none); waiting-children ->
+           waiting, prioritized, delayed, (none) (parents)
+  EVENTS   cleaned; waiting, delayed, removed (parents)
   COST     finished: O(K log N), K = jobs removed; others: O(N) ]]
 local now, state, older, limit = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local ids, more = {}, false
@@ -83,7 +85,7 @@ else
     end
   end
 end
-delete_jobs(q, ids)
+delete_jobs(q, ids, now, false, true)
 if state == 'active' and #ids > 0 then
   call_many('HDEL', q.leases, ids)
   call_many('HDEL', q.cancels, ids)

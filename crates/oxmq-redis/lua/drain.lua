@@ -2,13 +2,16 @@
   KEYS     the queue's key list (shared/keys.lua)
   ARGV[1]  '1': delayed ones too
   ARGV[2]  the most to remove
+  ARGV[3]  now ms
   RETURNS  {how many, 1 if there are more}
   ERRORS   none
   SPARES   the next runs of schedulers
-  MOVES    waiting, prioritized, delayed -> (none)          EVENTS none
+  MOVES    waiting, prioritized, delayed -> (none); waiting-children -> waiting, prioritized, delayed, (none) (parents)
+  EVENTS   waiting, delayed, removed (parents)
   COST     O(K log N), K = jobs removed ]]
 local limit = tonumber(ARGV[2])
 local left = limit
+local now = tonumber(ARGV[3])
 local has_schedules = redis.call('EXISTS', q.base .. 'repeat') == 1
 
 -- Takes up to `left` ids out of a list, first those that run first, but no next run of a scheduler.
@@ -53,7 +56,7 @@ end
 for _, list in ipairs({ q.wait, q.paused }) do
   if left > 0 then
     local ids = pick_from_list(list)
-    delete_jobs(q, ids)
+    delete_jobs(q, ids, now, false, true)
     left = left - #ids
   end
 end
@@ -64,7 +67,7 @@ end
 for _, set in ipairs(sets) do
   if left > 0 then
     local ids = pick_from_set(set)
-    delete_jobs(q, ids)
+    delete_jobs(q, ids, now, false, true)
     left = left - #ids
   end
 end

@@ -4,14 +4,16 @@
   ARGV[2]  how many endings
   ARGV[3]  '1' if a demand follows
   ARGV[4..] twelve per ending: id, token, '1' if it heeds a request to cancel, kind ('completed' | 'failed' | 'retry' |
-           'delayed' (again later) | 'postponed' | 'returned'), text (result as JSON or reason), stacks (JSON) or '', attempts, due ms
+           'delayed' (again later) | 'postponed' | 'returned' | 'await'), text (result as JSON, reason, or the key of the one child
+           to wait for), stacks (JSON) or '', attempts, due ms
            or '', kept count or '', kept age ms or '', most removed for their age, '1' if the job is near active's head
   then     a demand as in take.lua
   RETURNS  {answers, taken or false}; an answer is {state or 'gone'}, or {'refused', why, text}: why is 'missing' |
            'unlocked' | 'locked' | 'state' | 'cancel' | 'children' | 'failed-children'
   ERRORS   none
-  MOVES    active -> completed, failed, waiting, prioritized, delayed, (none); then those of take
-  EVENTS   completed, failed, retries-exhausted, waiting, delayed; then those of take, or drained
+  MOVES    active -> completed, failed, waiting, prioritized, delayed, waiting-children, (none); waiting-children ->
+           waiting, prioritized, delayed (parents); then those of take
+  EVENTS   completed, failed, retries-exhausted, waiting, delayed, waiting-children; then those of take, or drained
   COST     O(K (log N + L)), K = endings, L = how far a job is from its end of active ]]
 local now = tonumber(ARGV[1])
 local count = tonumber(ARGV[2])
@@ -82,9 +84,9 @@ if count > 0 then
       if redis.call('EXISTS', key .. ':dependencies') == 1 then
         return { 'refused', 'children', '' }
       end
-      if redis.call('EXISTS', key .. ':unsuccessful') == 1 then
-        return { 'refused', 'failed-children', '' }
-      end
+    end
+    if (kind == 'completed' or kind == 'await') and redis.call('EXISTS', key .. ':unsuccessful') == 1 then
+      return { 'refused', 'failed-children', '' }
     end
     if redis.call('LREM', q.active, ARGV[a + 11] == '1' and 1 or -1, id) == 0 then
       return { 'refused', 'state', state_of(q, id) or '' }
@@ -105,7 +107,7 @@ if count > 0 then
         child_failed(key, job[7], job[8], text, now)
       end
       if keep_count == 0 then
-        delete_jobs(q, { id }, true)
+        delete_jobs(q, { id }, now, true)
         state = 'gone'
       else
         if kind == 'completed' then
@@ -159,7 +161,16 @@ if count > 0 then
       any_delayed = true
       return { 'delayed' }
     end
-    local front = kind == 'returned'
+    if kind == 'await' then
+      local pending = key .. ':dependencies'
+      if text == '' and redis.call('EXISTS', pending) == 1
+        or text ~= '' and redis.call('SISMEMBER', pending, text) == 1 then
+        redis.call('ZADD', q.waiting_children, now, id)
+        emit_and_trim(q, 'waiting-children', 'jobId', id, 'prev', 'active')
+        return { 'waiting-children' }
+      end
+    end
+    local front = kind == 'returned' or kind == 'await'
     if kind == 'retry' then
       local read, opts = pcall(cjson.decode, job[4] or '{}')
       front = read and type(opts) == 'table' and opts.lifo == true

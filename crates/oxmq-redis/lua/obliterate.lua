@@ -2,9 +2,11 @@
   KEYS     the queue's key list (shared/keys.lua)
   ARGV[1]  '1': active jobs too
   ARGV[2]  the most jobs to remove
+  ARGV[3]  now ms
   RETURNS  {how many, 1 if there are more}; {-2}: jobs are active
   ERRORS   none
-  MOVES    any -> (none)                                    EVENTS paused, unless it was
+  MOVES    any -> (none); waiting-children -> waiting, prioritized, delayed (parents in other queues)
+  EVENTS   paused, unless it was; waiting, delayed (parents)
   COST     O(K log N), K = jobs removed ]]
 if redis.call('HGET', q.meta, 'paused') == false then
   redis.call('HSET', q.meta, 'paused', 1)
@@ -16,10 +18,26 @@ if ARGV[1] ~= '1' and redis.call('LLEN', q.active) > 0 then
 end
 local limit = tonumber(ARGV[2])
 local left = limit
+local now = tonumber(ARGV[3])
+
+-- Removes up to `left` jobs of a sorted set.
+local function empty_set(set)
+  if left > 0 then
+    local ids = redis.call('ZRANGE', set, 0, left - 1)
+    if #ids > 0 then
+      call_many('ZREM', set, ids)
+    end
+    delete_jobs(q, ids, now)
+    left = left - #ids
+  end
+end
+
+-- First those that wait for children: none of them is to be released.
+empty_set(q.waiting_children)
 for _, list in ipairs({ q.active, q.wait, q.paused }) do
   if left > 0 then
     local ids = redis.call('RPOP', list, left) or {}
-    delete_jobs(q, ids)
+    delete_jobs(q, ids, now)
     if list == q.active then
       for _, id in ipairs(ids) do
         redis.call('DEL', q.base .. id .. ':lock')
@@ -28,18 +46,11 @@ for _, list in ipairs({ q.active, q.wait, q.paused }) do
     left = left - #ids
   end
 end
-local sets = { q.delayed, q.completed, q.prioritized, q.failed, q.waiting_children }
+local sets = { q.delayed, q.completed, q.prioritized, q.failed }
 for _, set in ipairs(sets) do
-  if left > 0 then
-    local ids = redis.call('ZRANGE', set, 0, left - 1)
-    delete_jobs(q, ids)
-    if #ids > 0 then
-      call_many('ZREM', set, ids)
-    end
-    left = left - #ids
-  end
+  empty_set(set)
 end
-local more = redis.call('EXISTS', q.active, q.wait, q.paused, unpack(sets)) > 0
+local more = redis.call('EXISTS', q.active, q.wait, q.paused, q.waiting_children, unpack(sets)) > 0
 if not more then
   local metrics = q.base .. 'metrics:'
   redis.call('UNLINK', q.events, q.stalled_check, q.stalled, q.id, q.pc, q.marker, q.meta, q.limiter,

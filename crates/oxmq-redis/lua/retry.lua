@@ -6,9 +6,11 @@
   ARGV[4]  '1': its starts are counted anew
   ARGV[5]  only those that finished at or before, ms
   ARGV[6]  the most to move
+  ARGV[7]  now ms
   RETURNS  how many; then 1 if there are more; {-1}: there is no such job; {-3, state}: it is in another one
   ERRORS   none
-  MOVES    completed, failed -> waiting, prioritized        EVENTS waiting (prev its state)
+  MOVES    completed, failed -> waiting, prioritized; waiting, prioritized -> waiting-children (parents)
+  EVENTS   waiting (prev its state); waiting-children (parents)
   COST     O(K log N), K = jobs moved ]]
 local state = ARGV[1]
 local set = q[state]
@@ -41,7 +43,7 @@ for _, id in ipairs(ids) do
   if ARGV[4] == '1' then forget[#forget + 1] = 'ats' end
   redis.call('HDEL', key, unpack(forget))
   if job[3] then
-    child_retried(key, job[3], state)
+    child_retried(key, job[3], state, tonumber(ARGV[7]))
   end
   local priority = tonumber(job[1]) or 0
   local front = false

@@ -4,7 +4,8 @@
   ARGV[2]  the most to remove
   RETURNS  {how many, 1 if there are more}
   ERRORS   none
-  MOVES    completed, failed -> (none)                      EVENTS none
+  MOVES    completed, failed -> (none); waiting-children -> waiting, prioritized, delayed (parents)
+  EVENTS   waiting, delayed (parents)
   COST     O(K log N), K = jobs removed ]]
 local limit = tonumber(ARGV[2])
 local removed, looked = {}, 0
@@ -25,6 +26,6 @@ end
 if #gone > 0 then
   call_many('ZREM', q.expiry, gone)
 end
-delete_jobs(q, removed, true)
+delete_jobs(q, removed, tonumber(ARGV[1]), true)
 local more = redis.call('ZCOUNT', q.expiry, '-inf', '(' .. ARGV[1]) > 0
 return { #removed, more and 1 or 0 }

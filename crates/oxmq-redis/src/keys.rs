@@ -51,6 +51,11 @@ impl Keys {
         format!("{}:{}:{suffix}", self.prefix, self.queue)
     }
 
+    /// `P:Q`, the queue's qualified name.
+    pub(crate) fn qualified(&self) -> String {
+        format!("{}:{}", self.prefix, self.queue)
+    }
+
     /// `P::oxmq:Q:what`
     pub(crate) fn own(&self, what: &str) -> String {
         format!("{}::oxmq:{}:{what}", self.prefix, self.queue)

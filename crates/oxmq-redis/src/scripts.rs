@@ -48,17 +48,19 @@ macro_rules! scripts {
 
 scripts! {
     ADD = "add", "queue", "job", "place";
+    ADD_FLOW = "add_flow", "queue", "job", "place", "family";
     TAKE = "take", "queue", "job", "place", "take";
-    FINISH = "finish", "queue", "job", "place", "family", "dedup", "delete", "retention", "take";
+    FINISH = "finish", "queue", "job", "place", "family", "outcome", "dedup", "delete", "retention", "take";
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";
     ANNOUNCE = "announce", "queue";
-    CANCEL = "cancel", "queue", "job", "place", "family", "dedup", "schedule";
+    CANCEL = "cancel", "queue", "job", "place", "family", "outcome", "dedup", "schedule";
     PROMOTE = "promote", "queue", "job", "place";
-    RETRY = "retry", "queue", "job", "place", "family";
+    RETRY = "retry", "queue", "job", "place", "family", "outcome";
     RESCHEDULE = "reschedule", "queue", "job", "place";
     REMOVE = "remove", "queue", "job", "place", "family", "dedup", "delete", "schedule";
+    DETACH = "detach", "queue", "job", "place", "family";
     PAUSE = "pause", "queue";
     RESUME = "resume", "queue", "job";
     LIMIT = "limit", "queue";
@@ -69,6 +71,7 @@ scripts! {
     JOB = "job", "job", "view";
     JOBS = "jobs", "job", "view";
     COUNTS = "counts", "queue";
+    CHILDREN = "children", "queue", "job", "place", "family";
     CANCELLATIONS = "cancellations", "job";
     EVENTS = "events";
     PUBLISH = "publish", "queue";

@@ -1,5 +1,6 @@
 //! `impl Store for RedisStore`: a table of contents, each method one call of an operation.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use oxmq_core::store::{
@@ -10,7 +11,7 @@ use oxmq_core::store::{
     QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store,
     SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
-use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
+use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
 
 use crate::connection::{Call, Hub};
@@ -100,6 +101,48 @@ impl RedisStore {
         crate::keys::prefix_of_keys(prefix, self.hub.is_cluster())
     }
 
+    pub(crate) fn is_cluster(&self) -> bool {
+        self.hub.is_cluster()
+    }
+
+    /// A job's key as it stands in Redis: `P:Q:id`.
+    pub(crate) fn job_key(&self, job: &JobKey) -> String {
+        self.keys(&job.queue).key(job.id.as_str())
+    }
+
+    /// A job as users name it, of one whose prefix is as it stands in keys.
+    pub(crate) fn key_of_keys(&self, job: JobKey) -> JobKey {
+        let prefix = self.prefix_of_keys(job.queue.prefix());
+        match QueueAddress::with_prefix(prefix, job.queue.name().to_owned()) {
+            Ok(queue) => JobKey { queue, ..job },
+            Err(_) => job,
+        }
+    }
+
+    /// Names a job's parent as users do.
+    pub(crate) fn name_parent(&self, job: &mut Job) {
+        if self.is_cluster()
+            && let Some(parent) = &mut job.parent
+        {
+            parent.key = self.key_of_keys(parent.key.clone());
+        }
+    }
+
+    /// Options as they are stored: the parent's queue has the prefix that stands in keys.
+    pub(crate) fn options_in_keys<'a>(&self, options: &'a JobOptions) -> Cow<'a, JobOptions> {
+        let Some(parent) = options.parent.as_ref().filter(|_| self.is_cluster()) else {
+            return Cow::Borrowed(options);
+        };
+        let mut options = options.clone();
+        let prefix = self.keys(&parent.queue).prefix().to_owned();
+        if let (Some(parent), Ok(queue)) =
+            (&mut options.parent, QueueAddress::with_prefix(prefix, parent.queue.name().to_owned()))
+        {
+            parent.queue = queue;
+        }
+        Cow::Owned(options)
+    }
+
     /// Begins a call of a script.
     pub(crate) fn script(
         &self,
@@ -154,6 +197,7 @@ impl Store for RedisStore {
         retry = ops::retry::retry, (RetryRequest) -> Step;
         reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
         remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        detach = ops::detach::detach, (DetachRequest) -> bool;
         limit = ops::limit::limit, (LimitRequest) -> ();
         drain = ops::drain::drain, (DrainRequest) -> Step;
         clean = ops::clean::clean, (CleanRequest) -> Step;
@@ -162,6 +206,7 @@ impl Store for RedisStore {
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
         logs = ops::look::logs, (LogsRequest) -> LogsPage;
+        children = ops::children::children, (ChildrenRequest) -> ChildrenPage;
         workers = ops::workers::workers, (Timestamp) -> Vec<WorkerInfo>;
         events = ops::listen::events, (EventsRequest) -> EventsPage;
     }
@@ -194,20 +239,8 @@ impl Store for RedisStore {
         Box::pin(ops::listen::publish(self, queue, event))
     }
 
-    fn add_flow(&self, _request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
-        Box::pin(async { Err(not_yet("add_flow")) })
-    }
-
-    fn detach<'a>(&'a self, _queue: &'a QueueAddress, _request: DetachRequest) -> Answer<'a, bool> {
-        Box::pin(async { Err(not_yet("detach")) })
-    }
-
-    fn children<'a>(
-        &'a self,
-        _queue: &'a QueueAddress,
-        _request: ChildrenRequest,
-    ) -> Answer<'a, ChildrenPage> {
-        Box::pin(async { Err(not_yet("children")) })
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        Box::pin(ops::flow::add_flow(self, request))
     }
 
     fn describe(&self) -> String {
@@ -225,8 +258,4 @@ impl Store for RedisStore {
             Ok(())
         })
     }
-}
-
-fn not_yet(verb: &'static str) -> oxmq_core::Error {
-    oxmq_core::Error::new(oxmq_core::ErrorKind::Unsupported, verb, "not on this store yet")
 }

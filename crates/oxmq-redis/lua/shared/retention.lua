@@ -11,7 +11,7 @@ local function apply_retention(q, set, now, count, age_ms, limit)
   if age_ms then
     local old = redis.call('ZREVRANGEBYSCORE', key, now - age_ms, '-inf', 'LIMIT', 0, limit)
     if #old > 0 then
-      delete_jobs(q, old, true)
+      delete_jobs(q, old, now, true)
       call_many('ZREM', key, old)
     end
   end
@@ -20,7 +20,7 @@ local function apply_retention(q, set, now, count, age_ms, limit)
     while over > 0 do
       local step = math.min(over, 1000)
       local oldest = redis.call('ZRANGE', key, 0, step - 1)
-      delete_jobs(q, oldest, true)
+      delete_jobs(q, oldest, now, true)
       call_many('ZREM', key, oldest)
       over = over - step
     end

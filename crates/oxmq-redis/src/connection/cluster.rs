@@ -26,7 +26,7 @@ const NODE_PATIENCE: Duration = Duration::from_millis(500);
 const ASK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The slot of a key.
-pub(super) fn slot(key: &str) -> u16 {
+pub(crate) fn slot(key: &str) -> u16 {
     let tag = key.split_once('{').and_then(|(_, rest)| rest.split_once('}')).map(|(tag, _)| tag);
     let hashed = tag.filter(|tag| !tag.is_empty()).unwrap_or(key);
     crc16::State::<crc16::XMODEM>::calculate(hashed.as_bytes()) % SLOTS

@@ -37,6 +37,8 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
+#[cfg(feature = "cluster")]
+pub(crate) use self::cluster::slot;
 use crate::scripts::Script;
 use channels::Channels;
 use dial::Dialer;
@@ -44,6 +46,12 @@ use events::Events;
 use markers::Markers;
 use shared::{Shared, locked};
 use target::{Layout, Target};
+
+/// Without clusters all keys lie in one slot.
+#[cfg(not(feature = "cluster"))]
+pub(crate) fn slot(_key: &str) -> u16 {
+    0
+}
 
 /// How long a call may take in all, unless the store was built otherwise.
 pub(crate) const CALL_DEADLINE: Duration = Duration::from_secs(10);

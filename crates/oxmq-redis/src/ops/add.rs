@@ -1,9 +1,10 @@
 //! `Store::add`: `lua/add.lua`.
 
-use oxmq_core::store::{AddGroup, AddRequest, Added};
+use oxmq_core::store::{AddGroup, AddRequest, Added, OnRefusal};
 use oxmq_core::{Error, ErrorKind, JobId, NewJob, QueueAddress, Result, Timestamp, millis};
 use redis::Value;
 
+use super::flow::{astray, insert};
 use crate::scripts::ADD;
 use crate::store::RedisStore;
 use crate::wire::job::state_of;
@@ -24,15 +25,22 @@ pub(crate) async fn add(
 ) -> Result<Vec<Result<Vec<Added>>>> {
     let mut answers: Vec<Result<Vec<Added>>> = Vec::with_capacity(request.groups.len());
     let mut groups = request.groups.as_slice();
-    while !groups.is_empty() {
+    while let Some(first) = groups.first() {
         let (mut jobs, mut bytes) = (0, 0);
+        let are_tied = is_tied(first);
         let fitting = groups.iter().take_while(|group| {
             jobs += group.jobs.len();
             bytes += group.jobs.iter().map(|job| job.data.as_str().len()).sum::<usize>();
-            jobs <= JOBS_PER_CALL && bytes <= BYTES_PER_CALL
+            jobs <= JOBS_PER_CALL && bytes <= BYTES_PER_CALL && is_tied(group) == are_tied
         });
         let (now, later) = groups.split_at(fitting.count().max(1));
-        match add_groups(store, queue, now, request.now).await {
+        let added = if are_tied {
+            let tied = AddRequest { groups: now.to_vec(), now: request.now };
+            insert(store, "add", now.len(), tied.plan(queue), OnRefusal::UndoFlow, request.now).await
+        } else {
+            add_groups(store, queue, now, request.now).await
+        };
+        match added {
             Ok(added) => answers.extend(added),
             Err(error) if answers.is_empty() && later.is_empty() => return Err(error),
             Err(error) => {
@@ -51,6 +59,11 @@ pub(crate) async fn add(
         groups = later;
     }
     Ok(answers)
+}
+
+/// Whether a job of the group has a parent, so that more is to be looked at and written.
+fn is_tied(group: &AddGroup) -> bool {
+    group.jobs.iter().any(|job| job.options.parent.is_some())
 }
 
 async fn add_groups(
@@ -86,13 +99,7 @@ async fn add_groups(
         }
         Ok(match strayed {
             None => Ok(added),
-            Some(id) => Err(Error::new(
-                ErrorKind::Corrupt,
-                "add",
-                "a job with this id is there, but in no list of the queue, so nobody would run it: remove it first",
-            )
-            .with("queue", queue)
-            .with("job", id)),
+            Some(id) => Err(astray("add", Some(queue), id.as_str())),
         })
     };
     groups.iter().map(|group| read(group).map_err(|bad| bad.into_error("add"))).collect()

@@ -28,7 +28,7 @@ pub(crate) async fn finish(
     let mut call = store.script("finish", queue, &FINISH);
     call.arg(now.as_millis()).arg(finished.len()).arg(u8::from(take.is_some()));
     for ending in &finished {
-        write(&mut call.command, ending);
+        write(store, &mut call.command, ending);
     }
     if let Some(demand) = &take {
         take::write(&mut call.command, demand);
@@ -44,16 +44,17 @@ pub(crate) async fn finish(
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
     let taken = match (taken, &take) {
         (Some(taken), Some(demand)) => {
-            Some(take::read(taken, queue, &demand.token).map_err(|bad| bad.into_error("finish"))?)
+            Some(take::read(store, taken, queue, &demand.token).map_err(|bad| bad.into_error("finish"))?)
         }
         _ => None,
     };
     Ok(Finished { answers, taken })
 }
 
-fn write(command: &mut Cmd, finish: &Finish) {
+fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
     let Finish { lease, ending, heeds_cancel } = finish;
     command.arg(lease.job.as_str()).arg(lease.token.as_str()).arg(u8::from(*heeds_cancel));
+    let child_key;
     let (kind, text, stacks, attempts, due, keep) = match ending {
         Ending::Completed { return_value, keep } => {
             ("completed", return_value.as_str(), None, 0, None, *keep)
@@ -66,6 +67,10 @@ fn write(command: &mut Cmd, finish: &Finish) {
             (kind, failure.reason.as_str(), failure.stacktrace.as_ref(), 0, *at, Retention::ALL)
         }
         Ending::Postponed { at } => ("postponed", "", None, 0, Some(*at), Retention::ALL),
+        Ending::AwaitChildren { child } => {
+            child_key = child.as_ref().map(|child| store.job_key(child)).unwrap_or_default();
+            ("await", child_key.as_str(), None, 0, None, Retention::ALL)
+        }
         // `Returned`, the only other one.
         _ => ("returned", "", None, 0, None, Retention::ALL),
     };
@@ -103,8 +108,17 @@ fn read_answer(queue: &QueueAddress, ending: &Finish, value: Value) -> Read<Resu
         "cancel" => {
             Error::new(ErrorKind::CancelRequested, "finish", text).with("queue", queue).with("job", id)
         }
-        "children" => refuse(ErrorKind::Refused, "the job has children that have not finished"),
-        "failed-children" => refuse(ErrorKind::Refused, "a child of the job has failed"),
+        "children" => {
+            let message = format!("Job {id} has pending dependencies. moveToFinished");
+            refuse(ErrorKind::PendingChildren, &message)
+        }
+        "failed-children" => {
+            let awaits = matches!(ending.ending, Ending::AwaitChildren { .. });
+            let verb = if awaits { "moveToWaitingChildren" } else { "moveToFinished" };
+            let message =
+                format!("Cannot complete job {id} because it has at least one failed child. {verb}");
+            refuse(ErrorKind::FailedChildren, &message)
+        }
         _ => wrong_state("finish", queue, id, &text),
     }))
 }

@@ -22,7 +22,9 @@ const SCAN_COUNT: usize = 1_000;
 pub(crate) async fn job(store: &RedisStore, queue: &QueueAddress, id: &JobId) -> Result<Option<JobView>> {
     let mut call = store.script("job", queue, &JOB);
     call.arg(id.as_str());
-    view(call.repeatable().await?).map_err(|bad| bad.into_error("job"))
+    let mut found = view(call.repeatable().await?).map_err(|bad| bad.into_error("job"))?;
+    found.iter_mut().for_each(|view| store.name_parent(&mut view.job));
+    Ok(found)
 }
 
 pub(crate) async fn jobs(store: &RedisStore, queue: &QueueAddress, request: JobsRequest) -> Result<JobsPage> {
@@ -43,7 +45,9 @@ pub(crate) async fn jobs(store: &RedisStore, queue: &QueueAddress, request: Jobs
     let read = || -> Read<Vec<JobView>> {
         reply::list(answer)?.into_iter().filter_map(|found| view(found).transpose()).collect()
     };
-    Ok(JobsPage { jobs: read().map_err(|bad| bad.into_error("jobs"))? })
+    let mut jobs = read().map_err(|bad| bad.into_error("jobs"))?;
+    jobs.iter_mut().for_each(|view| store.name_parent(&mut view.job));
+    Ok(JobsPage { jobs })
 }
 
 pub(crate) async fn counts(store: &RedisStore, queue: &QueueAddress, now: Timestamp) -> Result<JobCounts> {

@@ -14,7 +14,7 @@ pub(crate) async fn obliterate(
     request: ObliterateRequest,
 ) -> Result<Step> {
     let mut call = store.script("obliterate", queue, &OBLITERATE);
-    call.arg(u8::from(request.force)).arg(step_limit(request.limit));
+    call.arg(u8::from(request.force)).arg(step_limit(request.limit)).arg(request.now.as_millis());
     let answer = call.once().await?;
     let values = reply::list(answer).map_err(|bad| bad.into_error("obliterate"))?;
     if values.len() == 1 {

@@ -1,6 +1,6 @@
 //! `Store::remove`: `lua/remove.lua`.
 
-use oxmq_core::store::{RemoveAnswer, RemoveRequest};
+use oxmq_core::store::{REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope};
 use oxmq_core::{Error, ErrorKind, QueueAddress, Result};
 
 use crate::scripts::REMOVE;
@@ -13,7 +13,13 @@ pub(crate) async fn remove(
     request: RemoveRequest,
 ) -> Result<RemoveAnswer> {
     let mut call = store.script("remove", queue, &REMOVE);
-    call.arg(request.now.as_millis()).arg(request.job.as_str());
+    let scope = match request.scope {
+        RemoveScope::WithChildren => "children",
+        RemoveScope::PendingChildren => "pending",
+        // The job only; there are no others.
+        _ => "job",
+    };
+    call.arg(request.now.as_millis()).arg(request.job.as_str()).arg(scope).arg(REMOVE_JOBS_MAX);
     let answer = call.once().await?;
     Ok(match reply::int(answer).map_err(|bad| bad.into_error("remove"))? {
         1 => RemoveAnswer::Removed,
@@ -21,6 +27,11 @@ pub(crate) async fn remove(
         -8 => {
             let remedy = "the job is the next run of a job scheduler, which would end with it: remove the scheduler instead";
             let error = Error::new(ErrorKind::Refused, "remove", remedy);
+            return Err(error.with("queue", queue).with("job", request.job));
+        }
+        -9 => {
+            let message = format!("more than {REMOVE_JOBS_MAX} jobs are below it: remove its children first");
+            let error = Error::new(ErrorKind::Refused, "remove", message);
             return Err(error.with("queue", queue).with("job", request.job));
         }
         _ => RemoveAnswer::NotFound,

@@ -8,12 +8,12 @@ use crate::scripts::RETRY;
 use crate::store::RedisStore;
 
 pub(crate) async fn retry(store: &RedisStore, queue: &QueueAddress, request: RetryRequest) -> Result<Step> {
-    let (state, id, made, started, until, limit) = match &request {
-        RetryRequest::One { job, state, reset_attempts_made, reset_attempts_started, .. } => {
-            (*state, Some(job), *reset_attempts_made, *reset_attempts_started, 0, 1)
+    let (state, id, made, started, until, limit, now) = match &request {
+        RetryRequest::One { job, state, reset_attempts_made, reset_attempts_started, now } => {
+            (*state, Some(job), *reset_attempts_made, *reset_attempts_started, 0, 1, *now)
         }
-        RetryRequest::Many { state, finished_until, limit, .. } => {
-            (*state, None, false, false, finished_until.as_millis(), step_limit(*limit))
+        RetryRequest::Many { state, finished_until, limit, now } => {
+            (*state, None, false, false, finished_until.as_millis(), step_limit(*limit), *now)
         }
         _ => {
             return Err(Error::new(ErrorKind::Unsupported, "retry", "this store does not know that request"));
@@ -33,7 +33,8 @@ pub(crate) async fn retry(store: &RedisStore, queue: &QueueAddress, request: Ret
         .arg(u8::from(made))
         .arg(u8::from(started))
         .arg(until)
-        .arg(limit);
+        .arg(limit)
+        .arg(now.as_millis());
     let answer = call.once().await?;
     read_step("retry", queue, id, answer)
 }

@@ -13,7 +13,7 @@ pub(crate) async fn take(store: &RedisStore, queue: &QueueAddress, request: Take
     let mut call = store.script("take", queue, &TAKE);
     write(&mut call.command, &request);
     let answer = call.once().await?;
-    read(answer, queue, &request.token).map_err(|bad| bad.into_error("take"))
+    read(store, answer, queue, &request.token).map_err(|bad| bad.into_error("take"))
 }
 
 /// Writes a demand, as `read_demand` in `lua/shared/take.lua` reads it.
@@ -31,7 +31,7 @@ pub(super) fn write(command: &mut Cmd, request: &TakeRequest) {
 }
 
 /// Reads the answer to a demand.
-pub(super) fn read(value: Value, queue: &QueueAddress, token: &Token) -> Read<Taken> {
+pub(super) fn read(store: &RedisStore, value: Value, queue: &QueueAddress, token: &Token) -> Read<Taken> {
     // A list ends at the first nothing that is in it.
     let mut values = reply::list(value)?.into_iter();
     let jobs = values.next().unwrap_or(Value::Nil);
@@ -54,7 +54,8 @@ pub(super) fn read(value: Value, queue: &QueueAddress, token: &Token) -> Read<Ta
                  BullMQ's work on this queue, or the schedule ends here"
             );
         }
-        let job = job(id, fields)?;
+        let mut job = job(id, fields)?;
+        store.name_parent(&mut job);
         let lease = Lease { job: job.id.clone(), token: token.clone() };
         Ok(LeasedJob { job, lease })
     });

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use oxmq_core::{JobOptions, JsonText};
+use oxmq_core::{ChildFailure, JobOptions, JsonText};
 
 /// Names in the API, and in the stored JSON.
 const SHORT: [(&str, &str); 6] = [
@@ -21,16 +21,19 @@ const TELEMETRY: [(&str, &str); 2] = [("metadata", "tm"), ("omitContext", "omc")
 /// What stands for no attempts given.
 const ZERO: &str = r#""attempts":0"#;
 
+/// The letters that stand for a choice in the stored JSON.
+pub(crate) fn flag_of(choice: ChildFailure) -> &'static str {
+    let long = choice.as_str();
+    SHORT.iter().find(|(name, _)| *name == long).map_or(long, |(_, short)| short)
+}
+
 /// The options as they are stored. `attempts` is always there.
 pub(crate) fn to_wire(options: &JobOptions) -> String {
     let mut options = Cow::Borrowed(options);
-    let short = |long: &str| {
-        SHORT.iter().find(|(name, _)| *name == long).map_or(long.to_owned(), |(_, short)| (*short).into())
-    };
     if let Some(choice) = options.on_failure {
         let own = options.to_mut();
         own.on_failure = None;
-        own.other.insert(short(choice.as_str()), JsonText::stored("true"));
+        own.other.insert(flag_of(choice).into(), JsonText::stored("true"));
     }
     if let Some(deduplication) = options.deduplication.as_ref().and_then(|it| JsonText::of(it).ok()) {
         let own = options.to_mut();

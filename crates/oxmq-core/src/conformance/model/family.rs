@@ -202,22 +202,23 @@ impl Model {
         let goes = parents == Parents::GoAlong && parent.queue == child.queue;
         let entry = self.entry(parent).expect("it had the child");
         if goes && entry.children.pending.is_empty() && entry.state == JobState::WaitingChildren {
-            self.remove_one(parent, parents, now);
+            let removed = EventKind::Removed { prev: JobState::WaitingChildren.as_str().into() };
+            self.queue_mut(&parent.queue).emit_of(&parent.id, removed, now);
+            self.delete(&parent.queue, std::slice::from_ref(&parent.id), parents, now);
         } else {
             self.release_if_free(parent, now);
         }
     }
 
-    /// Removes a job that is there and tells it; then tells its parent.
-    fn remove_one(&mut self, key: &JobKey, parents: Parents, now: Timestamp) {
+    /// Removes a job that is there, and tells it.
+    fn remove_one(&mut self, key: &JobKey, now: Timestamp) {
         let entry = self.entry(key).expect("the job is there");
         let prev = match entry.state {
             JobState::Waiting => "wait",
             other => other.as_str(),
         };
-        let queue = self.queue_mut(&key.queue);
-        queue.emit_of(&key.id, EventKind::Removed { prev: prev.into() }, now);
-        self.delete(&key.queue, std::slice::from_ref(&key.id), parents, now);
+        self.delete(&key.queue, std::slice::from_ref(&key.id), Parents::Released, now);
+        self.queue_mut(&key.queue).emit_of(&key.id, EventKind::Removed { prev: prev.into() }, now);
     }
 
     /// [`Store::remove`](crate::Store::remove).
@@ -261,7 +262,7 @@ impl Model {
             if let Some(parent) = parent.filter(|parent| going.contains(&parent.key)) {
                 self.remove_pending(key, &parent.key);
             }
-            self.remove_one(key, Parents::Released, now);
+            self.remove_one(key, now);
         }
     }
 
