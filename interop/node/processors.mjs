@@ -59,8 +59,11 @@ export function processors({ tell, library, queueOf }) {
       }
       return { started: job.attemptsStarted, made: job.attemptsMade };
     },
-    // Tells what became of its children.
-    family,
+    // Tells what became of its children; with `data.leaves` once it has removed those that are pending.
+    family: async job => {
+      if (job.data.leaves) await job.removeUnprocessedChildren();
+      return family(job);
+    },
     // At its first start adds the jobs `data.children` ({name, data, opts}) to the queue `data.queue` as its children, and waits
     // for them; then tells what became of them.
     spawn: async (job, token) => {

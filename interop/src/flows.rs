@@ -25,15 +25,17 @@ impl Tree {
     fn of_node(node: &Value) -> Self {
         let job = &node["job"];
         let key = format!("{}:{}", job["queueQualifiedName"].as_str().unwrap(), job["id"].as_str().unwrap());
-        let children = node["children"].as_array().into_iter().flatten().map(Self::of_node).collect();
-        Self { key, children }
+        // One that is gone is `undefined`.
+        let there =
+            node["children"].as_array().into_iter().flatten().filter(|child| child.get("job").is_some());
+        Self { key, children: there.map(Self::of_node).collect() }
     }
 
     fn of_added(node: &JobNode) -> Self {
         Self { key: node.key().to_string(), children: node.children.iter().map(Self::of_added).collect() }
     }
 
-    /// Without the jobs that are gone: Node does not tell of them.
+    /// Without the jobs that are gone: Node does not tell which these are.
     fn of_read(tree: &FlowTree) -> Self {
         let there = tree.children.iter().filter(|child| child.job.is_some());
         Self { key: tree.key.to_string(), children: there.map(Self::of_read).collect() }

@@ -62,7 +62,12 @@ pub async fn work(diary: Arc<Diary>, data: Value, context: JobContext) -> Result
             Clock::system().sleep(wait).await;
             Ok("slow".into())
         }
-        "family" => family(&context).await,
+        "family" => {
+            if data["leaves"] == true {
+                context.remove_pending_children().await?;
+            }
+            family(&context).await
+        }
         "spawn" => {
             if first {
                 let queue = data["queue"].as_str().unwrap_or_default();

@@ -23,7 +23,7 @@ use crate::json::JsonText;
 use crate::queue::{no_answer, payload};
 use crate::store::{
     AddGroup, AddRequest, Added, ChildCounts, ChildKind, ChildrenCursor, ChildrenPage, ChildrenRequest, Note,
-    NoteRequest,
+    NoteRequest, RemoveRequest, RemoveScope,
 };
 
 /// Why a handler should stop.
@@ -214,6 +214,18 @@ impl JobContext {
     /// [`ErrorKind::Refused`]: there are more than [`CHILDREN_GATHERED_MAX`](crate::CHILDREN_GATHERED_MAX).
     pub async fn ignored_failures(&self) -> Result<BTreeMap<JobKey, String>> {
         ignored_failures(&self.job().id, |request| self.children_page(request)).await
+    }
+
+    /// Removes the children that the job waits for, with those that they wait for. Those stay that somebody works on, or that
+    /// have failed. For a job that runs although not all have ended ([`ChildFailure::ContinueParent`](crate::ChildFailure::ContinueParent)): it cannot
+    /// complete as long as one is pending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: there are too many of them.
+    pub async fn remove_pending_children(&self) -> Result<()> {
+        let scope = RemoveScope::PendingChildren;
+        let request = RemoveRequest { job: self.job().id.clone(), scope, now: self.now() };
+        self.shared.store.remove(&self.shared.queue, request).await.map(drop)
     }
 
     async fn children_page(&self, request: ChildrenRequest) -> Result<ChildrenPage> {
