@@ -406,8 +406,7 @@ cases! {
     a_child_that_fails_fails_its_parent;
     a_child_that_fails_and_is_ignored_lets_its_parent_run;
     a_removed_child_releases_its_parent;
-    a_removed_parent_takes_its_children_along
-        ignore "our remove does not know children yet";
+    a_removed_parent_takes_its_children_along;
     a_child_shows_its_parent_when_it_is_done;
     the_first_job_of_a_scheduler_is_done;
     a_scheduler_goes_on_when_its_jobs_are_done

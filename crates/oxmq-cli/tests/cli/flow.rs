@@ -63,7 +63,7 @@ fn a_flow_that_makes_no_sense_is_refused_with_the_way_to_it() {
         )
     };
     for (node, word) in [
-        ("{", "EOF"),
+        ("{", "key must be a string"),
         ("7", "invalid type"),
         (r#"{"name":"n"}"#, "missing field `queueName`"),
         (r#"{"name":"n","queueName":"q","child":[]}"#, "unknown field `child`"),
