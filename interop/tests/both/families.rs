@@ -74,6 +74,8 @@ async fn each_say_of_a_child_has_its_effect_whoever_makes_the_flow_and_works_it(
             // It cannot complete as long as one is pending.
             root["data"]["leaves"] = (option == "continueParentOnFailure").into();
             let tree = above.add_flow(makes, &root).await;
+            let kid = tree.children[1].id();
+            assert_eq!(below.shown(Side::Rust, kid).await, below.shown(Side::Node, kid).await);
             let first = below.work(works_below, Work::default()).await;
             let second = above.work(works_above, Work::default()).await;
             let outcome = above.outcome(makes.other(), tree.id()).await;

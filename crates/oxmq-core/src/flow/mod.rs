@@ -28,13 +28,20 @@ pub const FLOW_DEPTH_MAX: usize = 1_000;
 /// Cheap to clone. The queues need not be opened; their own default options do not count here, only those of
 /// [`queue_defaults`](FlowProducerBuilder::queue_defaults).
 ///
-/// ```ignore
-/// let flows = oxmq::FlowProducer::new(&store);
-/// let report = FlowJob::new("reports", Report { year: 2026 })
-///     .child(FlowJob::new("chapters", Chapter { title: "Sales" }).attempts(3))
-///     .child(FlowJob::new("chapters", Chapter { title: "Costs" }).on_failure(ChildFailure::Ignore));
-/// let added = flows.add(report).await?;
-/// println!("{} waits for {} chapters", added.key(), added.children.len());
+/// ```
+/// # use std::sync::Arc;
+/// # use oxmq_core::{ChildFailure, FlowJob, FlowProducer, Store};
+/// async fn order(store: &Arc<dyn Store>) -> oxmq_core::Result<()> {
+///     let flows = FlowProducer::new(store);
+///     let report = FlowJob::named("reports", "bind", "2026")
+///         .child(FlowJob::named("chapters", "write", "sales").attempts(3))
+///         .child(FlowJob::named("chapters", "write", "costs").on_failure(ChildFailure::Ignore));
+///     let added = flows.add(report).await?;
+///     assert_eq!(added.children.len(), 2);
+///     let tree = flows.get_flow(added.key()).depth(2).await?;
+///     assert!(tree.is_some());
+///     Ok(())
+/// }
 /// ```
 #[derive(Clone)]
 pub struct FlowProducer {
