@@ -1,4 +1,5 @@
 //! Flows that either side makes and either side works: parents and children, in all directions.
+#![allow(clippy::needless_pass_by_value, reason = "values are written where they are handed over")]
 
 use oxmq_core::JobState;
 use oxmq_interop::flows::Tree;
