@@ -123,7 +123,7 @@ for i = #going, 1, -1 do
 end
 if scope ~= 'pending' then
   remove_one(q, top_id)
-elseif #gone > 0 then
+else
   call_many('SREM', top .. ':dependencies', gone)
   release_if_free(q, top_id, now)
 end

@@ -56,11 +56,12 @@ CREATE TABLE oxmq_jobs (
     --   delayed    0; due time << 20 | order among those due in the same millisecond
     --   active     number of the take; end of the lease (0 without a lease)
     --   finished   0; finish time << 20 | order of finishing in the same millisecond
-    --   children   0; a growing number
+    --   children   0; since when << 20 | order among those of the same millisecond
     rank         INTEGER NOT NULL,
     ord          INTEGER NOT NULL,
     priority     INTEGER NOT NULL DEFAULT 0 CHECK (priority >= 0),
-    -- Bits: 1 lifo, 2 somebody asked to cancel it (oxmq_cancels), 4 has a row in oxmq_results, 8 has log lines.
+    -- Bits: 1 lifo, 2 somebody asked to cancel it (oxmq_cancels), 4 has a row in oxmq_results, 8 has log lines,
+    -- 16 and 32 see 0002_flows.sql.
     -- They spare a look into tables where nearly no job has a row.
     flags        INTEGER NOT NULL DEFAULT 0,
     delay        INTEGER NOT NULL DEFAULT 0,

@@ -1,9 +1,11 @@
 //! Rows of the job table, and how they become jobs.
 
-use oxmq_core::{Job, JobId, JobState, JobView, JsonText, Timestamp, Token};
+use oxmq_core::{
+    ChildFailure, Job, JobId, JobKey, JobState, JobView, JsonText, Parent, QueueAddress, Timestamp, Token,
+};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use crate::fault::Sql;
+use crate::fault::{Sql, SqlFault};
 
 /// How many bits of a row number are the value of the queue's id counter; the rest is the queue's number.
 const COUNTER_BITS: u32 = 40;
@@ -18,6 +20,10 @@ pub(crate) mod flag {
     pub(crate) const RESULT: i64 = 4;
     /// There are rows in `oxmq_logs`.
     pub(crate) const LOGS: i64 = 8;
+    /// It is a child: there is a row in `oxmq_parents`.
+    pub(crate) const PARENT: i64 = 16;
+    /// It is a parent, or was: there may be rows in `oxmq_children`.
+    pub(crate) const CHILDREN: i64 = 32;
 }
 
 /// The stored states. Waiting with a rank above 0 is what users see as prioritized.
@@ -170,6 +176,9 @@ impl JobRow {
             })
             .optional()?;
         }
+        if self.has(flag::PARENT) {
+            job.parent = parent_of(conn, self.seq)?;
+        }
         Ok(job)
     }
 
@@ -179,6 +188,20 @@ impl JobRow {
         view.token = self.token.as_deref().map(Token::new);
         Ok(view)
     }
+}
+
+/// The parent of the job in this row.
+pub(crate) fn parent_of(conn: &Connection, seq: i64) -> Sql<Option<Parent>> {
+    let found: Option<(String, String, String, u8)> = conn
+        .prepare_cached("SELECT prefix, name, id, on_failure FROM oxmq_parents WHERE seq = ?1")?
+        .query_row([seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))
+        .optional()?;
+    let Some((prefix, name, id, on_failure)) = found else { return Ok(None) };
+    let queue = QueueAddress::with_prefix(prefix, name)
+        .map_err(|error| SqlFault::Corrupt(format!("a parent's queue: {error}")))?;
+    let on_failure =
+        on_failure.checked_sub(1).and_then(|place| ChildFailure::ALL.get(usize::from(place))).copied();
+    Ok(Some(Parent { key: JobKey::new(queue, JobId::stored(id)), on_failure }))
 }
 
 /// The low bits of the `ord` of delayed and finished jobs are their order within a millisecond; above is the time.

@@ -100,6 +100,7 @@ impl Store for SqliteStore {
         decide retry = ops::retry::retry, (RetryRequest) -> Step;
         decide reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
         decide remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        decide detach = ops::family::detach, (DetachRequest) -> bool;
         write limit = ops::limit::limit, (LimitRequest) -> ();
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
@@ -108,6 +109,7 @@ impl Store for SqliteStore {
         read tally = ops::look::tally, (Tally) -> Vec<u64>;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
+        read children = ops::children::children, (ChildrenRequest) -> ChildrenPage;
     }
 
     fn pause<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
@@ -238,20 +240,8 @@ impl Store for SqliteStore {
         self.write("publish", move |tx| ops::publish::publish(tx, &queue, &event, now))
     }
 
-    fn add_flow(&self, _request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
-        Box::pin(async { Err(not_yet("add_flow")) })
-    }
-
-    fn detach<'a>(&'a self, _queue: &'a QueueAddress, _request: DetachRequest) -> Answer<'a, bool> {
-        Box::pin(async { Err(not_yet("detach")) })
-    }
-
-    fn children<'a>(
-        &'a self,
-        _queue: &'a QueueAddress,
-        _request: ChildrenRequest,
-    ) -> Answer<'a, ChildrenPage> {
-        Box::pin(async { Err(not_yet("children")) })
+    fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
+        self.decide("add_flow", move |tx| ops::flow::add_flow(tx, &request))
     }
 
     fn describe(&self) -> String {
@@ -264,8 +254,4 @@ impl Store for SqliteStore {
             Ok(())
         })
     }
-}
-
-fn not_yet(verb: &'static str) -> oxmq_core::Error {
-    oxmq_core::Error::new(oxmq_core::ErrorKind::Unsupported, verb, "not on this store yet")
 }

@@ -166,6 +166,11 @@ impl<'c> Tx<'c> {
         Ok(self.queues.get_mut(queue))
     }
 
+    /// A queue that this operation has found already.
+    pub(crate) fn known(&mut self, queue: &QueueAddress) -> Sql<&mut QueueTx<'c>> {
+        self.find_queue(queue)?.ok_or_else(|| SqlFault::Other(format!("queue {queue} vanished")))
+    }
+
     fn load(&mut self, queue: &QueueAddress) -> Sql<bool> {
         if self.queues.contains_key(queue) {
             return Ok(true);

@@ -9,7 +9,7 @@ use crate::json::JsonText;
 use crate::options::Retention;
 use crate::outcome::Ending;
 use crate::state::JobState;
-use crate::store::{AddFlowRequest, Added, FLOW_NODES_MAX, Fate, Flow, OnRefusal};
+use crate::store::{AddFlowRequest, Added, FLOW_NODES_MAX, Fate, Flow, OnRefusal, RemoveScope};
 
 fn returns(json: &str) -> Ending {
     Ending::Completed { return_value: JsonText::parse(json).unwrap(), keep: Retention::ALL }
@@ -341,6 +341,8 @@ pub async fn the_rest_of_a_refused_flow_is_kept_if_asked(bench: &Harness) {
     assert_eq!(lacks[1].fate, Fate::Refused(ErrorKind::Refused));
     assert_eq!(q.state("p3").await, JobState::WaitingChildren);
     assert_eq!(q.children("p3").await, "");
+    q.remove_as("p3", RemoveScope::PendingChildren).await;
+    assert_eq!(q.state("p3").await, JobState::Waiting, "or asks for it to be let go");
 }
 
 pub async fn a_tree_that_is_none_is_invalid(bench: &Harness) {

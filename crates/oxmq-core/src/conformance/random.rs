@@ -4,6 +4,9 @@
 //! `OXMQ_MODEL_CASES` says how many sequences are tried (default 24), `OXMQ_MODEL_OPS` how long one may be (default
 //! 80). The seeds of failures are kept in `proptest-regressions/model.txt` of the crate whose store failed.
 //!
+//! Flows are part of it: trees over both queues, children of jobs that are there, every way to fail. After each step no parent
+//! may wait for children when it has none to wait for.
+//!
 //! What the contract leaves open is not generated (two policies of retention in one call, ..), or not compared (the
 //! order among jobs that are recovered in one call). The clock is made so that no border is hit that the contract
 //! does not speak of: steps are 2 ms apart, all else moves it by whole seconds, and leases and the like are odd.
@@ -18,12 +21,15 @@ use proptest::test_runner::{Config, FileFailurePersistence, TestError, TestRunne
 
 use self::driver::Driver;
 use super::harness::{Harness, block_on};
+use crate::family::ChildFailure;
 use crate::state::JobState;
+use crate::store::RemoveScope;
 
 /// One step. Jobs and leases are picked by a number, from those that are known when the step is made.
 #[derive(Debug, Clone)]
 enum Op {
     Add(Vec<Spec>),
+    AddFlow(Vec<FlowSpec>),
     Take {
         worker: u8,
         limit: usize,
@@ -66,7 +72,8 @@ enum Op {
         priority: u32,
         lifo: bool,
     },
-    Remove(u8),
+    Remove(u8, RemoveScope),
+    Detach(u8),
     Pause,
     Resume,
     Limit(Option<u64>),
@@ -93,6 +100,15 @@ struct Spec {
     lifo: bool,
     delay: u64,
     data: u8,
+    /// The queue of a parent that is there, and which job.
+    parent: Option<(bool, u8)>,
+    on_failure: Option<ChildFailure>,
+}
+
+/// A tree of jobs: each in a queue, below one that came before it.
+#[derive(Debug, Clone)]
+struct FlowSpec {
+    nodes: Vec<(bool, u8, Spec)>,
 }
 
 #[derive(Debug, Clone)]
@@ -102,6 +118,8 @@ enum End {
     Retry(Option<u64>),
     Postponed(u64),
     Returned,
+    /// For its children, or for a child in a queue.
+    Await(Option<(bool, u8)>),
 }
 
 #[derive(Debug, Clone)]
@@ -161,7 +179,9 @@ fn op() -> impl Strategy<Value = Op> {
         4 => (job(), delay()).prop_map(|(job, delay)| Op::Delay(job, delay)),
         5 => (job(), 0_u32..4, any::<bool>())
             .prop_map(|(job, priority, lifo)| Op::Priority { job, priority, lifo }),
-        4 => job().prop_map(Op::Remove),
+        10 => vec(flow(), 1..3).prop_map(Op::AddFlow),
+        4 => (job(), scope()).prop_map(|(job, scope)| Op::Remove(job, scope)),
+        2 => job().prop_map(Op::Detach),
         2 => Just(Op::Pause),
         4 => Just(Op::Resume),
         2 => proptest::option::of(1_u64..20).prop_map(Op::Limit),
@@ -178,8 +198,35 @@ fn spec() -> impl Strategy<Value = Spec> {
     let own_id = proptest::option::weighted(0.2, 0_u8..6);
     let priority = prop_oneof![2 => Just(0_u32), 1 => 1_u32..4];
     let delay = prop_oneof![2 => Just(0), 1 => delay()];
-    (own_id, priority, proptest::bool::weighted(0.2), delay, any::<u8>())
-        .prop_map(|(own_id, priority, lifo, delay, data)| Spec { own_id, priority, lifo, delay, data })
+    let parent = proptest::option::weighted(0.15, (any::<bool>(), any::<u8>()));
+    (own_id, priority, proptest::bool::weighted(0.2), delay, any::<u8>(), parent, on_failure()).prop_map(
+        |(own_id, priority, lifo, delay, data, parent, on_failure)| Spec {
+            own_id,
+            priority,
+            lifo,
+            delay,
+            data,
+            parent,
+            on_failure,
+        },
+    )
+}
+
+fn on_failure() -> impl Strategy<Value = Option<ChildFailure>> {
+    proptest::option::of(proptest::sample::select(&ChildFailure::ALL[..]))
+}
+
+/// Mostly small; the same own ids as everywhere, so that flows meet what is there.
+fn flow() -> impl Strategy<Value = FlowSpec> {
+    vec((any::<bool>(), any::<u8>(), spec()), 1..6).prop_map(|nodes| FlowSpec { nodes })
+}
+
+fn scope() -> impl Strategy<Value = RemoveScope> {
+    prop_oneof![
+        2 => Just(RemoveScope::JobOnly),
+        1 => Just(RemoveScope::WithChildren),
+        1 => Just(RemoveScope::PendingChildren),
+    ]
 }
 
 /// Milliseconds; even, so that some are met exactly.
@@ -194,6 +241,7 @@ fn end() -> impl Strategy<Value = End> {
         2 => proptest::option::of(delay()).prop_map(End::Retry),
         1 => delay().prop_map(End::Postponed),
         2 => Just(End::Returned),
+        3 => proptest::option::weighted(0.3, (any::<bool>(), any::<u8>())).prop_map(End::Await),
     ]
 }
 
@@ -208,8 +256,7 @@ fn keep() -> impl Strategy<Value = Keep> {
 }
 
 fn state() -> impl Strategy<Value = JobState> {
-    use JobState::{Active, Completed, Delayed, Failed, Prioritized, Waiting};
-    prop_oneof![Just(Completed), Just(Failed), Just(Delayed), Just(Waiting), Just(Prioritized), Just(Active)]
+    proptest::sample::select(&JobState::ALL[..])
 }
 
 fn number_of(variable: &str, default: u32) -> u32 {

@@ -38,7 +38,11 @@ local function delete_jobs(q, ids, now, is_retention, along)
       elseif redis.call('EXISTS', parent_key .. ':dependencies') == 0 and redis.call('EXISTS', parent_key) == 1
         and redis.call('ZREM', p.waiting_children, id) == 1 then
         emit(p, 'removed', 'jobId', id, 'prev', 'waiting-children')
-        forget_jobs(p, { id }, is_retention, orphans)
+        local above = {}
+        forget_jobs(p, { id }, is_retention, above)
+        if above[1] then
+          table.insert(orphans, at, above[1])
+        end
       end
     end
   end

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use oxmq_core::store::{AddRequest, Added};
-use oxmq_core::{Event, EventKind, JobId, JobState, NewJob, QueueAddress, Result, Timestamp, millis};
+use oxmq_core::store::{AddRequest, Added, OnRefusal, PlannedNode};
+use oxmq_core::{
+    Event, EventKind, JobId, JobOptions, JobState, NewJob, Parent, QueueAddress, Result, Timestamp, millis,
+};
 use rusqlite::params;
 
-use super::place;
+use super::{family, flow, place};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, seq_of, stored};
 use crate::tx::{QueueTx, Tx};
@@ -16,10 +18,15 @@ pub(crate) fn add(
     address: &QueueAddress,
     request: &AddRequest,
 ) -> Sql<Vec<Result<Vec<Added>>>> {
+    let is_tied = |job: &NewJob| job.options.parent.is_some();
+    if request.groups.iter().any(|group| group.jobs.iter().any(is_tied)) {
+        let nodes = request.plan(address);
+        return flow::insert(tx, "add", request.groups.len(), &nodes, OnRefusal::UndoFlow, request.now);
+    }
     let queue = tx.queue(address, request.now)?;
     let mut answers = Vec::with_capacity(request.groups.len());
     for group in &request.groups {
-        // Nothing here refuses a job: what could be refused was, before. So a group is whole, or SQLite failed and
+        // Nothing here refuses a job without a parent: what could be refused was, before. So a group is whole, or SQLite failed and
         // the transaction is undone.
         let added: Sql<Vec<Added>> = group.jobs.iter().map(|job| add_one(queue, job, request.now)).collect();
         answers.push(Ok(added?));
@@ -37,13 +44,43 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         queue.emit(now, &Event::of(id, EventKind::Duplicated))?;
         return Ok(Added::existing(id.clone(), there.state()));
     }
-    let id = options.job_id.clone().unwrap_or_else(|| JobId::stored(number.to_string()));
+    let new = New { id: options.job_id.as_ref(), job, options, parent: None, has_children: false };
+    write(queue, number, &new, now)
+}
+
+/// A job that is not there yet.
+struct New<'a> {
+    id: Option<&'a JobId>,
+    job: &'a NewJob,
+    options: &'a JobOptions,
+    parent: Option<&'a Parent>,
+    /// It waits for children that are added with it.
+    has_children: bool,
+}
+
+/// Writes a node that is not there yet.
+pub(super) fn create(
+    queue: &mut QueueTx<'_>,
+    number: i64,
+    node: &PlannedNode<'_>,
+    now: Timestamp,
+) -> Sql<Added> {
+    let PlannedNode { id, job, options, parent, has_children, .. } = node;
+    let new = New { id: *id, job, options, parent: parent.as_ref(), has_children: *has_children };
+    write(queue, number, &new, now)
+}
+
+fn write(queue: &mut QueueTx<'_>, number: i64, new: &New<'_>, now: Timestamp) -> Sql<Added> {
+    let New { id: own_id, job, options, parent, has_children } = *new;
+    let id = own_id.cloned().unwrap_or_else(|| JobId::stored(number.to_string()));
     let timestamp = options.timestamp.unwrap_or(now);
     let delay = options.delay.unwrap_or(Duration::ZERO);
     let priority = options.priority.unwrap_or(0);
     let lifo = options.lifo.unwrap_or(false);
     let due = timestamp + delay;
-    let (state, rank, ord) = if delay.is_zero() {
+    let (state, rank, ord) = if has_children {
+        (stored::WAITING_CHILDREN, 0, place::timed_ord(queue, stored::WAITING_CHILDREN, timestamp)?)
+    } else if delay.is_zero() {
         (stored::WAITING, priority, place::line_ord(queue, lifo && priority == 0))
     } else {
         (stored::DELAYED, 0, place::timed_ord(queue, stored::DELAYED, due)?)
@@ -58,12 +95,12 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         .execute(params![
             seq,
             queue.row.no,
-            options.job_id.as_ref().map(JobId::as_str),
+            own_id.map(JobId::as_str),
             state,
             rank,
             ord,
             priority,
-            if lifo { flag::LIFO } else { 0 },
+            if lifo { flag::LIFO } else { 0 } | if parent.is_some() { flag::PARENT } else { 0 },
             millis(delay),
             timestamp.as_millis(),
         ])?;
@@ -72,8 +109,13 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         .prepare_cached("INSERT INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![seq, job.name, job.data.as_str(), options.to_json().as_str()])?;
 
+    if let Some(parent) = parent {
+        family::put_parent(queue.db, seq, parent)?;
+    }
     queue.emit(now, &Event::of(&id, EventKind::Added { name: job.name.clone() }))?;
-    let (state, kind) = if delay.is_zero() {
+    let (state, kind) = if has_children {
+        (JobState::WaitingChildren, EventKind::WaitingChildren { prev: None })
+    } else if delay.is_zero() {
         (place::line_state(priority), EventKind::Waiting { prev: None })
     } else {
         (JobState::Delayed, EventKind::Delayed { at: due })

@@ -1,10 +1,10 @@
 //! `cancel`: end what has not started, ask for what runs.
 
 use oxmq_core::store::{CancelAnswer, CancelRequest};
-use oxmq_core::{Event, EventKind, JobState, QueueAddress, Result, WorkerInfo};
+use oxmq_core::{Event, EventKind, JobKey, JobState, QueueAddress, Result, WorkerInfo};
 use rusqlite::{OptionalExtension, params};
 
-use super::{not_found, place};
+use super::{family, not_found, place};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, stored};
 use crate::tx::{QueueTx, Tx};
@@ -25,6 +25,11 @@ pub(crate) fn cancel(
         return ask(queue, &job, request).map(Ok);
     }
     let reason = format!("cancelled: {}", request.reason);
+    if let Some(parent) = family::tie(queue.db, &job)? {
+        let child = JobKey::new(address.clone(), &request.job);
+        family::child_failed(tx, &child, &parent, &reason, request.now)?;
+    }
+    let queue = tx.known(address)?;
     place::store_failure(queue.db, &mut job, &reason, None)?;
     place::clear_deferred_failure(queue.db, &job)?;
     let ord = place::timed_ord(queue, stored::FAILED, request.now)?;

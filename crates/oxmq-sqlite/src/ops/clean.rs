@@ -5,7 +5,8 @@ use oxmq_core::store::{CleanRequest, Step};
 use oxmq_core::{Event, EventKind, JobState, QueueAddress};
 use rusqlite::{Connection, params};
 
-use super::{look, place};
+use super::family::Parents;
+use super::{family, look, place};
 use crate::fault::Sql;
 use crate::row::JobRow;
 use crate::tx::Tx;
@@ -53,13 +54,15 @@ pub(crate) fn clean(
     let queue = tx.queue(address, request.now)?;
     let limit = usize::try_from(place::step_limit(request.limit)).unwrap_or(1);
     let mut step = Step { more: found.len() > limit, ..Step::default() };
+    let mut orphans = Vec::new();
     for seq in found.iter().take(limit) {
         if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request)) {
-            place::delete(queue, &job)?;
+            place::delete(queue, &job, &mut orphans)?;
             step.ids.push(job.id());
         }
     }
     step.count = step.ids.len() as u64;
-    queue.emit(request.now, &Event::queue(EventKind::Cleaned { count: step.count }))?;
+    family::removed(tx, address, orphans, Parents::GoAlong, request.now)?;
+    tx.known(address)?.emit(request.now, &Event::queue(EventKind::Cleaned { count: step.count }))?;
     Ok(step)
 }

@@ -4,7 +4,8 @@ use oxmq_core::QueueAddress;
 use oxmq_core::store::{DrainRequest, Step};
 use rusqlite::params;
 
-use super::place;
+use super::family::Parents;
+use super::{family, place};
 use crate::fault::Sql;
 use crate::row::stored;
 use crate::tx::Tx;
@@ -13,11 +14,15 @@ pub(crate) fn drain(tx: &mut Tx<'_>, address: &QueueAddress, request: &DrainRequ
     let Some(queue) = tx.find_queue(address)? else { return Ok(Step::default()) };
     let last = if request.delayed { stored::DELAYED } else { stored::WAITING };
     let no = queue.row.no;
+    let mut orphans = Vec::new();
     let count = place::delete_all(
         queue,
         place::select_jobs!("WHERE queue = ?1 AND state BETWEEN 1 AND ?2 ORDER BY state, rank, ord LIMIT ?3"),
         params![no, last, place::step_limit(request.limit)],
+        &mut orphans,
     )?;
+    family::removed(tx, address, orphans, Parents::GoAlong, request.now)?;
+    let queue = tx.known(address)?;
     let counts = &queue.row.counts;
     let left = counts.waiting + counts.prioritized + if request.delayed { counts.delayed } else { 0 };
     Ok(Step { count, more: left > 0, ..Step::default() })

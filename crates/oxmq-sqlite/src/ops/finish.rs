@@ -1,13 +1,14 @@
 //! `finish`: many endings, each answered by itself, then the next demand.
 
-use oxmq_core::store::{Finish, FinishRequest, Finished, Idle, Taken};
+use oxmq_core::store::{ChildKind, Finish, FinishRequest, Finished, Idle, Taken};
 use oxmq_core::{
-    Ending, Error, ErrorKind, Event, EventKind, Failure, JobState, JsonText, Lease, QueueAddress, Result,
-    Retention, Timestamp, millis,
+    Ending, Error, ErrorKind, Event, EventKind, Failure, JobKey, JobState, JsonText, Lease, QueueAddress,
+    Result, Retention, Timestamp, millis,
 };
 use rusqlite::params;
 
-use super::{not_found, place, refused, take, unknown_request};
+use super::family::{Orphan, Parents};
+use super::{family, not_found, place, refused, take, unknown_request};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, ords_of, stored};
 use crate::tx::{QueueTx, Tx};
@@ -21,21 +22,19 @@ const SURPLUS_PER_FINISH: u64 = 1_000;
 pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRequest) -> Sql<Finished> {
     let mut answers = Vec::with_capacity(request.finished.len());
     let mut last_is_final = false;
-    if let Some(queue) = tx.find_queue(address)? {
-        let mut call = Call { now: request.now, next_ord: [None; 2] };
-        for finish in &request.finished {
-            answers.push(match check(queue, address, finish)? {
-                Ok(job) => {
-                    last_is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
-                    Ok(call.end(queue, job, &finish.ending)?)
-                }
-                Err(error) => Err(error),
-            });
-        }
-    } else {
-        answers.extend(
-            request.finished.iter().map(|finish| Err(not_found("finish", address, &finish.lease.job))),
-        );
+    let mut call = Call { now: request.now, next_ord: [None; 2] };
+    for finish in &request.finished {
+        let Some(queue) = tx.find_queue(address)? else {
+            answers.push(Err(not_found("finish", address, &finish.lease.job)));
+            continue;
+        };
+        answers.push(match check(queue, address, finish)? {
+            Ok(job) => {
+                last_is_final = matches!(finish.ending, Ending::Completed { .. } | Ending::Failed { .. });
+                Ok(call.end(tx, address, job, &finish.ending)?)
+            }
+            Err(error) => Err(error),
+        });
     }
     let taken = match &request.take {
         Some(demand) => Some(take::take(tx, address, demand)?),
@@ -93,6 +92,17 @@ fn check(queue: &QueueTx<'_>, address: &QueueAddress, finish: &Finish) -> Sql<Re
         let error = Error::new(ErrorKind::CancelRequested, "finish", reason);
         return Ok(Err(error.with("queue", address).with("job", id)));
     }
+    let completes = matches!(finish.ending, Ending::Completed { .. });
+    if completes && family::has_pending(queue.db, &job)? {
+        let message = format!("Job {id} has pending dependencies. moveToFinished");
+        return refuse(ErrorKind::PendingChildren, &message);
+    }
+    let awaits = matches!(finish.ending, Ending::AwaitChildren { .. });
+    if (completes || awaits) && family::has_any(queue.db, &job, ChildKind::Failed)? {
+        let verb = if awaits { "moveToWaitingChildren" } else { "moveToFinished" };
+        let message = format!("Cannot complete job {id} because it has at least one failed child. {verb}");
+        return refuse(ErrorKind::FailedChildren, &message);
+    }
     Ok(Ok(job))
 }
 
@@ -104,8 +114,18 @@ struct Call {
 }
 
 impl Call {
-    fn end(&mut self, queue: &mut QueueTx<'_>, mut job: JobRow, ending: &Ending) -> Sql<Option<JobState>> {
+    fn end(
+        &mut self,
+        tx: &mut Tx<'_>,
+        address: &QueueAddress,
+        mut job: JobRow,
+        ending: &Ending,
+    ) -> Sql<Option<JobState>> {
         let now = self.now;
+        if job.has(flag::PARENT) {
+            tell_parent(tx, address, &job, ending, now)?;
+        }
+        let queue = tx.known(address)?;
         match ending {
             Ending::Completed { return_value, keep } => {
                 if keep.count != Some(0) {
@@ -118,7 +138,8 @@ impl Call {
                         .execute(params![job.seq, return_value.as_str()])?;
                     job.flags |= flag::RESULT;
                 }
-                let kept = self.leave(queue, &job, JobState::Completed, keep)?;
+                let kept = self.leave(tx, address, &job, JobState::Completed, keep)?;
+                let queue = tx.known(address)?;
                 let kind = EventKind::Completed { return_value: return_value.clone(), prev: "active".into() };
                 queue.emit(now, &Event::of(&job.id(), kind))?;
                 Ok(kept)
@@ -128,7 +149,8 @@ impl Call {
                     store_failure(queue, &mut job, failure)?;
                     place::clear_deferred_failure(queue.db, &job)?;
                 }
-                let kept = self.leave(queue, &job, JobState::Failed, keep)?;
+                let kept = self.leave(tx, address, &job, JobState::Failed, keep)?;
+                let queue = tx.known(address)?;
                 let id = job.id();
                 let kind = EventKind::Failed { reason: failure.reason.clone(), prev: "active".into() };
                 queue.emit(now, &Event::of(&id, kind))?;
@@ -152,7 +174,11 @@ impl Call {
                 Ok(Some(place::line_state(job.priority)))
             }
             Ending::Postponed { at } => self.postpone(queue, &job, *at),
-            Ending::Returned => {
+            Ending::AwaitChildren { child } if awaits(queue, &job, child.as_ref())? => {
+                family::into_waiting_children(queue, &job, now, Some(JobState::Active), now)?;
+                Ok(Some(JobState::WaitingChildren))
+            }
+            Ending::Returned | Ending::AwaitChildren { .. } => {
                 place::into_line(queue, &job, job.priority, true, "active", now)?;
                 Ok(Some(place::line_state(job.priority)))
             }
@@ -168,19 +194,24 @@ impl Call {
     /// Moves a job to a final state, or removes it at once if that is its retention; answers where it is.
     fn leave(
         &mut self,
-        queue: &mut QueueTx<'_>,
+        tx: &mut Tx<'_>,
+        address: &QueueAddress,
         job: &JobRow,
         state: JobState,
         keep: &Retention,
     ) -> Sql<Option<JobState>> {
+        let queue = tx.known(address)?;
+        let mut orphans = Vec::new();
         if keep.count == Some(0) {
-            place::delete(queue, job)?;
+            place::delete(queue, job, &mut orphans)?;
+            family::removed(tx, address, orphans, Parents::Released, self.now)?;
             return Ok(None);
         }
         let ord = self.finished_ord(queue, state)?;
         let expire_at = keep.age.map(|age| (self.now + age).as_millis());
         place::into_finished(queue, job, state, ord, job.atm + 1, expire_at, self.now)?;
-        self.apply_retention(queue, state, keep)?;
+        self.apply_retention(queue, state, keep, &mut orphans)?;
+        family::removed(tx, address, orphans, Parents::Released, self.now)?;
         // An age of nothing removes the very job that brings it.
         Ok((keep.age != Some(std::time::Duration::ZERO)).then_some(state))
     }
@@ -196,7 +227,13 @@ impl Call {
         Ok(ord)
     }
 
-    fn apply_retention(&self, queue: &mut QueueTx<'_>, state: JobState, keep: &Retention) -> Sql<()> {
+    fn apply_retention(
+        &self,
+        queue: &mut QueueTx<'_>,
+        state: JobState,
+        keep: &Retention,
+        orphans: &mut Vec<Orphan>,
+    ) -> Sql<()> {
         let stored = if state == JobState::Completed { stored::COMPLETED } else { stored::FAILED };
         let no = queue.row.no;
         if let Some(age) = keep.age {
@@ -208,6 +245,7 @@ impl Call {
                     "WHERE queue = ?1 AND state = ?2 AND rank = 0 AND ord <= ?3 ORDER BY ord DESC LIMIT ?4"
                 ),
                 params![no, stored, until, limit],
+                orphans,
             )?;
         }
         let there = queue.row.counts.of(state);
@@ -216,9 +254,37 @@ impl Call {
                 queue,
                 place::select_jobs!("WHERE queue = ?1 AND state = ?2 AND rank = 0 ORDER BY ord LIMIT ?3"),
                 params![no, stored, over.min(SURPLUS_PER_FINISH).cast_signed()],
+                orphans,
             )?;
         }
         Ok(())
+    }
+}
+
+/// What the end of a child does to its parent; written before what is told of the child.
+fn tell_parent(
+    tx: &mut Tx<'_>,
+    address: &QueueAddress,
+    job: &JobRow,
+    ending: &Ending,
+    now: Timestamp,
+) -> Sql<()> {
+    let Some(parent) = family::tie(tx.known(address)?.db, job)? else { return Ok(()) };
+    let child = JobKey::new(address.clone(), job.id());
+    match ending {
+        Ending::Completed { return_value, .. } => {
+            family::child_completed(tx, &child, &parent, return_value.as_str(), now)
+        }
+        Ending::Failed { failure, .. } => family::child_failed(tx, &child, &parent, &failure.reason, now),
+        _ => Ok(()),
+    }
+}
+
+/// Whether there is something to wait for.
+fn awaits(queue: &QueueTx<'_>, job: &JobRow, child: Option<&JobKey>) -> Sql<bool> {
+    match child {
+        Some(child) => family::knows(queue.db, job, ChildKind::Pending, child),
+        None => family::has_pending(queue.db, job),
     }
 }
 

@@ -7,10 +7,13 @@
 pub(crate) mod add;
 pub(crate) mod announce;
 pub(crate) mod cancel;
+pub(crate) mod children;
 pub(crate) mod clean;
 pub(crate) mod drain;
 pub(crate) mod extend;
+pub(crate) mod family;
 pub(crate) mod finish;
+pub(crate) mod flow;
 pub(crate) mod limit;
 pub(crate) mod look;
 pub(crate) mod note;

@@ -4,7 +4,8 @@ use oxmq_core::store::{ObliterateRequest, Step};
 use oxmq_core::{Error, ErrorKind, Event, EventKind, QueueAddress, Result};
 use rusqlite::params;
 
-use super::place;
+use super::family::Parents;
+use super::{family, place};
 use crate::fault::Sql;
 use crate::tx::Tx;
 
@@ -25,11 +26,23 @@ pub(crate) fn obliterate(
         return Ok(Err(Error::new(ErrorKind::Refused, "obliterate", message).with("queue", address)));
     }
     let no = queue.row.no;
-    let count = place::delete_all(
+    let mut orphans = Vec::new();
+    let limit = place::step_limit(request.limit);
+    // First those that wait for children: none of them is to be released.
+    let mut count = place::delete_all(
+        queue,
+        place::select_jobs!("WHERE queue = ?1 AND state = 6 LIMIT ?2"),
+        params![no, limit],
+        &mut orphans,
+    )?;
+    count += place::delete_all(
         queue,
         place::select_jobs!("WHERE queue = ?1 LIMIT ?2"),
-        params![no, place::step_limit(request.limit)],
+        params![no, limit - count.cast_signed()],
+        &mut orphans,
     )?;
+    family::removed(tx, address, orphans, Parents::Released, request.now)?;
+    let queue = tx.known(address)?;
     let left: bool = queue
         .db
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM oxmq_jobs WHERE queue = ?1)")?

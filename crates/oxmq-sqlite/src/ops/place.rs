@@ -4,6 +4,7 @@
 use oxmq_core::{Event, EventKind, JobState, Timestamp};
 use rusqlite::{Connection, OptionalExtension, params};
 
+use super::family::{self, Orphan};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, job_columns, ords_of, stored};
 use crate::tx::QueueTx;
@@ -82,16 +83,24 @@ pub(super) fn timed_ord(queue: &QueueTx<'_>, state: i64, time: Timestamp) -> Sql
 }
 
 /// A request to cancel dies with the attempt.
-fn drop_cancel(db: &Connection, job: &JobRow) -> Sql<()> {
+pub(super) fn drop_cancel(db: &Connection, job: &JobRow) -> Sql<()> {
     if job.has(flag::CANCEL) {
         db.prepare_cached("DELETE FROM oxmq_cancels WHERE seq = ?1")?.execute([job.seq])?;
     }
     Ok(())
 }
 
-/// Deletes a job and all that belongs to it. Tells nobody.
-pub(super) fn delete(queue: &mut QueueTx<'_>, job: &JobRow) -> Sql<()> {
+/// Deletes a job and all that belongs to it. Tells nobody; a job that had a parent is added to `orphans`, which are for
+/// [`family::removed`] to be told of.
+pub(super) fn delete(queue: &mut QueueTx<'_>, job: &JobRow, orphans: &mut Vec<Orphan>) -> Sql<()> {
     let db = queue.db;
+    if let Some(parent) = family::tie(db, job)? {
+        orphans.push(Orphan { id: job.id(), parent: parent.key });
+        db.prepare_cached("DELETE FROM oxmq_parents WHERE seq = ?1")?.execute([job.seq])?;
+    }
+    if job.has(flag::CHILDREN) {
+        db.prepare_cached("DELETE FROM oxmq_children WHERE parent = ?1")?.execute([job.seq])?;
+    }
     db.prepare_cached("DELETE FROM oxmq_jobs WHERE seq = ?1")?.execute([job.seq])?;
     db.prepare_cached("DELETE FROM oxmq_payloads WHERE seq = ?1")?.execute([job.seq])?;
     if job.has(flag::RESULT) {
@@ -112,15 +121,16 @@ pub(super) fn select(db: &Connection, query: &str, parameters: impl rusqlite::Pa
     Ok(rows)
 }
 
-/// Deletes the jobs that a query of [`job_columns`] names; returns how many.
+/// Deletes the jobs that a query of [`job_columns`] names, as [`delete`] does; returns how many.
 pub(super) fn delete_all(
     queue: &mut QueueTx<'_>,
     query: &str,
     parameters: impl rusqlite::Params,
+    orphans: &mut Vec<Orphan>,
 ) -> Sql<u64> {
     let jobs = select(queue.db, query, parameters)?;
     for job in &jobs {
-        delete(queue, job)?;
+        delete(queue, job, orphans)?;
     }
     Ok(jobs.len() as u64)
 }

@@ -1,13 +1,13 @@
 //! `retry`: run finished jobs again.
 
 use oxmq_core::store::{RetryRequest, Step};
-use oxmq_core::{ErrorKind, JobState, QueueAddress, Result, Timestamp};
+use oxmq_core::{ErrorKind, JobKey, JobState, QueueAddress, Result, Timestamp};
 use rusqlite::params;
 
-use super::{not_found, place, refused, unknown_request};
+use super::{family, not_found, place, refused, unknown_request};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, ords_of, stored};
-use crate::tx::{QueueTx, Tx};
+use crate::tx::Tx;
 
 pub(crate) fn retry(tx: &mut Tx<'_>, address: &QueueAddress, request: &RetryRequest) -> Sql<Result<Step>> {
     match request {
@@ -25,7 +25,7 @@ pub(crate) fn retry(tx: &mut Tx<'_>, address: &QueueAddress, request: &RetryRequ
                     "UPDATE oxmq_jobs SET atm = iif(?2, 0, atm), ats = iif(?3, 0, ats) WHERE seq = ?1",
                 )?
                 .execute(params![job.seq, reset_attempts_made, reset_attempts_started])?;
-            again(queue, &job, *now)?;
+            again(tx, address, &job, *now)?;
             Ok(Ok(Step { count: 1, ..Step::default() }))
         }
         RetryRequest::Many { state, finished_until, limit, now } => {
@@ -49,7 +49,7 @@ pub(crate) fn retry(tx: &mut Tx<'_>, address: &QueueAddress, request: &RetryRequ
                 found.pop();
             }
             for job in &found {
-                again(queue, job, *now)?;
+                again(tx, address, job, *now)?;
             }
             Ok(Ok(Step { count: found.len() as u64, more, ..Step::default() }))
         }
@@ -57,8 +57,13 @@ pub(crate) fn retry(tx: &mut Tx<'_>, address: &QueueAddress, request: &RetryRequ
     }
 }
 
-fn again(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) -> Sql<()> {
+fn again(tx: &mut Tx<'_>, address: &QueueAddress, job: &JobRow, now: Timestamp) -> Sql<()> {
     let state = job.state();
+    let queue = tx.known(address)?;
+    if let Some(parent) = family::tie(queue.db, job)? {
+        family::child_retried(tx, &JobKey::new(address.clone(), job.id()), &parent, state, now)?;
+    }
+    let queue = tx.known(address)?;
     if job.has(flag::RESULT) {
         let forget = if state == JobState::Completed {
             "UPDATE oxmq_results SET returnvalue = NULL WHERE seq = ?1"

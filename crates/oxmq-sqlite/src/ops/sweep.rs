@@ -4,7 +4,8 @@ use oxmq_core::QueueAddress;
 use oxmq_core::store::{Step, SweepRequest};
 use rusqlite::params;
 
-use super::place;
+use super::family::Parents;
+use super::{family, place};
 use crate::fault::Sql;
 use crate::tx::Tx;
 
@@ -23,8 +24,10 @@ pub(crate) fn sweep(tx: &mut Tx<'_>, address: &QueueAddress, request: &SweepRequ
     if more {
         over.pop();
     }
+    let mut orphans = Vec::new();
     for job in &over {
-        place::delete(queue, job)?;
+        place::delete(queue, job, &mut orphans)?;
     }
+    family::removed(tx, address, orphans, Parents::Released, request.now)?;
     Ok(Step { count: over.len() as u64, more, ..Step::default() })
 }

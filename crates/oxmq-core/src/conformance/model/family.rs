@@ -235,9 +235,7 @@ impl Model {
                 self.remove_pending(key, &top);
             }
             self.remove_all(&going, *now);
-            if !gone.is_empty() {
-                self.release_if_free(&top, *now);
-            }
+            self.release_if_free(&top, *now);
             return Ok(RemoveAnswer::Removed);
         }
         if entry.is_held(*now) {
@@ -312,6 +310,12 @@ impl Model {
             }
         }
         false
+    }
+
+    /// The jobs of a queue that know of children.
+    pub(in crate::conformance) fn parents(&self, queue: &QueueAddress) -> Vec<JobId> {
+        let jobs = self.queue(queue).into_iter().flat_map(|queue| &queue.jobs);
+        jobs.filter(|(_, entry)| entry.children.counts().total() > 0).map(|(id, _)| id.clone()).collect()
     }
 
     /// The parents that wait for children although none is pending: there must not be any.

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::super::harness::{Harness, failure, ms, spell, worker};
 use super::super::model::Model;
-use super::{End, Keep, Op, Spec, Text};
-use crate::address::{JobId, QueueAddress, Token};
+use super::{End, FlowSpec, Keep, Op, Spec, Text};
+use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind};
 use crate::events::{Event, EventCursor, EventKind};
@@ -16,10 +16,11 @@ use crate::options::{JobOptions, Retention};
 use crate::outcome::Ending;
 use crate::state::JobState;
 use crate::store::{
-    AddGroup, AddRequest, AnnounceRequest, CancelRequest, CancellationsRequest, Change, CleanRequest,
-    DrainRequest, EventsRequest, ExtendRequest, Finish, FinishRequest, Idle, JobsRequest, LimitRequest,
-    LogsRequest, Note, NoteRequest, ObliterateRequest, Order, PromoteRequest, RateLimit, RecoverRequest,
-    RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, SweepRequest, TakeRequest, Taken,
+    AddFlowRequest, AddGroup, AddRequest, Added, AnnounceRequest, CancelRequest, CancellationsRequest,
+    Change, ChildKind, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest, EventsRequest,
+    ExtendRequest, Finish, FinishRequest, Flow, FlowNode, Idle, JobsRequest, LimitRequest, LogsRequest, Note,
+    NoteRequest, ObliterateRequest, OnRefusal, Order, PromoteRequest, RateLimit, RecoverRequest,
+    RemoveRequest, RescheduleRequest, RetryRequest, Step, SweepRequest, TakeRequest, Taken,
 };
 
 /// Odd, so that no lease runs out exactly at a step.
@@ -31,6 +32,8 @@ pub(super) struct Driver<'a> {
     harness: &'a Harness,
     model: Model,
     queues: [Side; 2],
+    /// How many ids were drawn for nodes of flows.
+    drawn: usize,
     /// The number and name of the step, to be told when something differs.
     at: String,
 }
@@ -62,7 +65,7 @@ impl<'a> Driver<'a> {
             leases: Vec::new(),
             cursors: (EventCursor::Oldest, EventCursor::Oldest),
         };
-        Self { harness, model: Model::new(), queues: [side("one"), side("two")], at: String::new() }
+        Self { harness, model: Model::new(), queues: [side("one"), side("two")], drawn: 0, at: String::new() }
     }
 
     fn now(&self) -> Timestamp {
@@ -78,8 +81,16 @@ impl<'a> Driver<'a> {
         let index = usize::from(other);
         self.at = format!("step {number} on queue {index}: {op:?}");
         self.harness.advance(ms(2)).await;
-        let unordered_events = matches!(op, Op::Recover { .. });
+        // In which order jobs are brought back, or go, is left open here and there.
+        let unordered_events =
+            matches!(op, Op::Recover { .. } | Op::Remove(..) | Op::Obliterate { .. } | Op::Sweep);
+        let unordered_releases = matches!(op, Op::Obliterate { .. } | Op::Sweep);
         self.act(index, op).await;
+        if unordered_releases {
+            self.settle_waiting().await;
+        }
+        let stuck = self.model.stuck_parents();
+        assert!(stuck.is_empty(), "{}: {stuck:?} wait for nothing", self.at);
         for index in 0..self.queues.len() {
             self.compare(index, unordered_events).await;
         }
@@ -92,15 +103,26 @@ impl<'a> Driver<'a> {
         let mut now = self.now();
         match op {
             Op::Add(specs) => {
-                let jobs = specs.iter().map(new_job).collect();
+                let jobs = specs.iter().map(|spec| self.new_job(spec)).collect();
                 let request = AddRequest { groups: vec![AddGroup { jobs }], now };
-                let answer = store.add(q, request.clone()).await.unwrap().remove(0).unwrap();
-                let expected = self.model.add(q, &request).remove(0).unwrap();
+                let answer = kinds(store.add(q, request.clone()).await.unwrap().remove(0));
+                let expected = kinds(self.model.add(q, &request).remove(0));
                 self.same("the answer", &answer, &expected);
-                let known = &mut self.queues[index].jobs;
-                for added in answer {
-                    if !known.contains(&added.id) {
-                        known.push(added.id);
+                for added in answer.unwrap_or_default() {
+                    self.know(index, &added);
+                }
+            }
+            Op::AddFlow(specs) => {
+                let flows: Vec<Flow> = specs.iter().map(|spec| self.flow(index, spec)).collect();
+                let request = AddFlowRequest { flows: flows.clone(), on_refusal: OnRefusal::UndoFlow, now };
+                let answer = store.add_flow(request.clone()).await.unwrap();
+                let expected = self.model.add_flow(&request).unwrap();
+                for ((flow, answer), expected) in flows.iter().zip(answer).zip(expected) {
+                    let (answer, expected) = (kinds(answer), kinds(expected));
+                    self.same("the answer", &answer, &expected);
+                    for (node, added) in flow.nodes.iter().zip(answer.unwrap_or_default()) {
+                        let index = usize::from(node.queue == self.queues[1].address);
+                        self.know(index, &added);
                     }
                 }
             }
@@ -122,11 +144,13 @@ impl<'a> Driver<'a> {
                     let is_final = matches!(end, End::Completed(_) | End::Failed(_));
                     if !(is_final && has_final) {
                         has_final |= is_final;
-                        finished.push(Finish { lease, ending: ending(&end, now), heeds_cancel });
+                        finished.push(Finish { lease, ending: self.ending(&end, now), heeds_cancel });
                     }
                 }
                 // Of jobs that were put before their equals the order is left open: see it first, then take.
-                let returns = finished.iter().any(|finish| finish.ending == Ending::Returned);
+                let returns = finished
+                    .iter()
+                    .any(|finish| matches!(finish.ending, Ending::Returned | Ending::AwaitChildren { .. }));
                 let take = (take && !returns).then(|| demand(2, self.token(2), 2, now));
                 let request = FinishRequest { finished, take, now };
                 let answer = store.finish(q, request.clone()).await.unwrap();
@@ -249,15 +273,21 @@ impl<'a> Driver<'a> {
                 let expected = kinds(self.model.reschedule(q, request));
                 self.same("the answer", &answer, &expected);
             }
-            Op::Remove(pick) => {
+            Op::Remove(pick, scope) => {
                 let job = self.job(index, pick);
-                // Whether a lease that ran out still protects the job is left open.
-                if self.model.ran_out(q, now).contains(&job) {
+                // Whether a lease that ran out still protects a job is left open.
+                if self.queues.iter().any(|side| !self.model.ran_out(&side.address, now).is_empty()) {
                     return;
                 }
-                let request = RemoveRequest { job, scope: RemoveScope::JobOnly, now };
+                let request = RemoveRequest { job, scope, now };
                 let answer = kinds(store.remove(q, request.clone()).await);
                 let expected = kinds(self.model.remove(q, &request));
+                self.same("the answer", &answer, &expected);
+            }
+            Op::Detach(pick) => {
+                let request = DetachRequest { child: self.job(index, pick), now };
+                let answer = kinds(store.detach(q, request.clone()).await);
+                let expected = kinds(self.model.detach(q, &request));
                 self.same("the answer", &answer, &expected);
             }
             Op::Pause => {
@@ -334,6 +364,79 @@ impl<'a> Driver<'a> {
         let known = &self.queues[index].jobs;
         let place = usize::from(pick) % (known.len() + 1);
         known.get(place).cloned().unwrap_or_else(|| "nobody".into())
+    }
+
+    /// The same, in any queue.
+    fn key(&self, (other, pick): (bool, u8)) -> JobKey {
+        let index = usize::from(other);
+        JobKey::new(self.queues[index].address.clone(), self.job(index, pick))
+    }
+
+    fn know(&mut self, index: usize, added: &Added) {
+        let known = &mut self.queues[index].jobs;
+        if !known.contains(&added.id) {
+            known.push(added.id.clone());
+        }
+    }
+
+    fn new_job(&self, spec: &Spec) -> NewJob {
+        let mut job = new_job(spec);
+        job.options.parent = spec.parent.map(|pick| self.key(pick));
+        job.options.on_failure = spec.on_failure;
+        job
+    }
+
+    /// A tree whose root is in this queue, breadth first.
+    fn flow(&mut self, index: usize, spec: &FlowSpec) -> Flow {
+        let count = spec.nodes.len();
+        let parents: Vec<usize> = (1..count).map(|place| usize::from(spec.nodes[place].1) % place).collect();
+        let depth = |mut place: usize| {
+            let mut depth = 0;
+            while place > 0 {
+                place = parents[place - 1];
+                depth += 1;
+            }
+            depth
+        };
+        let mut order: Vec<usize> = (0..count).collect();
+        order.sort_by_key(|place| depth(*place));
+        let mut nodes = Vec::new();
+        for place in &order {
+            let (other, _, spec) = &spec.nodes[*place];
+            let queue = if *place == 0 { index } else { usize::from(*other) };
+            let mut job = self.new_job(spec);
+            self.drawn += 1;
+            let id = job.options.job_id.clone().unwrap_or_else(|| format!("f{}", self.drawn).into());
+            let parent = place.checked_sub(1).map(|below| {
+                job.options.parent = None;
+                order.iter().position(|other| *other == parents[below]).unwrap()
+            });
+            nodes.push(FlowNode { queue: self.queues[queue].address.clone(), id, job, parent });
+        }
+        Flow { nodes }
+    }
+
+    fn ending(&self, end: &End, now: Timestamp) -> Ending {
+        match end {
+            End::Await(child) => Ending::AwaitChildren { child: child.map(|pick| self.key(pick)) },
+            other => ending(other, now),
+        }
+    }
+
+    /// Puts the model's waiting jobs into the store's order, where that is left open.
+    async fn settle_waiting(&mut self) {
+        for index in 0..self.queues.len() {
+            let queue = self.queues[index].address.clone();
+            let there: Vec<JobId> =
+                self.page(&queue, JobState::Waiting).await.into_iter().map(|view| view.job.id).collect();
+            let expected = self.model.jobs(&queue, &page_of(JobState::Waiting)).jobs;
+            let mut expected: Vec<JobId> = expected.into_iter().map(|view| view.job.id).collect();
+            let mut sorted = there.clone();
+            sorted.sort();
+            expected.sort();
+            self.same("what waits", &sorted, &expected);
+            self.model.arrange_front(&queue, there);
+        }
     }
 
     /// One of the newest leases.
@@ -424,8 +527,8 @@ impl<'a> Driver<'a> {
                 self.model.arrange_equals(q, &order);
             }
             let mut model: Vec<_> = self.model.jobs(q, &page_of(state)).jobs.into_iter().map(plain).collect();
-            if state == JobState::Active {
-                // Jobs that were taken in one call are equally old.
+            if matches!(state, JobState::Active | JobState::WaitingChildren) {
+                // Jobs that were taken, or added, in one call are equally old.
                 let key = |(view, _): &(JobView, JobOptions)| (view.job.processed_on, view.job.id.clone());
                 store.sort_by_key(key);
                 model.sort_by_key(key);
@@ -453,6 +556,15 @@ impl<'a> Driver<'a> {
         self.same("what was told", &texts(&page), &texts(&expected));
         self.same("whether events are gone", &page.trimmed, &expected.trimmed);
         self.queues[index].cursors = (page.cursor, expected.cursor);
+
+        for parent in self.model.parents(q) {
+            let kinds = ChildKind::ALL.to_vec();
+            let request = ChildrenRequest { job: parent.clone(), kinds, cursor: None, limit: ALL };
+            let mut page = store.children(q, request.clone()).await.unwrap();
+            page.children.sort_by_key(|child| (child.outcome.kind(), child.key.clone()));
+            let expected = self.model.children(q, &request);
+            self.same(&format!("what {parent} knows of its children"), &page, &expected);
+        }
 
         let mut workers = store.workers(q, now).await.unwrap();
         workers.sort_by(|a, b| a.id.cmp(&b.id));
@@ -519,7 +631,7 @@ fn ending(end: &End, now: Timestamp) -> Ending {
             Ending::Retry { failure: failure("boom"), at: delay.map(|delay| now + ms(delay)) }
         }
         End::Postponed(delay) => Ending::Postponed { at: now + ms(*delay) },
-        End::Returned => Ending::Returned,
+        End::Returned | End::Await(_) => Ending::Returned,
     }
 }
 
