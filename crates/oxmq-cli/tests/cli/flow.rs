@@ -165,6 +165,12 @@ fn a_job_tells_its_parent_and_its_children() {
     assert!(text.contains("parent      bull:reports:report (ignoreDependencyOnFailure)"), "{text}");
     assert!(bench.ok(&["job", "reports", "report"]).contains("children    2 pending"));
     assert_eq!(bench.lines(&["jobs", "q"])[0]["parentKey"], "bull:reports:report");
+
+    let opts = r#"{"parent":{"id":"report","queue":"bull:reports"},"failParentOnFailure":true}"#;
+    bench.ok(&["add", "q", "write", "--id", "late", "--opts", opts]);
+    assert_eq!(bench.json(&["job", "reports", "report"])["children"]["unprocessed"], 3);
+    let stderr = bench.fails(3, &["add", "q", "write", "--opts", &opts.replace("\"report\"", "\"nobody\"")]);
+    assert!(stderr.contains("bull:reports:nobody"), "{stderr}");
 }
 
 #[test]

@@ -152,8 +152,9 @@ impl JobContext {
     /// [`HandlerError::wait_for_children`](crate::HandlerError::wait_for_children); it cannot complete before. Ends in
     /// `.await`.
     ///
-    /// A handler runs again from the start. Give children ids of their own, so that a start after a crash finds those that are there
-    /// already, or look at [`child_counts`](Self::child_counts) first.
+    /// A handler runs again from the start, also after a crash between two of these. Give children ids of their own, so that those are
+    /// found that are there already, and look at [`child_counts`](Self::child_counts) first: see
+    /// [`HandlerError::wait_for_children`](crate::HandlerError::wait_for_children).
     #[allow(clippy::needless_pass_by_value, reason = "a job is handed over")]
     pub fn add_child<T: JobArgs>(&self, queue: &str, args: T) -> AddChild {
         self.add_child_named(queue, T::NAME, &args)

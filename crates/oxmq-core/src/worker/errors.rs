@@ -96,9 +96,10 @@ impl HandlerError {
     /// use oxmq_core::{HandlerError, JobContext};
     ///
     /// async fn report(year: u32, job: JobContext) -> Result<u64, HandlerError> {
-    ///     if job.child_counts().await?.total() == 0 {
+    ///     // A start may have been cut short: with ids of their own, those that are there already are found.
+    ///     if job.child_counts().await?.total() < 12 {
     ///         for month in 1..=12 {
-    ///             job.add_child_named("months", "sum up", &(year, month)).await?;
+    ///             job.add_child_named("months", "sum up", &(year, month)).id(format!("{year}-{month}")).await?;
     ///         }
     ///         return Err(HandlerError::wait_for_children());
     ///     }
