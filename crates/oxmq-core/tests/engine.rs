@@ -16,6 +16,8 @@ mod cancel;
 mod children;
 #[path = "engine/exchange.rs"]
 mod exchange;
+#[path = "engine/family.rs"]
+mod family;
 #[path = "engine/handlers.rs"]
 mod handlers;
 #[path = "engine/leases.rs"]

@@ -64,7 +64,9 @@ local function below(pending)
   local found, seen, left = {}, { [top] = true }, { top }
   while #left > 0 do
     local parent = table.remove(left)
-    for _, child in ipairs(children_of(parent, pending)) do
+    local children = children_of(parent, pending)
+    for i = #children, 1, -1 do
+      local child = children[i]
       if not seen[child] and redis.call('HGET', child, 'parentKey') == parent then
         local p, id = family_at(child)
         if not (pending and (is_held(p, id) or redis.call('ZSCORE', p.failed, id))) then

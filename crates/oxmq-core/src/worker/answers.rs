@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::task::JoinError;
 
 use super::context::CancelCause;
+use super::errors::HandlerError;
 use super::events::WorkerEvent;
 use super::exchange::{Exchange, Pending};
 use super::finish::{Decision, Outcome, ending_for};
@@ -140,11 +141,15 @@ impl Exchange {
             }
             Err(error) if error.kind() == ErrorKind::CancelRequested => {
                 let cause = CancelCause::Requested(error.message().to_owned());
-                let running = &pending.running;
-                let (outcome, now) = (Outcome::Stopped(cause), self.shared.clock.now());
-                pending.decision =
-                    ending_for(&running.job, &running.options, outcome, &self.shared.policy, now, 0.0);
-                self.pending.push_front(pending);
+                self.decide_anew(pending, Outcome::Stopped(cause));
+            }
+            // The handler is done, but the job cannot be yet: as BullMQ has it, this try has failed.
+            Err(error) if error.kind() == ErrorKind::PendingChildren => {
+                self.decide_anew(pending, Outcome::Failed(HandlerError::fail(error.message())));
+            }
+            // Nor will it ever be, however often it is tried.
+            Err(error) if error.kind() == ErrorKind::FailedChildren => {
+                self.decide_anew(pending, Outcome::Failed(HandlerError::give_up(error.message())));
             }
             Err(error) if error.kind().is_transient() => {
                 self.shared.trouble("finish", &error);
@@ -155,6 +160,14 @@ impl Exchange {
             }
             Err(error) => self.refused(&pending.running, Some(error)),
         }
+    }
+
+    /// The ending was refused for a reason that asks for another one.
+    fn decide_anew(&mut self, mut pending: Pending, outcome: Outcome) {
+        let (running, shared) = (&pending.running, &self.shared);
+        let (now, chance) = (shared.clock.now(), fastrand::f64());
+        pending.decision = ending_for(&running.job, &running.options, outcome, &shared.policy, now, chance);
+        self.pending.push_front(pending);
     }
 
     /// The ending cannot be written, ever: the job is somebody else's, or gone.

@@ -4,7 +4,6 @@
 /// Which scenario, which step, which differences (recorded `->` found), and why.
 pub(crate) type Exception = (&'static str, &'static str, &'static [&'static str], &'static str);
 
-const NO_FLOWS: &str = "parents and their children are not there yet";
 const NO_DEDUPLICATION: &str = "deduplication is not there yet";
 const SAME_MEANING: &str = "another spelling of the same option";
 
@@ -104,12 +103,6 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
     ),
     (
         "A-48",
-        "missing parent",
-        &["answer: not_found -> done", "events: [] -> [added jobId=9 name=a, waiting jobId=9]"],
-        NO_FLOWS,
-    ),
-    (
-        "A-48",
         "after",
         &[
             r#"3.opts: {"attempts":0,"jobId":""} -> {"attempts":0}"#,
@@ -133,3 +126,94 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "one connection may read the events of many queues, so it bears the name of none",
     ),
 ];
+
+/// The same for the recordings of flows.
+pub(crate) const FAMILY_EXCEPTIONS: &[Exception] = &[
+    (
+        "B-F11",
+        "Queue.remove(C2): last dependency gone, parent released (to wait, priority ignored)",
+        &[
+            r#"bull:pq:pc: - -> "1""#,
+            r#"bull:pq:prioritized: - -> [["P","38654705665"]]"#,
+            r#"bull:pq:wait: ["P"] -> -"#,
+        ],
+        RELEASED,
+    ),
+    (
+        "B-F11",
+        "Queue.remove(P) removes the processed child too",
+        &["bull:pq:events events: [removed jobId=P prev=wait] -> [removed jobId=P prev=prioritized]"],
+        RELEASED,
+    ),
+    (
+        "B-F18",
+        "child.retry(): goes back to dependencies",
+        &[r#"bull:pq:P.defa: "child bull:cq:C1 failed" -> -"#],
+        TAKEN_BACK,
+    ),
+    (
+        "B-F18",
+        "parent runs: the stale defa still fails it",
+        &[
+            r#"answer: {"processed":"P","state":"failed"} -> {"processed":"P","state":"completed"}"#,
+            "bull:pq:events events: [failed jobId=P failedReason=child bull:cq:C1 failed prev=active, retries-exhausted jobId=P attemptsMade=1] -> [completed jobId=P returnvalue=null prev=active]",
+            r#"bull:pq:P.failedReason: "child bull:cq:C1 failed" -> -"#,
+            r#"bull:pq:P.returnvalue: - -> "null""#,
+            r#"bull:pq:P.stacktrace: "<json array of 1 stack(s)>" -> -"#,
+            r#"bull:pq:completed: - -> [["P","<T0+20>"]]"#,
+            r#"bull:pq:failed: [["P","<T0+20>"]] -> -"#,
+        ],
+        TAKEN_BACK,
+    ),
+    (
+        "B-F22",
+        "Queue.remove(P)",
+        &[
+            "bull:cq:a:b:events events: [removed jobId=c prev=unknown] -> []",
+            "bull:cq:events events: [] -> [removed jobId=a:b:c prev=wait]",
+            "bull:pq:events events: [waiting jobId=P prev=waiting-children, removed jobId=P prev=wait] -> [removed jobId=P prev=waiting-children]",
+            r#"bull:cq:a:b:meta: {"opts.maxLenEvents":"10000"} -> -"#,
+            r#"bull:cq:wait: ["a:b:c"] -> -"#,
+            r#"bull:pq:marker: [["0","0"]] -> -"#,
+        ],
+        "an id with colons is found again, and a parent that goes is not let run first",
+    ),
+    (
+        "B-F23",
+        "addBulk",
+        &[
+            r#"answer: [{"id":"A"},{"id":"B"}] -> [{"code":-5,"error":"Missing key for parent job bull:pq:nope. addJob"},{"id":"B"}]"#,
+        ],
+        "what was not added is told",
+    ),
+    (
+        "B-F24",
+        "pages of 2",
+        &[
+            r#"answer: [{"failed":["bull:cq:C1","bull:cq:C2"],"nextFailedCursor":2},{"failed":[],"nextFailedCursor":4}] -> ["bull:cq:C1","bull:cq:C2","bull:cq:C3"]"#,
+        ],
+        "pages have no gaps, and an end",
+    ),
+    (
+        "B-F25",
+        "pq.obliterate()",
+        &[
+            r#"bull:pq:Q: {"data":"{}","delay":"0","name":"p","opts":{"$json":{"attempts":0,"jobId":"Q"}},"priority":"0","timestamp":"<T0>"} -> -"#,
+            r#"bull:pq:Q:dependencies: ["bull:cq:Q-c"] -> -"#,
+            r#"bull:pq:waiting-children: [["Q","<T0>"]] -> -"#,
+        ],
+        "nothing of an obliterated queue is left, jobs that wait for children included",
+    ),
+    (
+        "B-F26",
+        "parent and child in queue cq, another parent in pq, then cq.drain()",
+        &[
+            "bull:cq:events events: [] -> [removed jobId=SP prev=waiting-children]",
+            "bull:pq:events events: [] -> [waiting jobId=P2 prev=waiting-children]",
+        ],
+        "what becomes of parents is told",
+    ),
+];
+
+const RELEASED: &str = "a parent goes where its delay and priority say, whatever released it";
+const TAKEN_BACK: &str = "a child that is retried fails its parent no more";

@@ -146,6 +146,16 @@ impl Model {
         front.into_iter().rev().for_each(|id| waiting.push_front(id));
     }
 
+    /// Puts the jobs of a state into this order; they are the same ones.
+    pub(in crate::conformance) fn arrange(
+        &mut self,
+        queue: &QueueAddress,
+        state: JobState,
+        order: Vec<JobId>,
+    ) {
+        self.queue_mut(queue).lists.insert(state, order.into());
+    }
+
     /// Puts jobs that were put before their equals, whose order among each other is left open, into this order.
     pub(in crate::conformance) fn arrange_equals(&mut self, queue: &QueueAddress, order: &[JobId]) {
         let queue = self.queue_mut(queue);

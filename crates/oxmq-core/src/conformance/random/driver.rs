@@ -82,12 +82,14 @@ impl<'a> Driver<'a> {
         self.at = format!("step {number} on queue {index}: {op:?}");
         self.harness.advance(ms(2)).await;
         // In which order jobs are brought back, or go, is left open here and there.
-        let unordered_events =
-            matches!(op, Op::Recover { .. } | Op::Remove(..) | Op::Obliterate { .. } | Op::Sweep);
-        let unordered_releases = matches!(op, Op::Obliterate { .. } | Op::Sweep);
+        let unordered_releases = matches!(
+            op,
+            Op::Obliterate { .. } | Op::Sweep | Op::Clean { state: JobState::WaitingChildren, .. }
+        );
+        let unordered_events = matches!(op, Op::Recover { .. } | Op::Remove(..)) || unordered_releases;
         self.act(index, op).await;
         if unordered_releases {
-            self.settle_waiting().await;
+            self.settle_releases().await;
         }
         let stuck = self.model.stuck_parents();
         assert!(stuck.is_empty(), "{}: {stuck:?} wait for nothing", self.at);
@@ -316,7 +318,8 @@ impl<'a> Driver<'a> {
                 if state == JobState::Active && !self.model.ran_out(q, now).is_empty() {
                     return;
                 }
-                let is_ordered = !matches!(state, JobState::Waiting | JobState::Active);
+                let is_ordered =
+                    !matches!(state, JobState::Waiting | JobState::Active | JobState::WaitingChildren);
                 let limit = if is_ordered { limit } else { ALL };
                 let older_than = now.minus(Duration::from_secs(ago));
                 let request = CleanRequest { state, older_than, limit, now };
@@ -423,19 +426,28 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Puts the model's waiting jobs into the store's order, where that is left open.
-    async fn settle_waiting(&mut self) {
+    /// Puts those of the model's jobs that were released together into the store's order, where that is left open: among
+    /// equals.
+    async fn settle_releases(&mut self) {
         for index in 0..self.queues.len() {
             let queue = self.queues[index].address.clone();
-            let there: Vec<JobId> =
-                self.page(&queue, JobState::Waiting).await.into_iter().map(|view| view.job.id).collect();
-            let expected = self.model.jobs(&queue, &page_of(JobState::Waiting)).jobs;
-            let mut expected: Vec<JobId> = expected.into_iter().map(|view| view.job.id).collect();
-            let mut sorted = there.clone();
-            sorted.sort();
-            expected.sort();
-            self.same("what waits", &sorted, &expected);
-            self.model.arrange_front(&queue, there);
+            for state in [JobState::Waiting, JobState::Prioritized, JobState::Delayed] {
+                // A job with a priority may wait with those that have none: its worker died.
+                let priority = |view: &JobView| (state == JobState::Prioritized).then_some(view.job.priority);
+                let place = |view: &JobView| (priority(view), view.due);
+                let there = self.page(&queue, state).await;
+                let expected = self.model.jobs(&queue, &page_of(state)).jobs;
+                let places = |views: &[JobView]| views.iter().map(place).collect::<Vec<_>>();
+                self.same(&format!("the places of {state}"), &places(&there), &places(&expected));
+                let ids =
+                    |views: &[JobView]| views.iter().map(|view| view.job.id.clone()).collect::<Vec<_>>();
+                let (there, mut expected) = (ids(&there), ids(&expected));
+                let mut sorted = there.clone();
+                sorted.sort();
+                expected.sort();
+                self.same(&format!("what is {state}"), &sorted, &expected);
+                self.model.arrange(&queue, state, there);
+            }
         }
     }
 
