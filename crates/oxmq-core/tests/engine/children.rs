@@ -179,3 +179,42 @@ async fn a_result_that_does_not_fit_names_its_child() {
     soon(worker.close()).await.unwrap();
     soon(kids.close()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_wait_with_a_child_that_has_failed_its_parent_fails_for_good() {
+    let rig = Rig::new();
+    let kids = kids(&rig);
+    let handler = async |_: Value, job: JobContext| {
+        let child = job.add_child_named("kids", "fail", &()).on_failure(ChildFailure::FailParent);
+        child.id("bad").await?;
+        while job.child_counts().await?.failed == 0 {
+            tokio::task::yield_now().await;
+        }
+        Err::<(), _>(HandlerError::wait_for_children())
+    };
+    let worker = rig.worker().handle_any(handler).start().unwrap();
+    let id = rig.add_one(draft().with(|options| options.attempts = Some(5))).await;
+    let view = rig.until_state(&id, "failed").await;
+    assert!(reason(&view).contains("failed child"), "{}", reason(&view));
+    assert_eq!((view.job.attempts_made, view.job.attempts_started), (1, 1));
+    assert_eq!((rig.told("AwaitsChildren"), rig.told("LateResultRefused")), (0, 0));
+    soon(worker.close()).await.unwrap();
+    soon(kids.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_went_on_without_its_children_completes_once_they_are_removed() {
+    let rig = Rig::new();
+    let handler = async |_: Value, job: JobContext| {
+        job.add_child_named("kids", "n", &1).id("late").await?;
+        job.remove_pending_children().await?;
+        Ok::<_, HandlerError>(job.child_counts().await?.total())
+    };
+    let worker = rig.worker().handle_any(handler).start().unwrap();
+    let id = rig.add_one(draft()).await;
+    let view = rig.until_state(&id, "completed").await;
+    assert_eq!(view.job.return_value.unwrap().as_str(), "0");
+    let gone = rig.store.model.job(&QueueAddress::new("kids").unwrap(), &"late".into()).await.unwrap();
+    assert_eq!(gone, None);
+    soon(worker.close()).await.unwrap();
+}
