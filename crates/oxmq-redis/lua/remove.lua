@@ -24,7 +24,7 @@ local function is_held(p, id)
   return token and ends and ends > now and redis.call('LPOS', p.active, id) ~= false
 end
 
--- The keys of a job's children: all, or those it waits for.
+-- The keys of a job's children, in order: all, or those it waits for.
 local function children_of(key, pending)
   local keys = redis.call('SMEMBERS', key .. ':dependencies')
   if not pending then
@@ -37,6 +37,7 @@ local function children_of(key, pending)
       end
     end
   end
+  table.sort(keys)
   return keys
 end
 

@@ -164,8 +164,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   job itself is removed; its events are written all the same. A job kept with an age is also removed by [`Store::sweep`] when its time has come.
     /// - Retry: `attempts_made` grows by one, the failure is stored; the job waits or is delayed. One whose time is past
     ///   is delayed all the same, due at `now`, and promoted by the next take. So it is with one that is postponed.
-    /// - Postponed, Returned, AwaitChildren: no attempt is spent.
-    /// - AwaitChildren: the job goes to `waiting-children`, event `waiting-children` with prev `active`; if there is nothing to wait for, it is returned.
+    /// - Postponed, Returned, `AwaitChildren`: no attempt is spent.
+    /// - `AwaitChildren`: the job goes to `waiting-children`, event `waiting-children` with prev `active`; if there is nothing to wait for, it is returned.
     /// - Events: `completed` or `failed` (then `retries-exhausted` if the attempts made have reached `attempts`), `waiting` with
     ///   prev `active`, or `delayed`. Then those of the take; else `drained`, if the last ending was completed or failed and nothing is waiting, prioritized or active.
     ///   (With a take, `drained` comes only if it found neither a job, nor a later one, nor a pause or limit.)

@@ -30,8 +30,8 @@ async fn add_child(store: &FaultyStore, parent: &JobId, fails: bool, now: Timest
         let token = Token::new("other:1");
         let request =
             TakeRequest { limit: 1, token, lease_for: ms(30_000), worker: None, rate_limit: None, now };
-        let taken = store.model.take(&queue, request).await.unwrap();
-        let finished = vec![harness::finish(&taken.jobs[0], harness::failed("boom"))];
+        let given = store.model.take(&queue, request).await.unwrap();
+        let finished = vec![harness::finish(&given.jobs[0], harness::failed("boom"))];
         store.model.finish(&queue, FinishRequest { finished, take: None, now }).await.unwrap();
     }
 }

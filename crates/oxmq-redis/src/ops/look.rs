@@ -23,7 +23,9 @@ pub(crate) async fn job(store: &RedisStore, queue: &QueueAddress, id: &JobId) ->
     let mut call = store.script("job", queue, &JOB);
     call.arg(id.as_str());
     let mut found = view(call.repeatable().await?).map_err(|bad| bad.into_error("job"))?;
-    found.iter_mut().for_each(|view| store.name_parent(&mut view.job));
+    if let Some(view) = &mut found {
+        store.name_parent(&mut view.job);
+    }
     Ok(found)
 }
 
@@ -46,7 +48,9 @@ pub(crate) async fn jobs(store: &RedisStore, queue: &QueueAddress, request: Jobs
         reply::list(answer)?.into_iter().filter_map(|found| view(found).transpose()).collect()
     };
     let mut jobs = read().map_err(|bad| bad.into_error("jobs"))?;
-    jobs.iter_mut().for_each(|view| store.name_parent(&mut view.job));
+    for view in &mut jobs {
+        store.name_parent(&mut view.job);
+    }
     Ok(JobsPage { jobs })
 }
 

@@ -1,6 +1,7 @@
 //! Flows: B-F01 to B-F26. These recordings have several queues, and symbols in place of times and drawn ids.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -128,7 +129,7 @@ fn norm(text: &str) -> String {
         match (drawn, found) {
             (Some(before), _) => {
                 out.push_str(before);
-                out.push_str(&format!("<uuid:{digits}>"));
+                let _ = write!(out, "<uuid:{digits}>");
             }
             (None, Some(name)) => {
                 out.push_str(&rest[..start]);
@@ -205,7 +206,7 @@ fn flow(tree: &Value) -> Flow {
 }
 
 fn new_job(name: &str, data: &Value, options: JobOptions) -> NewJob {
-    NewJob { name: name.into(), data: JsonText::parse(&data.to_string()).unwrap(), options }
+    NewJob { name: name.into(), data: JsonText::parse(data.to_string()).unwrap(), options }
 }
 
 /// The ids of a flow as the scenarios show them.
@@ -418,7 +419,7 @@ impl Scene {
             Ending::Failed { failure, attempts: options.attempts.unwrap_or(0), keep }
         } else {
             let data: Value = job.job.data.read().unwrap();
-            let return_value = JsonText::parse(&data["ret"].to_string()).unwrap();
+            let return_value = JsonText::parse(data["ret"].to_string()).unwrap();
             Ending::Completed { return_value, keep: options.remove_on_complete.unwrap_or(Retention::ALL) }
         };
         let state = self.end(on, &job, ending).unwrap();

@@ -1,4 +1,4 @@
-//! Parents and children: add_flow, children, detach, and what happens to a parent when something happens to a child.
+//! Parents and children: `add_flow`, children, detach, and what happens to a parent when something happens to a child.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -370,12 +370,12 @@ impl Children {
     }
 
     fn counts(&self) -> ChildCounts {
-        let mut counts = ChildCounts::default();
-        counts.processed = self.processed.len() as u64;
-        counts.pending = self.pending.len() as u64;
-        counts.ignored = self.ignored.len() as u64;
-        counts.failed = self.failed.len() as u64;
-        counts
+        ChildCounts {
+            processed: self.processed.len() as u64,
+            pending: self.pending.len() as u64,
+            ignored: self.ignored.len() as u64,
+            failed: self.failed.len() as u64,
+        }
     }
 
     /// Whether a child is known as one that has not ended, or has failed.

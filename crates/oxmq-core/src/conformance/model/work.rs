@@ -173,7 +173,7 @@ impl Model {
                     own.emit_of(&id, EventKind::RetriesExhausted { attempts_made }, now);
                 }
             }
-            ending => self.queue_mut(queue).go_on(id.clone(), ending, now),
+            ending => self.queue_mut(queue).go_on(&id, ending, now),
         }
         Ok(self.entry(&key).map(|entry| entry.state))
     }
@@ -311,35 +311,35 @@ impl Queue {
     }
 
     /// Writes an ending after which the job goes on.
-    fn go_on(&mut self, id: JobId, ending: Ending, now: Timestamp) {
-        let entry = &self.jobs[&id];
+    fn go_on(&mut self, id: &JobId, ending: Ending, now: Timestamp) {
+        let entry = &self.jobs[id];
         let awaits = match &ending {
             Ending::AwaitChildren { child: Some(child) } => entry.children.pending.contains(child),
             Ending::AwaitChildren { child: None } => !entry.children.pending.is_empty(),
             _ => false,
         };
-        self.leave(&id);
+        self.leave(id);
         match ending {
             Ending::AwaitChildren { .. } if awaits => {
-                self.enter_waiting_children(&id, now, Some(JobState::Active), now);
+                self.enter_waiting_children(id, now, Some(JobState::Active), now);
             }
             Ending::Retry { failure, at: None } => {
-                self.spend_attempt(&id, failure);
-                let entry = &self.jobs[&id];
+                self.spend_attempt(id, failure);
+                let entry = &self.jobs[id];
                 // Lifo is for waiting only, as when it was added.
                 let end = if entry.lifo && entry.job.priority == 0 { End::Front } else { End::Back };
-                self.enter_waiting(&id, end);
-                self.emit_waiting(&id, JobState::Active, now);
+                self.enter_waiting(id, end);
+                self.emit_waiting(id, JobState::Active, now);
             }
             Ending::Retry { failure, at: Some(at) } => {
-                self.spend_attempt(&id, failure);
-                self.enter_delayed(&id, at.max(now), millis(at - now), now);
+                self.spend_attempt(id, failure);
+                self.enter_delayed(id, at.max(now), millis(at - now), now);
             }
-            Ending::Postponed { at } => self.enter_delayed(&id, at.max(now), millis(at - now), now),
+            Ending::Postponed { at } => self.enter_delayed(id, at.max(now), millis(at - now), now),
             // Returned, or there is nothing to wait for. The others are written by `Model::finish_one`.
             _ => {
-                self.enter_waiting(&id, End::Front);
-                self.emit_waiting(&id, JobState::Active, now);
+                self.enter_waiting(id, End::Front);
+                self.emit_waiting(id, JobState::Active, now);
             }
         }
     }
