@@ -125,6 +125,11 @@ impl RedisStore {
             && let Some(parent) = &mut job.parent
         {
             parent.key = self.key_of_keys(parent.key.clone());
+            let mut options = job.options();
+            if let Some(key) = options.parent.take() {
+                options.parent = Some(self.key_of_keys(key));
+                job.opts = options.to_json();
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use crate::json::JsonText;
 use crate::options::Retention;
 use crate::outcome::Ending;
 use crate::state::JobState;
-use crate::store::{AddFlowRequest, Added, FLOW_NODES_MAX, Fate, Flow, OnRefusal, RemoveScope};
+use crate::store::{
+    AddFlowRequest, Added, FLOW_BYTES_MAX, FLOW_NODES_MAX, Fate, Flow, OnRefusal, RemoveScope,
+};
 
 fn returns(json: &str) -> Ending {
     Ending::Completed { return_value: JsonText::parse(json).unwrap(), keep: Retention::ALL }
@@ -353,7 +355,10 @@ pub async fn a_tree_that_is_none_is_invalid(bench: &Harness) {
     let mut two_roots = tree(&q, "a").over([tree(&q, "b")]).flow();
     two_roots.nodes[1].parent = None;
     let many = tree(&q, "a").over((0..FLOW_NODES_MAX).map(|n| tree(&q, &format!("n{n}")))).flow();
-    for flow in [Flow::default(), own_parent, two_roots, many] {
+    let text = JsonText::stored(format!("\"{}\"", "x".repeat(FLOW_BYTES_MAX / 2)));
+    let mut large = tree(&q, "a").over([tree(&q, "b")]).flow();
+    large.nodes.iter_mut().for_each(|node| node.job.data = text.clone());
+    for flow in [Flow::default(), own_parent, two_roots, many, large] {
         refused(bench.store().add_flow(request(vec![flow])).await, ErrorKind::Invalid);
     }
     assert_eq!(q.tally().await, "");

@@ -1,6 +1,6 @@
 //! The table of moves: every state by every move for which there is an intent, legal or not.
 
-use super::harness::{Harness, INTERVAL, LEASE, On, again, completed, draft, failed, finish, ms};
+use super::harness::{Harness, INTERVAL, LEASE, On, again, completed, draft, failed, finish, ms, tree};
 use crate::address::{JobId, Token};
 use crate::job::{Job, LeasedJob};
 use crate::json::JsonText;
@@ -8,13 +8,14 @@ use crate::outcome::Ending;
 use crate::state::{JobState, Move, TRANSITIONS};
 use crate::store::{Change, RecoverRequest, TakeRequest};
 
-const STATES: [JobState; 6] = [
+const STATES: [JobState; 7] = [
     JobState::Waiting,
     JobState::Prioritized,
     JobState::Delayed,
     JobState::Active,
     JobState::Completed,
     JobState::Failed,
+    JobState::WaitingChildren,
 ];
 
 const MOVES: [Move; 12] = [
@@ -34,6 +35,11 @@ const MOVES: [Move; 12] = [
 
 /// Brings the only job of a queue into a state.
 async fn bring(q: &On<'_>, state: JobState, token: &str) -> JobId {
+    if state == JobState::WaitingChildren {
+        let children = q.harness.on("children");
+        let child = tree(&children, &format!("of {}", q.address.name()));
+        return q.harness.add_flow(tree(q, "p").over([child])).await.remove(0).id;
+    }
     let job = match state {
         JobState::Prioritized => draft().priority(5),
         JobState::Delayed => draft().delay(ms(600_000_000)),

@@ -15,13 +15,17 @@ use crate::options::JobOptions;
 /// The most nodes in one call of an add of flows, all flows together.
 pub const FLOW_NODES_MAX: usize = 10_000;
 
+/// The most bytes of data in one call of an add of flows, all jobs together: 64 MiB. It is one step for the store.
+pub const FLOW_BYTES_MAX: usize = 64 << 20;
+
 /// The most jobs that one removal takes along with a parent. Beyond it the removal is refused.
 pub const REMOVE_JOBS_MAX: usize = 50_000;
 
 /// Flows to be added.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AddFlowRequest {
-    /// Each is created whole or not at all, unless `on_refusal` says otherwise. At most [`FLOW_NODES_MAX`] nodes together.
+    /// Each is created whole or not at all, unless `on_refusal` says otherwise. At most [`FLOW_NODES_MAX`] nodes and
+    /// [`FLOW_BYTES_MAX`] together.
     pub flows: Vec<Flow>,
     /// What becomes of a flow if one of its nodes is refused.
     pub on_refusal: OnRefusal,
@@ -95,12 +99,18 @@ impl AddFlowRequest {
     /// and so on.
     ///
     /// # Errors
-    /// [`Invalid`](ErrorKind::Invalid): a flow is empty, a parent's place is wrong, or there are too many nodes.
+    /// [`Invalid`](ErrorKind::Invalid): a flow is empty, a parent's place is wrong, or there are too many nodes or bytes.
     pub fn plan(&self) -> Result<Vec<PlannedNode<'_>>> {
         let count: usize = self.flows.iter().map(|flow| flow.nodes.len()).sum();
         if count > FLOW_NODES_MAX {
             let remedy = format!("add at most {FLOW_NODES_MAX} jobs in one call");
             return Err(Error::invalid("add_flow", "nodes", count, remedy));
+        }
+        let jobs = self.flows.iter().flat_map(|flow| &flow.nodes);
+        let bytes: usize = jobs.map(|node| node.job.data.as_str().len()).sum();
+        if bytes > FLOW_BYTES_MAX {
+            let remedy = format!("add at most {FLOW_BYTES_MAX} bytes of data in one call");
+            return Err(Error::invalid("add_flow", "data", bytes, remedy));
         }
         let mut levels: BTreeMap<usize, Vec<PlannedNode<'_>>> = BTreeMap::new();
         for (group, flow) in self.flows.iter().enumerate() {

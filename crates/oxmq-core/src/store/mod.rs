@@ -49,8 +49,8 @@ use std::pin::Pin;
 
 pub use self::flow::{
     AddFlowRequest, Child, ChildCounts, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage,
-    ChildrenRequest, DetachRequest, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal, PlannedNode,
-    REMOVE_JOBS_MAX,
+    ChildrenRequest, DetachRequest, FLOW_BYTES_MAX, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal,
+    PlannedNode, REMOVE_JOBS_MAX,
 };
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
@@ -126,7 +126,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// For a flow: as for a group of [`add`](Self::add). For the whole call also [`Invalid`](crate::ErrorKind::Invalid): a tree that is none, or more than
-    /// [`FLOW_NODES_MAX`] nodes.
+    /// [`FLOW_NODES_MAX`] nodes, or [`FLOW_BYTES_MAX`] of data.
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>>;
 
     // ---------------------------------------------------------------- work
