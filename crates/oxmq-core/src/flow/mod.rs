@@ -95,7 +95,7 @@ impl FlowProducer {
     ///
     /// # Errors
     /// Of one flow: as of [`add`](Self::add). Of the whole call, and nothing is added: one that makes no sense, with its place as the fact
-    /// `flow_index`; more than [`FLOW_NODES_MAX`] jobs in all; the store's own errors.
+    /// `flow_index`; more than [`FLOW_NODES_MAX`] jobs or [`FLOW_BYTES_MAX`](crate::store::FLOW_BYTES_MAX) in all; the store's own errors.
     pub async fn add_bulk(&self, flows: impl IntoIterator<Item = FlowJob>) -> Result<Vec<Result<JobNode>>> {
         let now = self.inner.clock.now();
         let mut planned = Vec::new();
