@@ -1,14 +1,21 @@
 // What workers do, chosen by the job's name: the twin of `src/processors.rs`. The job's data says the rest.
 
+import { connection } from './connect.mjs';
 import { gates } from './gates.mjs';
 
 /** `tell(event)` writes an unsolicited line; `library` is the BullMQ in use. */
 export function processors({ tell, library, queueOf }) {
-  const { DelayedError, UnrecoverableError, Worker } = library;
+  const { DelayedError, Queue, UnrecoverableError, WaitingChildrenError, Worker } = library;
   const hold = job => {
     tell({ event: 'holding', jobId: job.id, gate: job.data.gate });
     return gates.wait(job.data.gate);
   };
+  const family = async job => ({
+    values: Object.values(await job.getChildrenValues()).sort(),
+    ignored: Object.values(await job.getIgnoredChildrenFailures()).sort(),
+    started: job.attemptsStarted,
+    made: job.attemptsMade,
+  });
   const byName = {
     // Gives back what it got.
     echo: async job => job.data,
@@ -51,6 +58,23 @@ export function processors({ tell, library, queueOf }) {
         throw new DelayedError();
       }
       return { started: job.attemptsStarted, made: job.attemptsMade };
+    },
+    // Tells what became of its children; with `data.leaves` once it has removed those that are pending.
+    family: async job => {
+      if (job.data.leaves) await job.removeUnprocessedChildren();
+      return family(job);
+    },
+    // At its first start adds the jobs `data.children` ({name, data, opts}) to the queue `data.queue` as its children, and waits
+    // for them; then tells what became of them.
+    spawn: async (job, token) => {
+      if (job.attemptsStarted === 1) {
+        const queue = new Queue(job.data.queue, { connection: { ...connection } });
+        const parent = { id: job.id, queue: job.queueQualifiedName };
+        for (const { name, data, opts } of job.data.children) await queue.add(name, data, { ...opts, parent });
+        await queue.close();
+      }
+      if (await job.moveToWaitingChildren(token)) throw new WaitingChildrenError();
+      return family(job);
     },
     // At its first start says that some service wants a pause of `data.ms`.
     limit: async job => {

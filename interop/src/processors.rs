@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
-use oxmq_core::{Clock, HandlerError, JobContext, JobId};
+use oxmq_core::{Clock, HandlerError, JobContext, JobId, JobOptions};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
@@ -62,11 +62,42 @@ pub async fn work(diary: Arc<Diary>, data: Value, context: JobContext) -> Result
             Clock::system().sleep(wait).await;
             Ok("slow".into())
         }
+        "family" => {
+            if data["leaves"] == true {
+                context.remove_pending_children().await?;
+            }
+            family(&context).await
+        }
+        "spawn" => {
+            if first {
+                let queue = data["queue"].as_str().unwrap_or_default();
+                for child in data["children"].as_array().into_iter().flatten() {
+                    let options = child.get("opts").map_or_else(|| json!({}), Value::clone).to_string();
+                    let name = child["name"].as_str().unwrap_or_default();
+                    let add = context.add_child_named(queue, name, &child["data"]);
+                    add.options(JobOptions::parse(&options)?).await?;
+                }
+            }
+            if context.child_counts().await?.pending > 0 {
+                return Err(HandlerError::wait_for_children());
+            }
+            family(&context).await
+        }
         "later" if first => Err(HandlerError::again_after(wait)),
         "limit" if first => Err(HandlerError::rate_limited(wait)),
         "later" | "limit" => Ok(counts),
         _ => Ok(data),
     }
+}
+
+/// Tells what became of its children.
+async fn family(context: &JobContext) -> Result<Value, HandlerError> {
+    let mut values: Vec<Value> = context.children_values().await?.into_values().collect();
+    values.sort_by_key(Value::to_string);
+    let mut ignored: Vec<String> = context.ignored_failures().await?.into_values().collect();
+    ignored.sort();
+    let (started, made) = (context.start_number(), context.failed_tries());
+    Ok(json!({ "values": values, "ignored": ignored, "started": started, "made": made }))
 }
 
 /// Waits until the gate that the data names is open.

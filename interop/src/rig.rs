@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use oxmq_core::store::{Gate, JobsRequest, LogsRequest};
 use oxmq_core::{
-    BackoffAnswer, Clock, JobOptions, JobOutcome, JobState, JobView, JsonText, Order, Queue, Store,
-    Timestamp, Worker,
+    BackoffAnswer, ChildFailure, Clock, JobOptions, JobOutcome, JobState, JobView, JsonText, Order, Queue,
+    Store, Timestamp, Worker,
 };
 use oxmq_redis::RedisStore;
 use serde_json::{Map, Value, json};
@@ -398,6 +398,21 @@ fn from_view(view: JobView) -> Value {
     put("finishedOn", job.finished_on.map(Timestamp::as_millis).into());
     put("processedOn", job.processed_on.map(Timestamp::as_millis).into());
     put("processedBy", job.processed_by.into());
+    if let Some(parent) = job.parent {
+        put("parentKey", parent.key.to_string().into());
+        let mut shown = json!({ "id": parent.key.id.as_str(), "queueKey": parent.key.queue.to_string() });
+        let flag = match parent.on_failure {
+            None => None,
+            Some(ChildFailure::FailParent) => Some("fpof"),
+            Some(ChildFailure::ContinueParent) => Some("cpof"),
+            Some(ChildFailure::Ignore) => Some("idof"),
+            Some(other) => (other == ChildFailure::Remove).then_some("rdof"),
+        };
+        if let Some(flag) = flag {
+            shown[flag] = true.into();
+        }
+        put("parent", shown);
+    }
     put("state", state.into());
     shown.into()
 }

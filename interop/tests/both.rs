@@ -7,6 +7,8 @@ mod dedup;
 mod edges;
 #[path = "both/events.rs"]
 mod events;
+#[path = "both/families.rs"]
+mod families;
 #[path = "both/flows.rs"]
 mod flows;
 #[path = "both/getters.rs"]

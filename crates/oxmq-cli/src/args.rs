@@ -42,6 +42,9 @@ pub(crate) struct Common {
 pub(crate) enum Verb {
     /// Add a job, or many
     Add(Box<AddArgs>),
+    /// Trees of jobs, in which a parent runs when its children have ended
+    #[command(subcommand)]
+    Flow(FlowVerb),
     /// Run a program for each job of a queue
     #[command(after_long_help = crate::commands::WORK_HELP)]
     Work(WorkArgs),
@@ -55,7 +58,7 @@ pub(crate) enum Verb {
     Retry(RetryArgs),
     /// Let delayed jobs run now
     Promote(PromoteArgs),
-    /// Remove jobs, with all that belongs to them
+    /// Remove jobs, with their children and all that belongs to them
     Remove(RemoveArgs),
     /// Cancel a job: one that waits fails at once, one that runs is told to stop
     Cancel(CancelArgs),
@@ -329,6 +332,34 @@ pub(crate) struct RemoveArgs {
     /// The ids of the jobs
     #[arg(required = true)]
     pub(crate) ids: Vec<String>,
+    /// Leave their children, which run then without a parent
+    #[arg(long, conflicts_with = "pending_children")]
+    pub(crate) alone: bool,
+    /// Only the children they wait for that nobody works on, and not the jobs, which can run then
+    #[arg(long)]
+    pub(crate) pending_children: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FlowVerb {
+    /// Add a flow: all of it, or nothing
+    #[command(after_help = crate::commands::FLOW_HELP)]
+    Add {
+        /// The flow as JSON: a file, or - for stdin
+        #[arg(value_name = "FILE|-")]
+        source: String,
+    },
+    /// Show a job with all that is below it
+    Show {
+        #[command(flatten)]
+        job: OneJob,
+        /// How many levels
+        #[arg(long, value_name = "N", default_value_t = oxmq::TREE_DEPTH_DEFAULT)]
+        depth: usize,
+        /// How many children of each kind (completed, pending, ignored, failed) of each job
+        #[arg(long, value_name = "N", default_value_t = oxmq::TREE_CHILDREN_DEFAULT)]
+        max_children: usize,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -1,6 +1,6 @@
 //! How jobs and the rest look as JSON: BullMQ's names, times in milliseconds since 1970.
 
-use oxmq::store::JobCounts;
+use oxmq::store::{ChildCounts, ChildKind, JobCounts};
 use oxmq::{Job, JobState, JobView, JsonText, StoredEvent, Timestamp, Token};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -26,17 +26,32 @@ pub(crate) struct JobShape<'a> {
     state: Option<JobState>,
     due: Option<Timestamp>,
     token: Option<&'a Token>,
+    children: Option<ChildCounts>,
+}
+
+impl JobShape<'_> {
+    /// Tells how many children it has, too.
+    pub(crate) fn with_children(mut self, children: ChildCounts) -> Self {
+        self.children = Some(children);
+        self
+    }
 }
 
 impl<'a> From<&'a JobView> for JobShape<'a> {
     fn from(view: &'a JobView) -> Self {
-        Self { job: &view.job, state: Some(view.state), due: view.due, token: view.token.as_ref() }
+        Self {
+            job: &view.job,
+            state: Some(view.state),
+            due: view.due,
+            token: view.token.as_ref(),
+            children: None,
+        }
     }
 }
 
 impl<'a> From<&'a Job> for JobShape<'a> {
     fn from(job: &'a Job) -> Self {
-        Self { job, state: None, due: None, token: None }
+        Self { job, state: None, due: None, token: None, children: None }
     }
 }
 
@@ -64,6 +79,9 @@ impl Serialize for JobShape<'_> {
                 map.serialize_entry(name, &time.as_millis())?;
             }
         }
+        if let Some(parent) = &job.parent {
+            map.serialize_entry("parentKey", &parent.key.to_string())?;
+        }
         let token = self.token.map(Token::as_str);
         for (name, text) in [
             ("processedBy", job.processed_by.as_deref()),
@@ -83,7 +101,20 @@ impl Serialize for JobShape<'_> {
                 map.serialize_entry(name, &Stored(json))?;
             }
         }
+        if let Some(children) = self.children.filter(|children| children.total() > 0) {
+            map.serialize_entry("children", &ChildrenShape(children))?;
+        }
         map.end()
+    }
+}
+
+/// How many children a job has of each kind, with BullMQ's names.
+#[derive(Debug)]
+pub(crate) struct ChildrenShape(pub(crate) ChildCounts);
+
+impl Serialize for ChildrenShape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(ChildKind::ALL.map(|kind| (kind.as_str(), self.0.of(kind))))
     }
 }
 

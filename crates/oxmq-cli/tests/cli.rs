@@ -15,6 +15,8 @@ mod bulk;
 mod dedup;
 #[path = "cli/demo.rs"]
 mod demo;
+#[path = "cli/flow.rs"]
+mod flow;
 #[path = "cli/limit.rs"]
 mod limit;
 #[path = "cli/look.rs"]

@@ -11,6 +11,8 @@ fn store_url() -> String {
 mod bulk;
 #[path = "cli/demo_redis.rs"]
 mod demo;
+#[path = "cli/flow.rs"]
+mod flow;
 #[path = "cli/look.rs"]
 mod look;
 #[path = "cli/options.rs"]

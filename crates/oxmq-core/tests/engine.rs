@@ -12,6 +12,8 @@ mod rig;
 
 #[path = "engine/cancel.rs"]
 mod cancel;
+#[path = "engine/children.rs"]
+mod children;
 #[path = "engine/exchange.rs"]
 mod exchange;
 #[path = "engine/family.rs"]

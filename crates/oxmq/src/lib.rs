@@ -28,7 +28,7 @@
 //! }
 //! ```
 //!
-//! Start at [`Queue`] to add, look and steer, at [`Worker`] to work, and at [`store`] to write a store.
+//! Start at [`Queue`] to add, look and steer, at [`FlowProducer`] to add trees of jobs, at [`Worker`] to work, and at [`store`] to write a store.
 //!
 //! This is the only crate that users name. It re-exports [`oxmq_core`] and adds [`connect`], which opens a store by
 //! its URL:

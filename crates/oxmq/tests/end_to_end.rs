@@ -11,8 +11,8 @@ use std::time::Duration;
 use oxmq::conformance::eventually;
 use oxmq::store::{CancelAnswer, JobsRequest, LogsRequest};
 use oxmq::{
-    Backoff, HandlerError, JobContext, JobOutcome, JobState, Order, Queue, Retention, Store, Worker,
-    WorkerBuilder,
+    Backoff, ChildFailure, FlowJob, FlowProducer, HandlerError, JobContext, JobOptions, JobOutcome, JobState,
+    Order, Queue, Retention, Store, Worker, WorkerBuilder,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -317,7 +317,97 @@ async fn several_workers_share_a_queue_and_each_job_runs_once(store: Arc<dyn Sto
     }
 }
 
-/// Each case on each store: a file, and memory.
+async fn a_flow_of_three_levels_over_three_queues_ends_as_its_failures_say(store: Arc<dyn Store>) {
+    let on = |queue: &str| {
+        Worker::builder(&store, queue).lease(ms(600)).renew_every(ms(100)).stall_check(ms(100)).poll(ms(500))
+    };
+    let leaf = |what: String, context: JobContext| async move {
+        match (what.as_str(), context.failed_tries()) {
+            ("fails", _) => Err(HandlerError::give_up("no use")),
+            ("stumbles", 0) => Err(HandlerError::fail("not yet")),
+            (word, _) => Ok(word.len()),
+        }
+    };
+    // Its own children, and one that it adds when it first runs.
+    let middle = |what: String, context: JobContext| async move {
+        if context.start_number() == 1 {
+            let id = format!("late of {}", context.job().id);
+            context.add_child_named("leaves", "x", "late").id(id).await?;
+            return Err(HandlerError::wait_for_children());
+        }
+        let sum: usize = context.children_values::<usize>().await?.into_values().sum();
+        Ok((what, sum, context.ignored_failures().await?.len()))
+    };
+    let top = |_: Value, context: JobContext| async move {
+        let values = context.children_values::<(String, usize, usize)>().await?;
+        let counts = context.child_counts().await?;
+        let mut values: Vec<_> = values.into_values().collect();
+        values.sort();
+        Ok::<_, HandlerError>((values, counts.processed, counts.ignored))
+    };
+    let workers = [
+        on("leaves").concurrency(3).handle_any(leaf).start().unwrap(),
+        on("middles").concurrency(2).handle_any(middle).start().unwrap(),
+        on("tops").handle_any(top).start().unwrap(),
+    ];
+    let flows = FlowProducer::builder(&store)
+        .queue_defaults("leaves", JobOptions::parse(r#"{"attempts":2}"#).unwrap())
+        .build()
+        .unwrap();
+    let leaf = |what: &str| FlowJob::named("leaves", "x", what);
+    let middle = |what: &str| FlowJob::named("middles", "x", what);
+    let tree = |doom: Option<ChildFailure>| {
+        let doomed =
+            middle("doomed").child(leaf("fails").on_failure(ChildFailure::FailParent)).child(leaf("abc"));
+        let doomed = match doom {
+            Some(doom) => doomed.on_failure(doom),
+            None => doomed,
+        };
+        let fine = middle("fine")
+            .child(leaf("ab"))
+            .child(leaf("stumbles"))
+            .child(leaf("fails").on_failure(ChildFailure::Ignore))
+            .child(leaf("fails").on_failure(ChildFailure::Remove));
+        FlowJob::named("tops", "x", &()).child(fine).child(doomed)
+    };
+    let queue = Queue::new(&store, "tops").unwrap();
+
+    let ignored = flows.add(tree(Some(ChildFailure::Ignore))).await.unwrap();
+    let JobOutcome::Completed(result) = outcome(&queue, &ignored.job.id).await else { panic!("it failed") };
+    // ab, stumbles and late: 2 + 8 + 4.
+    assert_eq!(result.read::<Value>().unwrap(), json!([[["fine", 14, 1]], 1, 1]));
+    let tree_of = flows.get_flow(ignored.key()).await.unwrap().unwrap();
+    let fine = tree_of.children.iter().find(|child| child.counts.processed == 3).unwrap();
+    assert_eq!((fine.counts.ignored, fine.counts.pending, fine.children.len()), (1, 0, 4));
+    let job = &fine.job.as_ref().unwrap().job;
+    assert_eq!((job.attempts_started, job.attempts_made), (2, 1), "waiting spends no attempt");
+
+    // A failure climbs: the leaf fails its parent, and that the root.
+    let failed = flows.add(tree(Some(ChildFailure::FailParent))).await.unwrap();
+    let JobOutcome::Failed(reason) = outcome(&queue, &failed.job.id).await else { panic!("it completed") };
+    let doomed = &failed.children[1];
+    assert_eq!(reason, format!("child {} failed", doomed.key()));
+    let below = Queue::new(&store, "middles").unwrap().job(&doomed.job.id).await.unwrap().unwrap().job;
+    assert_eq!(below.failed_reason.unwrap(), format!("child {} failed", doomed.children[0].key()));
+
+    // Without a say the root waits for the child that failed; once that is gone, it runs.
+    let stuck = flows.add(tree(None)).await.unwrap();
+    let doomed = &stuck.children[1];
+    let middles = Queue::new(&store, "middles").unwrap();
+    let JobOutcome::Failed(_) = outcome(&middles, &doomed.job.id).await else { panic!("it completed") };
+    let JobOutcome::Completed(_) = outcome(&middles, &stuck.children[0].job.id).await else {
+        panic!("it failed")
+    };
+    assert_eq!(queue.job(&stuck.job.id).await.unwrap().unwrap().state, JobState::WaitingChildren);
+    assert!(middles.detach(&doomed.job.id).await.unwrap());
+    let JobOutcome::Completed(result) = outcome(&queue, &stuck.job.id).await else { panic!("it failed") };
+    assert_eq!(result.read::<Value>().unwrap(), json!([[["fine", 14, 1]], 1, 0]));
+    for worker in workers {
+        worker.close().await.unwrap();
+    }
+}
+
+/// Each case on each store: a file, Redis, and memory.
 macro_rules! cases {
     ($($case:ident)*) => {
         mod file {
@@ -363,6 +453,7 @@ cases! {
     retention_applies_with_and_without_traffic
     closing_hands_back_what_does_not_end_in_time
     several_workers_share_a_queue_and_each_job_runs_once
+    a_flow_of_three_levels_over_three_queues_ends_as_its_failures_say
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
 //! `oxmq job`: everything about one job.
 
 use anyhow::Result;
+use oxmq::store::ChildCounts;
 use oxmq::{JobView, JsonText, Timestamp};
 
+use super::flow::children_text;
 use super::no_such_job;
 use crate::args::OneJob;
 use crate::context::Context;
@@ -12,10 +14,14 @@ use crate::values::show_time;
 pub(crate) async fn run(args: OneJob, context: &Context) -> Result<()> {
     let queue = context.existing(&args.queue).await?;
     let view = queue.job(args.id.as_str()).await?.ok_or_else(|| no_such_job("job", &queue, &args.id))?;
-    if context.out.json { context.out.object(&JobShape::from(&view)) } else { context.out.line(text(&view)) }
+    let children = queue.child_counts(args.id.as_str()).await?;
+    if context.out.json {
+        return context.out.object(&JobShape::from(&view).with_children(children));
+    }
+    context.out.line(text(&view, children))
 }
 
-fn text(view: &JobView) -> String {
+fn text(view: &JobView, children: ChildCounts) -> String {
     let job = &view.job;
     let mut lines = Vec::new();
     let mut line = |name: &str, value: String| lines.push(format!("{name:<11} {value}"));
@@ -48,6 +54,14 @@ fn text(view: &JobView) -> String {
             line(name, value);
         }
     };
+    optional(
+        "parent",
+        job.parent.as_ref().map(|parent| match parent.on_failure {
+            Some(choice) => format!("{} ({})", parent.key, choice.as_str()),
+            None => parent.key.to_string(),
+        }),
+    );
+    optional("children", children_text(children));
     optional("worker", job.processed_by.clone());
     optional("progress", job.progress.as_ref().map(JsonText::to_string));
     optional("result", job.return_value.as_ref().map(JsonText::to_string));

@@ -11,6 +11,7 @@ mod crash_worker;
 mod dedup;
 mod demo;
 mod drain;
+mod flow;
 mod job;
 mod jobs;
 mod limit;
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use oxmq::{Error, ErrorKind, Queue};
 
+pub(crate) use self::flow::HELP as FLOW_HELP;
 pub(crate) use self::work::HELP as WORK_HELP;
 use crate::args::Verb;
 use crate::context::Context;
@@ -42,6 +44,7 @@ use crate::context::Context;
 pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
     match verb {
         Verb::Add(args) => add::run(*args, context).await,
+        Verb::Flow(verb) => flow::run(verb, context).await,
         Verb::Work(args) => work::run(args, context).await,
         Verb::Jobs(args) => jobs::run(args, context).await,
         Verb::Job(args) => job::run(args, context).await,

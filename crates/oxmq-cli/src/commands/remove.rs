@@ -13,11 +13,19 @@ pub(crate) async fn run(args: RemoveArgs, context: &Context) -> Result<()> {
     let queue = context.existing(&args.queue).await?;
     let mut refused = None;
     for id in &args.ids {
-        let (word, error) = match queue.remove(id.as_str()).await? {
+        let id_text = id.as_str();
+        let answer = match (args.alone, args.pending_children) {
+            (true, _) => queue.remove_alone(id_text).await?,
+            (_, true) => queue.remove_pending_children(id_text).await?,
+            (false, false) => queue.remove(id_text).await?,
+        };
+        let (word, error) = match answer {
+            RemoveAnswer::Removed if args.pending_children => ("pending children removed", None),
             RemoveAnswer::Removed => ("removed", None),
             RemoveAnswer::NotFound => ("not found", Some(no_such_job("remove", &queue, id))),
             RemoveAnswer::Locked => {
-                let message = "somebody works on it; cancel it, or wait until it has ended";
+                let message =
+                    "somebody works on it, or on a child of it; cancel that, or wait until it has ended";
                 let error = Error::new(ErrorKind::Refused, "remove", message);
                 ("locked", Some(error.with("queue", queue.address()).with("job", id)))
             }

@@ -2,19 +2,19 @@
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::time::Duration;
 
 use serde::Serialize;
 
 use super::Queue;
-use crate::address::JobId;
+use crate::address::{JobId, JobKey};
 use crate::args::JobArgs;
 use crate::clock::Timestamp;
 use crate::deduplication::Deduplication;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::NewJob;
 use crate::json::JsonText;
-use crate::options::{Backoff, JobOptions, Retention};
+use crate::options::JobOptions;
+use crate::setters::{option_setters, with_time};
 use crate::store::{AddGroup, AddRequest, Added, GROUP_JOBS_MAX};
 use crate::telemetry::{Carried, SpanKind, SpanParent, Trace, attribute};
 
@@ -33,10 +33,7 @@ impl Queue {
 
     /// Adds a job by name, with any payload that has a JSON form. Ends in `.await`.
     pub fn add_named(&self, name: impl Into<String>, data: &(impl Serialize + ?Sized)) -> AddJob {
-        let data = JsonText::of(data).map_err(|error| {
-            Error::new(ErrorKind::Invalid, "add", format!("`data` has no JSON form: {error}"))
-                .caused_by(error)
-        });
+        let data = payload(data);
         AddJob { queue: self.clone(), name: name.into(), data, options: JobOptions::default(), at: None }
     }
 
@@ -94,37 +91,44 @@ impl Queue {
 
     /// Merges the defaults and checks everything that can be checked without the store.
     fn prepare(&self, mut job: NewJob) -> Result<NewJob> {
-        if job.name.is_empty() {
-            return Err(Error::invalid("add", "name", "empty", "say what kind of job it is"));
-        }
-        if job.name.len() > JOB_NAME_BYTES_MAX {
-            return Err(Error::invalid(
-                "add",
-                "name",
-                &job.name,
-                format!("use at most {JOB_NAME_BYTES_MAX} bytes"),
-            ));
-        }
         if let Some(defaults) = &self.inner.defaults {
             job.options = job.options.or(defaults);
         }
-        job.options.check()?;
-        if let Some(id) = &job.options.job_id {
-            JobId::chosen(id.as_str())?;
-        }
-        let limit = job.options.size_limit.unwrap_or(self.inner.data_limit);
-        let size = job.data.as_str().len();
-        if size > limit {
-            let remedy = format!(
-                "the limit is {limit} bytes; store the payload elsewhere and put a reference into the job, or raise \
-                 `size_limit` of the job or `data_limit` of the queue"
-            );
-            return Err(
-                Error::invalid("add", "data", format!("{size} bytes"), remedy).with("name", &job.name)
-            );
-        }
+        check(&job, self.inner.data_limit)?;
         Ok(job)
     }
+}
+
+/// Checks all of a job that can be checked without the store. `data_limit` counts if the job has no limit of its own.
+pub(crate) fn check(job: &NewJob, data_limit: usize) -> Result<()> {
+    if job.name.is_empty() {
+        return Err(Error::invalid("add", "name", "empty", "say what kind of job it is"));
+    }
+    if job.name.len() > JOB_NAME_BYTES_MAX {
+        let remedy = format!("use at most {JOB_NAME_BYTES_MAX} bytes");
+        return Err(Error::invalid("add", "name", &job.name, remedy));
+    }
+    job.options.check()?;
+    if let Some(id) = &job.options.job_id {
+        JobId::chosen(id.as_str())?;
+    }
+    let limit = job.options.size_limit.unwrap_or(data_limit);
+    let size = job.data.as_str().len();
+    if size > limit {
+        let remedy = format!(
+            "the limit is {limit} bytes; store the payload elsewhere and put a reference into the job, or raise \
+             `size_limit` of the job or `data_limit` of the queue"
+        );
+        return Err(Error::invalid("add", "data", format!("{size} bytes"), remedy).with("name", &job.name));
+    }
+    Ok(())
+}
+
+/// The payload of a job to be added.
+pub(crate) fn payload(data: &(impl Serialize + ?Sized)) -> Result<JsonText> {
+    JsonText::of(data).map_err(|error| {
+        Error::new(ErrorKind::Invalid, "add", format!("`data` has no JSON form: {error}")).caused_by(error)
+    })
 }
 
 /// A job about to be added: set its options, then `.await`.
@@ -143,94 +147,13 @@ pub struct AddJob {
 }
 
 impl AddJob {
-    /// All options at once; later settings go over them.
-    pub fn options(mut self, options: JobOptions) -> Self {
-        self.options = options;
-        self
-    }
+    option_setters!();
 
-    /// An id of your own: not a whole number, no `:`. Adding it twice adds one job.
-    pub fn id(mut self, id: impl Into<JobId>) -> Self {
-        self.options.job_id = Some(id.into());
-        self
-    }
-
-    /// Runs it after so long.
-    pub fn delay(mut self, delay: Duration) -> Self {
-        self.options.delay = Some(delay);
-        self.at = None;
-        self
-    }
-
-    /// Runs it at a point in time (a `SystemTime` or a [`Timestamp`]); one in the past is now.
-    pub fn at(mut self, time: impl Into<Timestamp>) -> Self {
-        self.at = Some(time.into());
-        self
-    }
-
-    /// 0, the default, runs before 1, 1 before 2, up to 2,097,151.
-    pub fn priority(mut self, priority: u32) -> Self {
-        self.options.priority = Some(priority);
-        self
-    }
-
-    /// Runs it next: last in, first out.
-    pub fn lifo(mut self) -> Self {
-        self.options.lifo = Some(true);
-        self
-    }
-
-    /// How often it is tried in all; 1 is no second try.
-    pub fn attempts(mut self, attempts: u32) -> Self {
-        self.options.attempts = Some(attempts);
-        self
-    }
-
-    /// How long to wait before each further try.
-    pub fn backoff(mut self, backoff: Backoff) -> Self {
-        self.options.backoff = Some(backoff);
-        self
-    }
-
-    /// What is kept of completed jobs when this one completes.
-    pub fn remove_on_complete(mut self, keep: Retention) -> Self {
-        self.options.remove_on_complete = Some(keep);
-        self
-    }
-
-    /// What is kept of failed jobs when this one fails for good.
-    pub fn remove_on_fail(mut self, keep: Retention) -> Self {
-        self.options.remove_on_fail = Some(keep);
-        self
-    }
-
-    /// How many log lines are kept, the newest.
-    pub fn keep_logs(mut self, lines: u32) -> Self {
-        self.options.keep_logs = Some(lines);
-        self
-    }
-
-    /// How many stacks of failures are kept, the newest; default 10.
-    pub fn stack_trace_limit(mut self, entries: u32) -> Self {
-        self.options.stack_trace_limit = Some(entries);
-        self
-    }
-
-    /// The most bytes that the data may have as JSON, instead of the queue's limit.
-    pub fn size_limit(mut self, bytes: usize) -> Self {
-        self.options.size_limit = Some(bytes);
-        self
-    }
-
-    /// How long one run may take; it then counts as a failed try.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.options.timeout = Some(timeout);
-        self
-    }
-
-    /// How late its first start may be, counted from when it is due; too late, it fails instead of running.
-    pub fn ttl(mut self, ttl: Duration) -> Self {
-        self.options.ttl = Some(ttl);
+    /// Adds it as a child: the job `parent` waits for it from then on, if it waits for its children, and has its result. The
+    /// parent must be there, in any state and queue; without it nothing is added, and the error is
+    /// [`ErrorKind::NotFound`]. A handler uses [`JobContext::add_child`](crate::JobContext::add_child).
+    pub fn parent(mut self, parent: JobKey) -> Self {
+        self.options.parent = Some(parent);
         self
     }
 
@@ -253,13 +176,10 @@ impl AddJob {
         trace.call(self.hand_over(&trace), id).await
     }
 
-    async fn hand_over(mut self, trace: &Trace) -> Result<Added> {
+    async fn hand_over(self, trace: &Trace) -> Result<Added> {
         let now = self.queue.inner.clock.now();
-        if let Some(at) = self.at {
-            let from = self.options.timestamp.unwrap_or(now);
-            self.options.delay = Some(at - from);
-        }
-        let job = NewJob { name: self.name, data: self.data?, options: self.options };
+        let options = with_time(self.options, self.at, now);
+        let job = NewJob { name: self.name, data: self.data?, options };
         let mut job = self.queue.prepare(job)?;
         trace.put_context(&mut job.options, Carried::Spans);
         let mut added = self.queue.inner.joiner.add(AddGroup { jobs: vec![job] }, now).await?;
@@ -277,6 +197,6 @@ impl IntoFuture for AddJob {
 }
 
 /// A store must answer for each group and each job.
-fn no_answer() -> Error {
+pub(crate) fn no_answer() -> Error {
     Error::new(ErrorKind::Internal, "add", "the store gave no answer for the job")
 }

@@ -4,6 +4,7 @@
 //! of bounded calls.
 
 mod add;
+mod children;
 mod events;
 mod joiner;
 mod look;
@@ -15,6 +16,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use self::add::{AddJob, JOB_NAME_BYTES_MAX};
+pub(crate) use self::add::{check, no_answer, payload};
 pub use self::events::{EventStream, Notice};
 use self::joiner::AddJoiner;
 pub use self::metrics::{Metrics, MetricsTime};

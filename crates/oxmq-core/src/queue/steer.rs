@@ -255,13 +255,22 @@ impl Queue {
         self.inner.store.note(&self.inner.address, request).await
     }
 
-    /// Removes a job, its children (in whatever queues) and all that belongs to it. One that somebody works on stays.
+    /// Removes a job, its children (in whatever queues) and all that belongs to it. If somebody works on it, or on one of the children it waits
+    /// for, all stay. See also [`remove_alone`](Self::remove_alone).
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: there are too many jobs below it.
     pub async fn remove(&self, id: impl Into<JobId>) -> Result<RemoveAnswer> {
-        let request =
-            RemoveRequest { job: id.into(), scope: RemoveScope::WithChildren, now: self.inner.clock.now() };
+        self.remove_scope(id.into(), RemoveScope::WithChildren).await
+    }
+
+    pub(super) async fn remove_scope(&self, job: JobId, scope: RemoveScope) -> Result<RemoveAnswer> {
+        let request = RemoveRequest { job, scope, now: self.inner.clock.now() };
         let trace = self.trace("remove", SpanKind::Internal);
         trace.set(attribute::JOB_ID, || request.job.as_str().into());
-        trace.set(attribute::JOB_OPTIONS, || r#"{"removeChildren":true}"#.into());
+        trace.set(attribute::JOB_OPTIONS, || {
+            format!(r#"{{"removeChildren":{}}}"#, scope == RemoveScope::WithChildren).into()
+        });
         trace.call(self.inner.store.remove(&self.inner.address, request), |_, _| {}).await
     }
 

@@ -135,9 +135,9 @@ impl Exchange {
 
     fn answered(&mut self, mut pending: Pending, answer: Result<Option<JobState>>) {
         match answer {
-            Ok(_) => {
+            Ok(state) => {
                 self.shared.end(&pending.running.lease);
-                self.report(&pending);
+                self.report(&pending, state);
             }
             Err(error) if error.kind() == ErrorKind::CancelRequested => {
                 let cause = CancelCause::Requested(error.message().to_owned());
@@ -181,7 +181,7 @@ impl Exchange {
     }
 
     /// Counts, logs and tells an ending that is written.
-    fn report(&self, pending: &Pending) {
+    fn report(&self, pending: &Pending, state: Option<JobState>) {
         let (counters, queue, job) = (&self.shared.counters, &self.shared.queue, &pending.running.job);
         let attempt = job.attempts_made + 1;
         pending.running.trace.stored(&self.shared, pending);
@@ -211,6 +211,10 @@ impl Exchange {
                     error: error(),
                     will_retry: true,
                 });
+            }
+            Ending::AwaitChildren { .. } if state == Some(JobState::WaitingChildren) => {
+                counters.returned.add_one();
+                self.shared.listeners.tell(|| WorkerEvent::AwaitsChildren { job: job.clone() });
             }
             Ending::Postponed { .. } | Ending::Returned | Ending::AwaitChildren { .. } => {
                 counters.returned.add_one();

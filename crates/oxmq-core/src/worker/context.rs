@@ -1,21 +1,30 @@
 //! What a handler gets besides its payload: the job, a way to hear that it should stop, and to write things down.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::child::AddChild;
 use super::events::WorkerEvent;
 use super::run::Running;
 use super::shared::Shared;
-use crate::address::QueueAddress;
-use crate::clock::Clock;
+use crate::address::{JobKey, QueueAddress};
+use crate::args::JobArgs;
+use crate::children::{ignored_failures, only_counts, values};
+use crate::clock::{Clock, Timestamp};
 use crate::error::{Error, ErrorKind, Result};
-use crate::job::Job;
+use crate::job::{Job, NewJob};
 use crate::json::JsonText;
-use crate::store::{Answer, Note, NoteRequest, ReleaseRequest, Store};
+use crate::queue::{no_answer, payload};
+use crate::store::{
+    AddGroup, AddRequest, Added, Answer, ChildCounts, ChildKind, ChildrenCursor, ChildrenPage,
+    ChildrenRequest, Note, NoteRequest, ReleaseRequest, RemoveRequest, RemoveScope, Store,
+};
 
 /// Why a handler should stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -190,6 +199,109 @@ impl JobContext {
             let why = "a handler in a process of its own has no store: open it there with `connect`";
             Error::new(ErrorKind::Unsupported, operation, why)
         })
+    }
+
+    /// Which job this is, for jobs in other queues: [`AddJob::parent`](crate::AddJob::parent).
+    pub fn key(&self) -> JobKey {
+        JobKey::new(self.queue().clone(), &self.job().id)
+    }
+
+    /// Adds a child: a job of `queue`, under this one's prefix, that this job waits for when its handler ends with
+    /// [`HandlerError::wait_for_children`](crate::HandlerError::wait_for_children); it cannot complete before. Ends in
+    /// `.await`.
+    ///
+    /// A handler runs again from the start, also after a crash between two of these. Give children ids of their own, so that those are
+    /// found that are there already, and look at [`child_counts`](Self::child_counts) first: see
+    /// [`HandlerError::wait_for_children`](crate::HandlerError::wait_for_children).
+    #[allow(clippy::needless_pass_by_value, reason = "a job is handed over")]
+    pub fn add_child<T: JobArgs>(&self, queue: &str, args: T) -> AddChild {
+        self.add_child_named(queue, T::NAME, &args)
+    }
+
+    /// The same by name, with any payload that has a JSON form.
+    pub fn add_child_named(
+        &self,
+        queue: &str,
+        name: impl Into<String>,
+        data: &(impl Serialize + ?Sized),
+    ) -> AddChild {
+        AddChild::new(self.clone(), queue, name.into(), payload(data))
+    }
+
+    /// A page of the job's children: of these kinds, from where the last page ended, at most `limit`
+    /// ([`GROUP_JOBS_MAX`](crate::store::GROUP_JOBS_MAX)).
+    ///
+    /// # Errors
+    /// Those of the store; so for all of these.
+    pub async fn children(
+        &self,
+        kinds: &[ChildKind],
+        cursor: Option<ChildrenCursor>,
+        limit: usize,
+    ) -> Result<ChildrenPage> {
+        let job = self.job().id.clone();
+        self.children_page(ChildrenRequest { job, kinds: kinds.to_vec(), cursor, limit }).await
+    }
+
+    /// How many children the job has of each kind.
+    pub async fn child_counts(&self) -> Result<ChildCounts> {
+        self.children_page(only_counts(self.job().id.clone())).await.map(|page| page.counts)
+    }
+
+    /// What the children returned that have completed. `T` may be [`JsonText`] to read each by itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`]: one of them is no `T`; the error says which. [`ErrorKind::Refused`]: there are more than
+    /// [`CHILDREN_GATHERED_MAX`](crate::CHILDREN_GATHERED_MAX).
+    pub async fn children_values<T: DeserializeOwned>(&self) -> Result<BTreeMap<JobKey, T>> {
+        let values = values(&self.job().id, |request| self.children_page(request)).await?;
+        let read = |(key, value): (JobKey, JsonText)| match value.read() {
+            Ok(value) => Ok((key, value)),
+            Err(error) => {
+                let message = format!("the result of a child does not fit: {error}");
+                Err(Error::new(ErrorKind::Invalid, "children_values", message)
+                    .with("child", key)
+                    .caused_by(error))
+            }
+        };
+        values.into_iter().map(read).collect()
+    }
+
+    /// Why those children failed whose failure the job does without.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: there are more than [`CHILDREN_GATHERED_MAX`](crate::CHILDREN_GATHERED_MAX).
+    pub async fn ignored_failures(&self) -> Result<BTreeMap<JobKey, String>> {
+        ignored_failures(&self.job().id, |request| self.children_page(request)).await
+    }
+
+    /// Removes the children that the job waits for, with those that they wait for. Those stay that somebody works on, or that
+    /// have failed. For a job that runs although not all have ended ([`ChildFailure::ContinueParent`](crate::ChildFailure::ContinueParent)): it cannot
+    /// complete as long as one is pending.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Refused`]: there are too many of them.
+    pub async fn remove_pending_children(&self) -> Result<()> {
+        let scope = RemoveScope::PendingChildren;
+        let request = RemoveRequest { job: self.job().id.clone(), scope, now: self.now() };
+        self.store("remove_pending_children")?.remove(self.queue(), request).await.map(drop)
+    }
+
+    async fn children_page(&self, request: ChildrenRequest) -> Result<ChildrenPage> {
+        self.store("children")?.children(self.queue(), request).await
+    }
+
+    pub(super) async fn add_job(&self, queue: &QueueAddress, job: NewJob) -> Result<Added> {
+        let request = AddRequest { groups: vec![AddGroup { jobs: vec![job] }], now: self.now() };
+        let mut answers = self.store("add_child")?.add(queue, request).await?;
+        answers
+            .pop()
+            .and_then(|group| group.map(|mut jobs| jobs.pop()).transpose())
+            .unwrap_or_else(|| Err(no_answer()))
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.desk.clock().now()
     }
 
     async fn note(&self, note: Note) -> Result<u64> {

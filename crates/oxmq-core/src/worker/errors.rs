@@ -6,6 +6,7 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::quarantine;
+use crate::address::JobKey;
 use crate::clock::Timestamp;
 
 /// Why a handler did not succeed, and what should happen to the job.
@@ -36,7 +37,7 @@ pub struct HandlerError {
 }
 
 /// What should happen to a job whose handler did not succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Wish {
     /// Fail this try; try again by the job's options.
     Fail,
@@ -52,6 +53,8 @@ pub(crate) enum Wish {
     GiveBack,
     /// Give the job back, and let the queue give nothing for so long.
     RateLimited(Duration),
+    /// Run again when its children have ended, without spending an attempt; if this child is pending, or any.
+    AwaitChildren(Option<JobKey>),
 }
 
 impl HandlerError {
@@ -100,14 +103,45 @@ impl HandlerError {
         Self { wish: Wish::GiveBack, cause: None }
     }
 
+    /// Runs the job again, from the start, when all its children have ended. That is not a failure: no attempt is spent. If no
+    /// child is pending any more, it runs again at once.
+    ///
+    /// A child that has failed without any [say](crate::ChildFailure) in what that does is waited for until it is retried or
+    /// removed. If one has failed that fails its parent, the job fails.
+    ///
+    /// ```
+    /// use oxmq_core::{HandlerError, JobContext};
+    ///
+    /// async fn report(year: u32, job: JobContext) -> Result<u64, HandlerError> {
+    ///     // A start may have been cut short: with ids of their own, those that are there already are found.
+    ///     if job.child_counts().await?.total() < 12 {
+    ///         for month in 1..=12 {
+    ///             job.add_child_named("months", "sum up", &(year, month)).id(format!("{year}-{month}")).await?;
+    ///         }
+    ///         return Err(HandlerError::wait_for_children());
+    ///     }
+    ///     Ok(job.children_values::<u64>().await?.into_values().sum())
+    /// }
+    /// ```
+    pub fn wait_for_children() -> Self {
+        Self { wish: Wish::AwaitChildren(None), cause: None }
+    }
+
+    /// The same, but only if this child is pending; otherwise the job runs again at once. Once it waits, it waits for all
+    /// of them.
+    pub fn wait_for_child(child: JobKey) -> Self {
+        Self { wish: Wish::AwaitChildren(Some(child)), cause: None }
+    }
+
     /// The message: of the error it was made of.
     pub fn message(&self) -> String {
-        match (&self.cause, self.wish) {
+        match (&self.cause, &self.wish) {
             (Some(cause), _) => cause.to_string(),
             (None, Wish::AgainAfter(delay)) => format!("again after {} ms", delay.as_millis()),
             (None, Wish::AgainAt(time)) => format!("again at {time}"),
             (None, Wish::GiveBack) => "given back".into(),
             (None, Wish::RateLimited(pause)) => format!("rate limited for {} ms", pause.as_millis()),
+            (None, Wish::AwaitChildren(_)) => "waits for its children".into(),
             (None, Wish::Fail | Wish::GiveUp | Wish::Died) => "failed".into(),
         }
     }

@@ -43,6 +43,11 @@ pub enum WorkerEvent {
         /// The job, as it was taken.
         job: Arc<Job>,
     },
+    /// A job waits for its children, and runs again when they have ended: no failure, no attempt spent.
+    AwaitsChildren {
+        /// The job, as it was taken.
+        job: Arc<Job>,
+    },
     /// A handler reported progress.
     Progress {
         /// The job, as it was taken.

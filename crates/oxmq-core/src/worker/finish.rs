@@ -126,6 +126,7 @@ pub(crate) fn ending_for(
             Wish::AgainAfter(delay) => Decision::plain(Ending::Postponed { at: now + delay }),
             Wish::AgainAt(at) => Decision::plain(Ending::Postponed { at }),
             Wish::GiveBack | Wish::RateLimited(_) => Decision::plain(Ending::Returned),
+            Wish::AwaitChildren(child) => Decision::plain(Ending::AwaitChildren { child }),
         },
         Outcome::Panicked(message) => {
             let reason = format!("panicked: {message}");

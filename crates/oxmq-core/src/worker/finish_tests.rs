@@ -71,6 +71,9 @@ fn each_outcome_has_its_ending() {
         }),
         (Outcome::Failed(HandlerError::again_at(NOW)), false, |e| *e == Ending::Postponed { at: NOW }),
         (Outcome::Failed(HandlerError::rate_limited(second)), false, |e| *e == Ending::Returned),
+        (Outcome::Failed(HandlerError::wait_for_children()), false, |e| {
+            *e == Ending::AwaitChildren { child: None }
+        }),
         (
             Outcome::Panicked("oh".into()),
             false,

@@ -7,6 +7,7 @@
 
 mod answers;
 mod builder;
+mod child;
 mod context;
 mod decode;
 mod duties;
@@ -34,6 +35,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 pub use self::builder::{CONCURRENCY_MAX, WorkerBuilder};
+pub use self::child::AddChild;
 pub use self::context::{CancelCause, JobContext};
 pub use self::errors::HandlerError;
 pub use self::events::WorkerEvent;

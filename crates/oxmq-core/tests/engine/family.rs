@@ -32,7 +32,7 @@ async fn add_child(store: &FaultyStore, parent: &JobId, fails: bool, now: Timest
             TakeRequest { limit: 1, token, lease_for: ms(30_000), worker: None, rate_limit: None, now };
         let given = store.model.take(&queue, request).await.unwrap();
         let finished = vec![harness::finish(&given.jobs[0], harness::failed("boom"))];
-        store.model.finish(&queue, FinishRequest { finished, take: None, now }).await.unwrap();
+        store.model.finish(&queue, FinishRequest { finished, take: None, metrics: None, now }).await.unwrap();
     }
 }
 

@@ -225,6 +225,14 @@ pub(super) enum WireWish {
     AgainAt(i64),
     RateLimited(i64),
     GiveBack,
+    AwaitChildren(Option<WireChild>),
+}
+
+/// The one child that a handler wants to wait for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireChild {
+    queue: String,
+    id: String,
 }
 
 impl From<Wish> for WireWish {
@@ -237,6 +245,9 @@ impl From<Wish> for WireWish {
             Wish::AgainAt(time) => Self::AgainAt(time.as_millis()),
             Wish::RateLimited(pause) => Self::RateLimited(millis(pause)),
             Wish::GiveBack => Self::GiveBack,
+            Wish::AwaitChildren(child) => Self::AwaitChildren(
+                child.map(|key| WireChild { queue: key.queue.to_string(), id: key.id.as_str().to_owned() }),
+            ),
         }
     }
 }
@@ -251,6 +262,9 @@ impl From<WireWish> for Wish {
             WireWish::AgainAt(time) => Self::AgainAt(Timestamp::from_millis(time)),
             WireWish::RateLimited(pause) => Self::RateLimited(duration(pause)),
             WireWish::GiveBack => Self::GiveBack,
+            WireWish::AwaitChildren(child) => {
+                Self::AwaitChildren(child.and_then(|child| JobKey::of(&child.queue, child.id)))
+            }
         }
     }
 }
@@ -319,7 +333,7 @@ impl std::error::Error for Distant {
 
 impl ToWorker {
     pub(super) fn failed(error: &HandlerError) -> Self {
-        Self::Failed { messages: error.messages(), wish: error.wish.into() }
+        Self::Failed { messages: error.messages(), wish: error.wish.clone().into() }
     }
 }
 
