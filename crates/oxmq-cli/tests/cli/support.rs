@@ -56,6 +56,8 @@ impl Bench {
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_oxmq"));
         command.args(args).current_dir(self.dir.path()).env("OXMQ_URL", &self.url);
+        // What a worker that is killed leaves there goes with the directory.
+        command.env("TMPDIR", self.dir.path());
         command.env_remove("REDIS_URL").env_remove("RUST_LOG");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
