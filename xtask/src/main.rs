@@ -73,6 +73,7 @@ fn test(all: bool) -> Result<()> {
         for command in [&mut tests, &mut doc_tests] {
             command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_ALL", "1");
             command.env("OXMQ_SOAK_JOBS", "50000").env("OXMQ_FAULT_ROUNDS", "100");
+            command.env("OXMQ_CRON_CASES", "8000").env("OXMQ_CRON_ZONES", "all");
         }
     }
     run(tests)?;
