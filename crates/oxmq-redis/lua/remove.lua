@@ -2,8 +2,8 @@
   KEYS     the queue's key list (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
-  RETURNS  1: it is gone; 0: it is held; -1: there is no such job; -8: it is the next run of a
-           scheduler
+  RETURNS  1: it is gone; 0: it is held; -1: there is no such job; -8: it is the current job
+           of a schedule, and has not ended
   ERRORS   none
   MOVES    any -> (none)                                    EVENTS removed (prev its state)
   COST     O(N), N = jobs in the list it is in ]]
@@ -12,7 +12,7 @@ local state = state_of(q, id)
 if redis.call('EXISTS', q.base .. id) == 0 and not state then
   return -1
 end
-if is_next_run(q, id) then
+if state ~= 'completed' and state ~= 'failed' and is_next_run(q, id) then
   return -8
 end
 local token, ends = holder_of(q, id)

@@ -3,12 +3,13 @@
 use std::fmt;
 
 use oxmq_core::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer, CancelAnswer,
+    CancelRequest, Cancellation, CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest,
+    ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest,
+    LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest, PutScheduleRequest, QueueInfo,
+    RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest,
+    ScheduleInfo, Scheduled, SchedulesPage, SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken,
+    WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -159,6 +160,11 @@ impl Store for RedisStore {
         clean = ops::clean::clean, (CleanRequest) -> Step;
         obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
         sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        put_schedule = ops::schedule::put, (PutScheduleRequest) -> Scheduled;
+        advance_schedule = ops::schedule::advance, (AdvanceScheduleRequest) -> Advanced;
+        remove_schedule = ops::schedule::remove, (RemoveScheduleRequest) -> bool;
+        schedule = ops::schedule::one, (&'a str) -> Option<ScheduleInfo>;
+        schedules = ops::schedule::page, (SchedulesRequest) -> SchedulesPage;
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
         logs = ops::look::logs, (LogsRequest) -> LogsPage;

@@ -8,7 +8,8 @@ use crate::fault::{Sql, SqlFault};
 use crate::lock::{SideFile, begin, retry_busy};
 
 /// Every step, in order; number `n` brings the schema from `n - 1` to `n`. Never changed once released.
-const MIGRATIONS: &[&str] = &[include_str!("../sql/0001_init.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("../sql/0001_init.sql"), include_str!("../sql/0004_schedules.sql")];
 
 /// The schema that this version writes.
 #[allow(clippy::cast_possible_wrap, reason = "a handful")]

@@ -1,5 +1,6 @@
 //! Rows of the job table, and how they become jobs.
 
+use oxmq_core::schedule::step::slot_of;
 use oxmq_core::{Job, JobId, JobState, JobView, JsonText, Timestamp, Token};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -18,6 +19,8 @@ pub(crate) mod flag {
     pub(crate) const RESULT: i64 = 4;
     /// There are rows in `oxmq_logs`.
     pub(crate) const LOGS: i64 = 8;
+    /// A schedule made it; its own id names which one.
+    pub(crate) const SCHEDULED: i64 = 128;
 }
 
 /// The stored states. Waiting with a rank above 0 is what users see as prioritized.
@@ -121,6 +124,12 @@ impl JobRow {
         self.flags & flag != 0
     }
 
+    /// The schedule that made it.
+    pub(crate) fn schedule(&self) -> Option<&str> {
+        let id = self.custom_id.as_deref().filter(|_| self.has(flag::SCHEDULED))?;
+        slot_of(id).map(|(schedule, _)| schedule)
+    }
+
     /// The state as users see it.
     pub(crate) fn state(&self) -> JobState {
         match self.state {
@@ -155,6 +164,7 @@ impl JobRow {
         job.processed_on = self.processed_on.map(Timestamp::from_millis);
         job.finished_on = self.finished_on.map(Timestamp::from_millis);
         job.processed_by.clone_from(&self.worker);
+        job.scheduler_id = self.schedule().map(ToOwned::to_owned);
         if self.has(flag::RESULT) {
             conn.prepare_cached(
                 "SELECT returnvalue, failed_reason, stacktrace, progress, deferred_failure FROM oxmq_results \

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer, CancelAnswer,
+    CancelRequest, Cancellation, CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest,
+    ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest,
+    LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest, PutScheduleRequest, QueueInfo,
+    RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest,
+    ScheduleInfo, Scheduled, SchedulesPage, SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken,
+    WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -99,11 +100,15 @@ impl Store for SqliteStore {
         decide promote = ops::promote::promote, (PromoteRequest) -> Step;
         decide retry = ops::retry::retry, (RetryRequest) -> Step;
         decide reschedule = ops::reschedule::reschedule, (RescheduleRequest) -> ();
-        write remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
+        decide remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
         write limit = ops::limit::limit, (LimitRequest) -> ();
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
         write sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        decide put_schedule = ops::schedule::put, (PutScheduleRequest) -> Scheduled;
+        write advance_schedule = ops::schedule::advance, (AdvanceScheduleRequest) -> Advanced;
+        write remove_schedule = ops::schedule::remove, (RemoveScheduleRequest) -> bool;
+        read schedules = ops::schedule::page, (SchedulesRequest) -> SchedulesPage;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
     }
@@ -184,6 +189,11 @@ impl Store for SqliteStore {
                 }
             }
         })
+    }
+
+    fn schedule<'a>(&'a self, queue: &'a QueueAddress, id: &'a str) -> Answer<'a, Option<ScheduleInfo>> {
+        let (queue, id) = (queue.clone(), id.to_owned());
+        self.read("schedule", move |db| ops::schedule::one(db, &queue, &id))
     }
 
     fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>> {

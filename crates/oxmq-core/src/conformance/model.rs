@@ -5,6 +5,7 @@
 
 mod look;
 mod produce;
+mod schedule;
 mod steer;
 mod work;
 
@@ -42,6 +43,7 @@ struct Queue {
     window: Option<(Timestamp, u32)>,
     events: VecDeque<StoredEvent>,
     last_event: u64,
+    schedules: BTreeMap<String, schedule::Schedule>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }

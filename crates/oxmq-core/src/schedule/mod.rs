@@ -7,6 +7,7 @@
 //! - [`Zone`]: where the clock hangs that a [`Cron`] reads.
 //! - [`next_every`]: the next slot of "every so many milliseconds".
 //! - [`Repeat`]: what a scheduler was told, in BullMQ's names, with its checks; [`preview`] shows what comes of it.
+//! - [`step`]: what a store decides when a schedule is put or goes on.
 //!
 //! What does not: reading the clock (`now` is an argument), keeping schedulers, adding jobs. Reading a zone's rules is
 //! the one thing that looks outside, and only when a [`Zone`] is made.
@@ -14,6 +15,7 @@
 mod cron;
 mod every;
 mod repeat;
+pub mod step;
 mod zone;
 
 pub use cron::{Cron, EXPRESSION_CHARS_MAX, SEARCH_YEARS_MAX};

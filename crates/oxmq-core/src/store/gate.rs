@@ -5,12 +5,13 @@ use std::sync::Arc;
 use tracing::{Instrument, debug_span};
 
 use super::{
-    AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    NoteRequest, ObliterateRequest, PromoteRequest, QueueInfo, RecoverRequest, RemoveAnswer, RemoveRequest,
-    RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest, Taken, WaitRequest, Woken,
-    WorkerInfo,
+    AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer, CancelAnswer,
+    CancelRequest, Cancellation, CancellationsRequest, CleanRequest, DrainRequest, EventsPage, EventsRequest,
+    ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest,
+    LogsPage, LogsRequest, NoteRequest, ObliterateRequest, PromoteRequest, PutScheduleRequest, QueueInfo,
+    RecoverRequest, RemoveAnswer, RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest,
+    ScheduleInfo, Scheduled, SchedulesPage, SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken,
+    WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::Timestamp;
@@ -68,6 +69,11 @@ impl Store for Gate {
         clean(request: CleanRequest) -> Step;
         obliterate(request: ObliterateRequest) -> Step;
         sweep(request: SweepRequest) -> Step;
+        put_schedule(request: PutScheduleRequest) -> Scheduled;
+        advance_schedule(request: AdvanceScheduleRequest) -> Advanced;
+        remove_schedule(request: RemoveScheduleRequest) -> bool;
+        schedule(id: &'a str) -> Option<ScheduleInfo>;
+        schedules(request: SchedulesRequest) -> SchedulesPage;
         job(id: &'a JobId) -> Option<JobView>;
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;

@@ -165,6 +165,11 @@ impl Store for FaultyStore {
         clean(CleanRequest) -> Step;
         obliterate(ObliterateRequest) -> Step;
         sweep(SweepRequest) -> Step;
+        put_schedule(PutScheduleRequest) -> Scheduled;
+        advance_schedule(AdvanceScheduleRequest) -> Advanced;
+        remove_schedule(RemoveScheduleRequest) -> bool;
+        schedule(&'a str) -> Option<ScheduleInfo>;
+        schedules(SchedulesRequest) -> SchedulesPage;
         job(&'a JobId) -> Option<JobView>;
         jobs(JobsRequest) -> JobsPage;
         counts(Timestamp) -> JobCounts;

@@ -38,6 +38,21 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         return Ok(Added::existing(id.clone(), there.state()));
     }
     let id = options.job_id.clone().unwrap_or_else(|| JobId::stored(number.to_string()));
+    let state = create(queue, number, &id, job, 0, now)?;
+    Ok(Added::created(id, state))
+}
+
+/// Puts a new job where it belongs, and tells it. `number` is the one that it spent, `flags` are those that it has besides
+/// what its options say.
+pub(super) fn create(
+    queue: &mut QueueTx<'_>,
+    number: i64,
+    id: &JobId,
+    job: &NewJob,
+    flags: i64,
+    now: Timestamp,
+) -> Sql<JobState> {
+    let options = &job.options;
     let timestamp = options.timestamp.unwrap_or(now);
     let delay = options.delay.unwrap_or(Duration::ZERO);
     let priority = options.priority.unwrap_or(0);
@@ -63,7 +78,7 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
             rank,
             ord,
             priority,
-            if lifo { flag::LIFO } else { 0 },
+            if lifo { flags | flag::LIFO } else { flags },
             millis(delay),
             timestamp.as_millis(),
         ])?;
@@ -72,14 +87,14 @@ fn add_one(queue: &mut QueueTx<'_>, job: &NewJob, now: Timestamp) -> Sql<Added> 
         .prepare_cached("INSERT INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, ?2, ?3, ?4)")?
         .execute(params![seq, job.name, job.data.as_str(), options.to_json().as_str()])?;
 
-    queue.emit(now, &Event::of(&id, EventKind::Added { name: job.name.clone() }))?;
+    queue.emit(now, &Event::of(id, EventKind::Added { name: job.name.clone() }))?;
     let (state, kind) = if delay.is_zero() {
         (place::line_state(priority), EventKind::Waiting { prev: None })
     } else {
         (JobState::Delayed, EventKind::Delayed { at: due })
     };
-    queue.emit(now, &Event::of(&id, kind))?;
+    queue.emit(now, &Event::of(id, kind))?;
     queue.count(None, Some(state));
     queue.ring_work();
-    Ok(Added::created(id, state))
+    Ok(state)
 }

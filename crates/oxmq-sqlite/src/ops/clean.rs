@@ -5,7 +5,7 @@ use oxmq_core::store::{CleanRequest, Step};
 use oxmq_core::{Event, EventKind, JobState, QueueAddress};
 use rusqlite::{Connection, params};
 
-use super::{look, place};
+use super::{look, place, schedule};
 use crate::fault::Sql;
 use crate::row::JobRow;
 use crate::tx::Tx;
@@ -34,6 +34,9 @@ pub(crate) fn find(db: &Connection, address: &QueueAddress, request: &CleanReque
     {
         let job = JobRow::read(row)?;
         if is_old(&job, request) {
+            if schedule::is_current(db, &job)? {
+                continue;
+            }
             found.push(job.seq);
         } else if request.state.is_final() {
             // They are in the order in which they finished: the rest is younger.
@@ -54,7 +57,9 @@ pub(crate) fn clean(
     let limit = usize::try_from(place::step_limit(request.limit)).unwrap_or(1);
     let mut step = Step { more: found.len() > limit, ..Step::default() };
     for seq in found.iter().take(limit) {
-        if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request)) {
+        if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request))
+            && !schedule::is_current(queue.db, &job)?
+        {
             place::delete(queue, &job)?;
             step.ids.push(job.id());
         }

@@ -35,9 +35,11 @@ pub(crate) fn obliterate(
         .prepare_cached("SELECT EXISTS (SELECT 1 FROM oxmq_jobs WHERE queue = ?1)")?
         .query_row([queue.row.no], |row| row.get(0))?;
     if !left {
-        for statement in
-            ["DELETE FROM oxmq_events WHERE queue = ?1", "DELETE FROM oxmq_workers WHERE queue = ?1"]
-        {
+        for statement in [
+            "DELETE FROM oxmq_events WHERE queue = ?1",
+            "DELETE FROM oxmq_workers WHERE queue = ?1",
+            "DELETE FROM oxmq_schedules WHERE queue = ?1",
+        ] {
             queue.db.prepare_cached(statement)?.execute([queue.row.no])?;
         }
         tx.remove_queue(address)?;

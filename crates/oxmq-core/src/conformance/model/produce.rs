@@ -37,8 +37,16 @@ impl Queue {
             return Added::existing(id, state);
         }
 
+        self.create(&id, NewJob { name, data, options }, None, now);
+        Added::created(id.clone(), self.jobs[&id].state)
+    }
+
+    /// Puts a new job where it belongs, and tells it.
+    pub(super) fn create(&mut self, id: &JobId, new: NewJob, scheduler: Option<&str>, now: Timestamp) {
+        let NewJob { name, data, options } = new;
         let mut job = Job::new(id.clone(), name.clone(), data, options.to_json());
         job.timestamp = options.timestamp.unwrap_or(now);
+        job.scheduler_id = scheduler.map(Into::into);
         job.priority = options.priority.unwrap_or(0);
         let delay = options.delay.unwrap_or_default();
         let due = job.timestamp + delay;
@@ -55,15 +63,14 @@ impl Queue {
             log: VecDeque::new(),
         };
         self.jobs.insert(id.clone(), entry);
-        self.emit_of(&id, EventKind::Added { name }, now);
+        self.emit_of(id, EventKind::Added { name }, now);
         if millis(delay) > 0 {
-            self.enter_delayed(&id, due, millis(delay), now);
+            self.enter_delayed(id, due, millis(delay), now);
         } else {
             // Lifo is for waiting only: among prioritized jobs a new one stands behind its equals.
-            let end = if lifo && self.jobs[&id].job.priority == 0 { End::Front } else { End::Back };
-            self.enter_waiting(&id, end);
-            self.emit_of(&id, EventKind::Waiting { prev: None }, now);
+            let end = if lifo && self.jobs[id].job.priority == 0 { End::Front } else { End::Back };
+            self.enter_waiting(id, end);
+            self.emit_of(id, EventKind::Waiting { prev: None }, now);
         }
-        Added::created(id.clone(), self.jobs[&id].state)
     }
 }

@@ -1,5 +1,6 @@
 //! Cancel, promote, retry, reschedule, remove, pause, resume, limit, drain, clean, obliterate, sweep.
 
+use super::schedule::needed_by_its_schedule;
 use super::work::worker_of;
 use super::{End, Entry, Model, Queue, wrong_state};
 use crate::address::{JobId, QueueAddress};
@@ -37,6 +38,9 @@ impl Model {
                 }
                 None => CancelAnswer::Unreachable { worker: entry.job.processed_by.clone() },
             });
+        }
+        if queue.is_current(&id) {
+            return Err(needed_by_its_schedule("cancel", &id));
         }
         let reason = format!("cancelled: {reason}");
         queue.entry("cancel", &id)?.job.failed_reason = Some(reason.clone());
@@ -119,20 +123,23 @@ impl Model {
     }
 
     /// [`Store::remove`](crate::Store::remove).
-    pub fn remove(&mut self, queue: &QueueAddress, request: &RemoveRequest) -> RemoveAnswer {
+    pub fn remove(&mut self, queue: &QueueAddress, request: &RemoveRequest) -> Result<RemoveAnswer> {
         let queue = self.queue_mut(queue);
         let id = &request.job;
-        let Some(entry) = queue.jobs.get(id) else { return RemoveAnswer::NotFound };
+        let Some(entry) = queue.jobs.get(id) else { return Ok(RemoveAnswer::NotFound) };
         if entry.is_held(request.now) {
-            return RemoveAnswer::Locked;
+            return Ok(RemoveAnswer::Locked);
         }
         let prev = match entry.state {
             JobState::Waiting => "wait",
             other => other.as_str(),
         };
+        if queue.is_current(id) {
+            return Err(needed_by_its_schedule("remove", id));
+        }
         queue.delete(id);
         queue.emit_of(id, EventKind::Removed { prev: prev.into() }, request.now);
-        RemoveAnswer::Removed
+        Ok(RemoveAnswer::Removed)
     }
 
     /// [`Store::pause`](crate::Store::pause).
@@ -159,7 +166,8 @@ impl Model {
         let queue = self.queue_mut(queue);
         let mut states = vec![JobState::Waiting, JobState::Prioritized];
         states.extend(request.delayed.then_some(JobState::Delayed));
-        let all: Vec<JobId> = states.into_iter().flat_map(|state| queue.first(state, usize::MAX)).collect();
+        let all = states.into_iter().flat_map(|state| queue.first(state, usize::MAX));
+        let all: Vec<JobId> = all.filter(|id| !queue.is_current(id)).collect();
         step(&all, request.limit, |id| queue.delete(id))
     }
 
@@ -171,7 +179,7 @@ impl Model {
         let old: Vec<JobId> = all
             .filter(|id| {
                 let entry = &queue.jobs[id];
-                age_of(entry) <= older_than && !entry.is_held(now)
+                age_of(entry) <= older_than && !entry.is_held(now) && !queue.is_current(id)
             })
             .collect();
         let ids: Vec<JobId> = old.iter().take(limit).cloned().collect();
