@@ -34,12 +34,15 @@ pub use job::{Job, JobView, Lease, LeasedJob, NewJob};
 pub use json::JsonText;
 pub use options::{Backoff, Curve, DATA_BYTES_MAX_DEFAULT, JobOptions, PRIORITY_MAX, Retention};
 pub use outcome::{Ending, Failure};
-pub use queue::{AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, Queue, QueueBuilder};
+pub use queue::{
+    AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Notice, PutSchedule, Queue, QueueBuilder, Schedule,
+    Schedules,
+};
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
 pub use worker::{
     BackoffAnswer, BackoffAsk, CONCURRENCY_MAX, CancelCause, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
-    HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT,
+    HandlerError, HandlerFuture, JobContext, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT, SkipReason,
     TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle, WorkerStats,
 };

@@ -11,8 +11,13 @@ local from, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local all = q.base .. 'repeat'
 local answer = { redis.call('ZCARD', all) }
 if limit > 0 then
-  local range = ARGV[3] == 'asc' and 'ZRANGE' or 'ZREVRANGE'
-  local found = redis.call(range, all, from, from + limit - 1, 'WITHSCORES')
+  local to = from + limit - 1
+  local found
+  if ARGV[3] == 'asc' then
+    found = redis.call('ZRANGE', all, from, to, 'WITHSCORES')
+  else
+    found = redis.call('ZREVRANGE', all, from, to, 'WITHSCORES')
+  end
   for i = 1, #found, 2 do
     answer[#answer + 1] = view_schedule(q, found[i], found[i + 1])
   end

@@ -80,7 +80,7 @@ impl Queue {
     }
 
     /// Merges the defaults and checks everything that can be checked without the store.
-    fn prepare(&self, mut job: NewJob) -> Result<NewJob> {
+    pub(super) fn prepare(&self, mut job: NewJob) -> Result<NewJob> {
         if job.name.is_empty() {
             return Err(Error::invalid("add", "name", "empty", "say what kind of job it is"));
         }

@@ -8,6 +8,7 @@ mod events;
 mod joiner;
 mod look;
 mod result;
+mod schedules;
 mod steer;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use self::add::{AddJob, JOB_NAME_BYTES_MAX};
 pub use self::events::{EventStream, Notice};
 use self::joiner::AddJoiner;
 pub use self::result::JobOutcome;
+pub use self::schedules::{PutSchedule, Schedule, Schedules};
 
 use crate::address::{DEFAULT_PREFIX, QueueAddress};
 use crate::clock::Clock;

@@ -27,6 +27,14 @@ pub fn slot_of(id: &str) -> Option<(&str, Timestamp)> {
     Some((schedule, Timestamp::from_millis(ms.parse().ok()?)))
 }
 
+/// Whether an id has the shape of the keys of BullMQ's repeatable jobs before version 6: `name:id:end:zone:pattern`.
+pub fn is_legacy_key(id: &str) -> bool {
+    let parts: Vec<&str> = id.splitn(5, ':').collect();
+    let [_, _, end, _, suffix] = parts.as_slice() else { return false };
+    let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    digits(end) && (suffix.contains(' ') || (!suffix.is_empty() && digits(suffix)))
+}
+
 /// What a store knows of the schedule that is there already.
 #[derive(Debug, Clone)]
 pub struct Current<'a> {
@@ -183,6 +191,18 @@ mod tests {
             ["17", "repeat:a", "repeat:a:", "repeat:a:b", "repeat:a:-5", "repeat:a:99999999999999999999"]
         {
             assert_eq!(slot_of(id), None, "{id}");
+        }
+    }
+
+    #[test]
+    fn keys_of_old_repeatable_jobs_are_known_by_their_shape() {
+        for id in ["name::::* * * * *", "name:id:1700:Europe/Rome:0 9 * * *", "a:b:::5000"] {
+            assert!(is_legacy_key(id), "{id}");
+        }
+        for id in
+            ["daily", "a:b:c", "a:b:c:d:1000", "a:b:::", "a:b::tz:x", "d41d8cd98f00b204e9800998ecf8427e"]
+        {
+            assert!(!is_legacy_key(id), "{id}");
         }
     }
 

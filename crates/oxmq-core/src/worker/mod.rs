@@ -2,7 +2,7 @@
 //!
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
-//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
+//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `schedule.rs` (what a job of a schedule does first), `finish.rs` (how it ends), `leases.rs` and `upkeep.rs` (the duties,
 //! on a thread of their own) and `shutdown.rs`.
 
 mod answers;
@@ -19,6 +19,7 @@ mod handler;
 mod leases;
 mod resolve;
 mod run;
+mod schedule;
 mod shared;
 mod shutdown;
 mod upkeep;
@@ -37,6 +38,7 @@ pub use self::events::WorkerEvent;
 pub use self::exchange::{DEPTH, ENDINGS_PER_CALL_MAX, TAKES_PER_CALL_MAX};
 pub use self::finish::{BackoffAnswer, BackoffAsk, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT};
 pub use self::handler::{Handler, HandlerFuture};
+pub use self::schedule::SkipReason;
 pub use self::shared::WorkerStats;
 use self::shared::{Shared, Stage};
 use crate::address::{JobId, QueueAddress};
