@@ -1,4 +1,4 @@
-//! Replays what was recorded of BullMQ 6.7 (spec/vectors/A-*.json): after each step the keys, the events and the
+//! Replays what was recorded of BullMQ 6.7 (spec/vectors/*.json): after each step the keys, the events and the
 //! answers must be the same, by meaning.
 
 #![allow(clippy::unwrap_used, reason = "a test panics when something is wrong")]
@@ -11,10 +11,14 @@ mod adding;
 mod compare;
 #[path = "vectors/exceptions.rs"]
 mod exceptions;
+#[path = "vectors/features.rs"]
+mod features;
 #[path = "vectors/replay.rs"]
 mod replay;
 #[path = "vectors/running.rs"]
 mod running;
+#[path = "vectors/schedules.rs"]
+mod schedules;
 #[path = "vectors/steering.rs"]
 mod steering;
 #[path = "vectors/working.rs"]
@@ -40,6 +44,7 @@ twins! {
     working: a13 = "A-13" a14 = "A-14" a15 = "A-15" a16 = "A-16" a17 = "A-17" a18 = "A-18" a19 = "A-19" a20 = "A-20" a21 = "A-21" a22 = "A-22" a23 = "A-23" a24 = "A-24" a25 = "A-25" a26 = "A-26" a27 = "A-27" a28 = "A-28" a29 = "A-29" a30 = "A-30" a31 = "A-31" a32 = "A-32" a33 = "A-33" a34 = "A-34" a35 = "A-35";
     steering: a36 = "A-36" a37 = "A-37" a38 = "A-38" a39 = "A-39" a40 = "A-40" a41 = "A-41" a42 = "A-42" a43 = "A-43" a44 = "A-44" a45 = "A-45" a46 = "A-46" a47 = "A-47" a48 = "A-48" a49 = "A-49" a50 = "A-50" a51 = "A-51" a52 = "A-52";
     running: a53 = "A-53" a54 = "A-54" a55 = "A-55" a56 = "A-56" a57 = "A-57" a58 = "A-58" a59 = "A-59" a60 = "A-60" a61 = "A-61" a62 = "A-62";
+    schedules: s01 = "B-S01" s02 = "B-S02" s03 = "B-S03" s04 = "B-S04" s05 = "B-S05" s06 = "B-S06" s07 = "B-S07" s08 = "B-S08" s09 = "B-S09" s10 = "B-S10" s11 = "B-S11" s12 = "B-S12" s13 = "B-S13";
 }
 
 #[test]

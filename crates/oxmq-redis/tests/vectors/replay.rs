@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compare::{BASE, Keys, event_difference, event_line, field, plain};
 use crate::exceptions::EXCEPTIONS;
+use crate::features::normalised;
 use crate::support::fresh_url;
 
 /// What a step of a twin has to say of its outcome.
@@ -164,12 +165,15 @@ pub(crate) fn files() -> Vec<PathBuf> {
 
 /// Replays the scenario `id` by its twin.
 pub(crate) fn replay(id: &str, twin: fn(&mut Replay)) {
-    let start = format!("{id}-");
+    let starts = [format!("{id}-"), format!("{id}.")];
     let file = files()
         .into_iter()
-        .find(|file| file.file_name().unwrap().to_str().unwrap().starts_with(&start))
+        .find(|file| {
+            let name = file.file_name().unwrap().to_str().unwrap();
+            starts.iter().any(|start| name.starts_with(start))
+        })
         .unwrap_or_else(|| panic!("a recording {id}"));
-    let document: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let document = normalised(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = fresh_url();
     let store = Arc::new(runtime.block_on(RedisStore::open(&url)).unwrap());
@@ -660,7 +664,7 @@ fn recorded_event(event: &Value) -> String {
 
 /// For the tests of the harness: the steps of a recording.
 pub(crate) fn step_names(file: &std::path::Path) -> (String, Vec<String>) {
-    let document: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let document = normalised(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap());
     let steps = document["steps"].as_array().unwrap().iter();
     let names = steps.map(|step| step["step"].as_str().unwrap().to_owned()).collect();
     (document["id"].as_str().unwrap().to_owned(), names)
