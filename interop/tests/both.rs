@@ -13,6 +13,8 @@ mod getters;
 mod jobs;
 #[path = "both/options.rs"]
 mod options;
+#[path = "both/schedules.rs"]
+mod schedules;
 #[path = "both/stalls.rs"]
 mod stalls;
 #[path = "both/steer.rs"]
