@@ -17,6 +17,8 @@ mod demo;
 mod look;
 #[path = "cli/options.rs"]
 mod options;
+#[path = "cli/schedules.rs"]
+mod schedules;
 #[path = "cli/shell.rs"]
 mod shell;
 #[path = "cli/steer.rs"]

@@ -15,6 +15,8 @@ mod demo;
 mod look;
 #[path = "cli/options.rs"]
 mod options;
+#[path = "cli/schedules.rs"]
+mod schedules;
 #[path = "cli/steer.rs"]
 mod steer;
 #[path = "cli/support.rs"]
