@@ -74,10 +74,10 @@ fn rule(repeat: &Repeat) -> String {
         _ => "unknown".into(),
     };
     if let Some(limit) = repeat.limit {
-        text.push_str(&format!(", at most {limit}"));
+        text = format!("{text}, at most {limit}");
     }
     if let Some(end) = repeat.end_date {
-        text.push_str(&format!(", until {}", show_time(end)));
+        text = format!("{text}, until {}", show_time(end));
     }
     if Policy::of(repeat) != Policy::default() {
         text.push_str(", own rules");

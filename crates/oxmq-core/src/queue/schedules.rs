@@ -108,8 +108,10 @@ impl Schedule {
 }
 
 impl From<Repeat> for Schedule {
-    fn from(repeat: Repeat) -> Self {
+    fn from(mut repeat: Repeat) -> Self {
         let policy = Policy { behind: 0, ..Policy::of(&repeat) };
+        // They are written when it is put.
+        Policy::default().write(&mut repeat);
         Self { repeat, policy }
     }
 }

@@ -8,8 +8,8 @@ use std::time::Duration;
 use oxmq_core::schedule::{Cron, Missed, Overlap, Repeat, Zone};
 use oxmq_core::store::{PutScheduleRequest, ScheduleInfo};
 use oxmq_core::{
-    ErrorKind, HandlerError, Job, JobContext, JobState, Queue, Schedule, SkipReason, Store, Timestamp,
-    WorkerBuilder, WorkerEvent,
+    ErrorKind, HandlerError, Job, JobContext, JobState, Queue, Retention, Schedule, SkipReason, Store,
+    Timestamp, WorkerBuilder, WorkerEvent,
 };
 use serde_json::Value;
 
@@ -394,7 +394,7 @@ fn years() -> u64 {
 
 /// How many zones; `OXMQ_SCHEDULE_ZONES`.
 fn zones() -> usize {
-    env::var("OXMQ_SCHEDULE_ZONES").ok().and_then(|text| text.parse().ok()).unwrap_or(4)
+    env::var("OXMQ_SCHEDULE_ZONES").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
 }
 
 /// Zones whose clocks change in different ways, and some that never do.
@@ -466,7 +466,10 @@ async fn no_slot_is_missed_or_doubled_in_years() {
         // In the hours in which clocks change, and at midnight.
         for pattern in ["30 2 * * *", "0 0 * * 1"] {
             let id = format!("{name} {pattern}");
-            put(&rig, &id, Schedule::cron(pattern).zone(*name).end(end)).await;
+            let schedule = Schedule::cron(pattern).zone(*name).end(end);
+            let put = queue(&rig).schedules().put_named(&id, schedule, "tick", &());
+            // Those that have run are in the list of runs; the store need not carry them along.
+            put.remove_on_complete(Retention::count(1)).await.unwrap();
             let (cron, zone) = (Cron::parse(pattern).unwrap(), Zone::named(name).unwrap());
             let runs = std::iter::successors(Some(rig.clock.now()), |at| cron.next_after(*at, &zone));
             expected.insert(id, runs.skip(1).take_while(|at| *at <= end).collect());
