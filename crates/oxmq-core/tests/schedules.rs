@@ -44,7 +44,7 @@ async fn a_typed_template_gets_the_defaults_that_a_schedule_can_have() {
     let scheduled =
         queue.schedules().put("r", hourly, Report { team: "a".into() }).priority(3).await.unwrap();
     let next = scheduled.next.unwrap();
-    assert_eq!(next.due, NOW + Duration::from_millis(2_800_000));
+    assert_eq!(next.due, NOW + Duration::from_secs(2_800));
     let info = queue.schedules().get("r").await.unwrap().unwrap();
     assert_eq!((info.name.as_str(), info.data.as_str()), ("report", r#"{"team":"a"}"#));
     assert_eq!(info.options.as_str(), r#"{"priority":3,"attempts":2}"#);
