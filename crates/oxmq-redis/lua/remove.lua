@@ -12,13 +12,13 @@ local state = state_of(q, id)
 if redis.call('EXISTS', q.base .. id) == 0 and not state then
   return -1
 end
-if state ~= 'completed' and state ~= 'failed' and is_next_run(q, id) then
-  return -8
-end
 local token, ends = holder_of(q, id)
 if redis.call('EXISTS', q.base .. id .. ':lock') == 1
   or (state == 'active' and token and ends and ends > tonumber(ARGV[1])) then
   return 0
+end
+if state ~= 'completed' and state ~= 'failed' and is_next_run(q, id) then
+  return -8
 end
 leave(q, id, state)
 delete_jobs(q, { id })

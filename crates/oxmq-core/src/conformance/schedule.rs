@@ -510,6 +510,7 @@ pub async fn the_current_job_is_not_removed_or_cancelled_before_it_ended(h: &Har
     refused(on.try_remove(&id).await, ErrorKind::Refused);
     refused(on.cancel(&id, "no more").await, ErrorKind::Refused);
     let job = on.take_one().await;
+    assert_eq!(on.try_remove(&id).await.unwrap(), RemoveAnswer::Locked);
     assert!(matches!(on.cancel(&id, "no more").await.unwrap(), CancelAnswer::Unreachable { .. }));
     on.finish(&job, failed("boom")).await.unwrap();
     // It ended without making a next one: nothing is left to protect.
