@@ -119,8 +119,8 @@ fn ties(view: &JobView) -> String {
     format!("{repeat} {count} {} {}", member("repeatJobKey"), member("prevMillis"))
 }
 
-pub async fn a_schedule_of_every_begins_at_once(h: &Harness) {
-    let on = h.queue();
+pub async fn a_schedule_of_every_begins_at_once(bench: &Harness) {
+    let on = bench.queue();
     let since = on.here().await;
     let slot = on.put("tick", &every(), draft().name("tock").data("[1]")).await;
     assert_eq!(slot, on.now());
@@ -137,8 +137,8 @@ pub async fn a_schedule_of_every_begins_at_once(h: &Harness) {
     assert_eq!(on.add(draft()).await.as_str(), "2");
 }
 
-pub async fn every_begins_at_its_start_or_in_step_with_its_offset(h: &Harness) {
-    let on = h.queue();
+pub async fn every_begins_at_its_start_or_in_step_with_its_offset(bench: &Harness) {
+    let on = bench.queue();
     // The clock of the cases begins 20 s after a whole minute.
     let mut repeat = every();
     repeat.offset = Some(5_000);
@@ -155,8 +155,8 @@ pub async fn every_begins_at_its_start_or_in_step_with_its_offset(h: &Harness) {
     assert_eq!((a.await, b.await, c.await), (Some(5_000), Some(20_007), Some(20_000)));
 }
 
-pub async fn a_pattern_waits_for_the_time_it_is_given(h: &Harness) {
-    let on = h.queue();
+pub async fn a_pattern_waits_for_the_time_it_is_given(bench: &Harness) {
+    let on = bench.queue();
     let since = on.here().await;
     let mut repeat = hourly();
     repeat.tz = Some("Europe/Stockholm".into());
@@ -171,8 +171,8 @@ pub async fn a_pattern_waits_for_the_time_it_is_given(h: &Harness) {
     refused(on.try_put("cron", &repeat, None, draft()).await, ErrorKind::Invalid);
 }
 
-pub async fn a_pattern_that_is_due_waits_at_once(h: &Harness) {
-    let on = h.queue();
+pub async fn a_pattern_that_is_due_waits_at_once(bench: &Harness) {
+    let on = bench.queue();
     let mut repeat = hourly();
     repeat.immediately = true;
     let slot = on.put_at("cron", &repeat, Some(on.now()), draft()).await;
@@ -181,8 +181,8 @@ pub async fn a_pattern_that_is_due_waits_at_once(h: &Harness) {
     assert!(!ties(&view).contains("immediately"), "only the first run is at once");
 }
 
-pub async fn the_jobs_are_as_the_template_says(h: &Harness) {
-    let on = h.queue();
+pub async fn the_jobs_are_as_the_template_says(bench: &Harness) {
+    let on = bench.queue();
     on.add(draft()).await;
     on.put("urgent", &every(), draft().priority(4).with(|options| options.attempts = Some(3))).await;
     on.put("next", &every(), draft().lifo()).await;
@@ -200,16 +200,16 @@ pub async fn the_jobs_are_as_the_template_says(h: &Harness) {
     assert_eq!(on.schedule("own").await.options.as_str(), "{}");
 }
 
-pub async fn a_job_of_a_schedule_wakes_who_waits(h: &Harness) {
-    let on = h.queue();
+pub async fn a_job_of_a_schedule_wakes_who_waits(bench: &Harness) {
+    let on = bench.queue();
     assert!(on.take(1).await.jobs.is_empty());
     on.put("tick", &every(), draft()).await;
     let request = crate::store::WaitRequest { worker: None, timeout: super::harness::PATIENCE };
     assert_eq!(on.store().wait(&on.address, request).await.unwrap(), crate::store::Woken::Look);
 }
 
-pub async fn starting_a_job_makes_the_next_one(h: &Harness) {
-    let on = h.queue();
+pub async fn starting_a_job_makes_the_next_one(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft().name("tock").data("1").priority(2)).await;
     let since = on.here().await;
     let (first, second) = (slot_id("tick", begin), slot_id("tick", begin + MINUTE));
@@ -230,8 +230,8 @@ pub async fn starting_a_job_makes_the_next_one(h: &Harness) {
     assert_eq!(on.run_slot("tick", None).await, begin + MINUTE * 2);
 }
 
-pub async fn the_next_job_of_a_pattern_is_due_when_the_caller_says(h: &Harness) {
-    let on = h.queue();
+pub async fn the_next_job_of_a_pattern_is_due_when_the_caller_says(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put_at("cron", &hourly(), Some(on.now()), draft()).await;
     let next = on.run_slot("cron", Some(on.in_time(2_800_000))).await;
     assert_eq!(next, begin + ms(2_800_000));
@@ -239,8 +239,8 @@ pub async fn the_next_job_of_a_pattern_is_due_when_the_caller_says(h: &Harness) 
     assert_eq!(ties(&view), format!(r#"{{"pattern":"0 * * * *"}} 2 "cron" {next}"#));
 }
 
-pub async fn a_next_job_has_the_name_and_data_of_the_schedule_and_the_options_of_the_job(h: &Harness) {
-    let on = h.queue();
+pub async fn a_next_job_has_the_name_and_data_of_the_schedule_and_the_options_of_the_job(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft().name("old").data("1").priority(1)).await;
     let job = on.take_one().await;
     // Meanwhile the template changed; the job that runs is as it was made.
@@ -263,8 +263,8 @@ pub async fn a_next_job_has_the_name_and_data_of_the_schedule_and_the_options_of
     assert_eq!((view.job.name.as_str(), view.job.data.as_str(), view.job.priority), ("new", "2", 7));
 }
 
-pub async fn only_the_current_job_makes_the_next_one(h: &Harness) {
-    let on = h.queue();
+pub async fn only_the_current_job_makes_the_next_one(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     let (job, fate) = on.start("tick", None).await;
     assert!(matches!(fate, AdvanceFate::Made(_)));
@@ -279,15 +279,15 @@ pub async fn only_the_current_job_makes_the_next_one(h: &Harness) {
     assert_eq!(on.tally().await, "active=1");
 }
 
-pub async fn slots_that_were_missed_are_left_out_in_step(h: &Harness) {
-    let on = h.queue();
+pub async fn slots_that_were_missed_are_left_out_in_step(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     on.advance(MINUTE * 5 + ms(1)).await;
     assert_eq!(on.run_slot("tick", None).await, begin + MINUTE * 6);
 }
 
-pub async fn slots_that_were_missed_can_be_made_up_for(h: &Harness) {
-    let on = h.queue();
+pub async fn slots_that_were_missed_can_be_made_up_for(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     on.advance(MINUTE * 5 + ms(1)).await;
     let mut left_out_before = on.now().minus(MINUTE * 3);
@@ -306,8 +306,8 @@ pub async fn slots_that_were_missed_can_be_made_up_for(h: &Harness) {
     assert_eq!(on.state(slot_id("tick", begin + MINUTE * 6)).await, Delayed);
 }
 
-pub async fn a_schedule_ends_with_its_end(h: &Harness) {
-    let on = h.queue();
+pub async fn a_schedule_ends_with_its_end(bench: &Harness) {
+    let on = bench.queue();
     let mut repeat = every();
     repeat.end_date = Some(on.in_time(60_000));
     let begin = on.put("tick", &repeat, draft()).await;
@@ -322,16 +322,16 @@ pub async fn a_schedule_ends_with_its_end(h: &Harness) {
     assert_eq!(on.tally().await, "completed=2");
 }
 
-pub async fn a_schedule_that_has_nothing_next_makes_nothing(h: &Harness) {
-    let on = h.queue();
+pub async fn a_schedule_that_has_nothing_next_makes_nothing(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     let job = on.take_one().await;
     assert_eq!(on.advance_by("tick", &job.job.id, None, false).await.fate, AdvanceFate::Ended);
     assert_eq!(on.tally().await, "active=1");
 }
 
-pub async fn a_slot_that_has_a_job_is_passed_over(h: &Harness) {
-    let on = h.queue();
+pub async fn a_slot_that_has_a_job_is_passed_over(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     assert_eq!(on.run_slot("tick", None).await, begin + MINUTE);
     assert!(on.remove_schedule("tick").await);
@@ -354,8 +354,8 @@ pub async fn a_slot_that_has_a_job_is_passed_over(h: &Harness) {
     on.expect_events(&since, &told.each_ref().map(String::as_str)).await;
 }
 
-pub async fn a_put_into_a_slot_that_has_a_job_is_refused(h: &Harness) {
-    let on = h.queue();
+pub async fn a_put_into_a_slot_that_has_a_job_is_refused(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put_at("cron", &hourly(), Some(on.now()), draft()).await;
     on.run_slot("cron", Some(on.in_time(1_000))).await;
     let before = on.schedule("cron").await;
@@ -372,8 +372,8 @@ pub async fn a_put_into_a_slot_that_has_a_job_is_refused(h: &Harness) {
     assert_eq!(on.put("tick", &every(), draft()).await, begin + ms(1));
 }
 
-pub async fn the_same_every_keeps_its_slot(h: &Harness) {
-    let on = h.queue();
+pub async fn the_same_every_keeps_its_slot(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     on.advance(ms(5_000)).await;
     let since = on.here().await;
@@ -391,8 +391,8 @@ pub async fn the_same_every_keeps_its_slot(h: &Harness) {
     assert_eq!(on.put("tick", &offset, draft()).await, begin + MINUTE, "it is the one it has");
 }
 
-pub async fn another_every_begins_anew(h: &Harness) {
-    let on = h.queue();
+pub async fn another_every_begins_anew(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     on.run_slot("tick", None).await;
     on.advance(ms(15_000)).await;
@@ -411,8 +411,8 @@ pub async fn another_every_begins_anew(h: &Harness) {
     assert_eq!(on.put("tick", &moved, draft()).await, on.now() + MINUTE);
 }
 
-pub async fn a_run_that_is_due_is_not_lost_by_a_put(h: &Harness) {
-    let on = h.queue();
+pub async fn a_run_that_is_due_is_not_lost_by_a_put(bench: &Harness) {
+    let on = bench.queue();
     let slot = on.put_at("cron", &hourly(), Some(on.in_time(1_000)), draft()).await;
     on.advance(ms(1_500)).await;
     // It is due, but nobody took it: the new one takes its place.
@@ -432,8 +432,8 @@ pub async fn a_run_that_is_due_is_not_lost_by_a_put(h: &Harness) {
     assert_eq!(on.tally().await, "delayed=1");
 }
 
-pub async fn a_put_finds_the_job_that_waits_in_a_paused_queue(h: &Harness) {
-    let on = h.queue();
+pub async fn a_put_finds_the_job_that_waits_in_a_paused_queue(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     on.pause().await;
     on.advance(ms(1_000)).await;
@@ -441,8 +441,8 @@ pub async fn a_put_finds_the_job_that_waits_in_a_paused_queue(h: &Harness) {
     assert_eq!(on.tally().await, "waiting=1");
 }
 
-pub async fn a_put_leaves_a_job_that_runs_alone(h: &Harness) {
-    let on = h.queue();
+pub async fn a_put_leaves_a_job_that_runs_alone(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     let job = on.take_one().await;
     assert_eq!(on.put("tick", &every(), draft()).await, begin + MINUTE);
@@ -451,8 +451,8 @@ pub async fn a_put_leaves_a_job_that_runs_alone(h: &Harness) {
     assert_eq!(on.schedule("tick").await.made, 2);
 }
 
-pub async fn the_limit_counts_the_jobs_over_all_puts(h: &Harness) {
-    let on = h.queue();
+pub async fn the_limit_counts_the_jobs_over_all_puts(bench: &Harness) {
+    let on = bench.queue();
     let mut repeat = every();
     repeat.limit = Some(2);
     let begin = on.put("tick", &repeat, draft()).await;
@@ -478,8 +478,8 @@ pub async fn the_limit_counts_the_jobs_over_all_puts(h: &Harness) {
     assert!(on.schedule("tick").await.ended);
 }
 
-pub async fn a_removed_schedule_takes_its_delayed_job_along(h: &Harness) {
-    let on = h.queue();
+pub async fn a_removed_schedule_takes_its_delayed_job_along(bench: &Harness) {
+    let on = bench.queue();
     let slot = on.put_at("cron", &hourly(), Some(on.in_time(1_000)), draft()).await;
     let since = on.here().await;
     assert!(on.remove_schedule("cron").await);
@@ -490,8 +490,8 @@ pub async fn a_removed_schedule_takes_its_delayed_job_along(h: &Harness) {
     assert_eq!(on.page_of(0, 10, Order::Ascending).await, (String::new(), 0));
 }
 
-pub async fn a_removed_schedule_leaves_the_job_that_waits(h: &Harness) {
-    let on = h.queue();
+pub async fn a_removed_schedule_leaves_the_job_that_waits(bench: &Harness) {
+    let on = bench.queue();
     let slot = on.put("tick", &every(), draft()).await;
     let since = on.here().await;
     assert!(on.remove_schedule("tick").await);
@@ -500,8 +500,8 @@ pub async fn a_removed_schedule_leaves_the_job_that_waits(h: &Harness) {
     assert_eq!((job.job.id, fate), (slot_id("tick", slot), AdvanceFate::Gone));
 }
 
-pub async fn the_current_job_is_not_removed_or_cancelled_before_it_ended(h: &Harness) {
-    let on = h.queue();
+pub async fn the_current_job_is_not_removed_or_cancelled_before_it_ended(bench: &Harness) {
+    let on = bench.queue();
     let slot = on.put_at("cron", &hourly(), Some(on.in_time(1_000)), draft()).await;
     let id = slot_id("cron", slot);
     refused(on.try_remove(&id).await, ErrorKind::Refused);
@@ -518,8 +518,8 @@ pub async fn the_current_job_is_not_removed_or_cancelled_before_it_ended(h: &Har
     assert!(on.schedule("cron").await.ended);
 }
 
-pub async fn a_job_that_is_not_the_current_one_is_like_any_other(h: &Harness) {
-    let on = h.queue();
+pub async fn a_job_that_is_not_the_current_one_is_like_any_other(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     let (job, _) = on.start("tick", None).await;
     on.finish(&job, super::harness::again(None)).await.unwrap();
@@ -534,8 +534,8 @@ pub async fn a_job_that_is_not_the_current_one_is_like_any_other(h: &Harness) {
     assert_eq!(on.try_remove(&mine).await.unwrap(), RemoveAnswer::Removed);
 }
 
-pub async fn draining_and_cleaning_spare_the_current_jobs(h: &Harness) {
-    let on = h.queue();
+pub async fn draining_and_cleaning_spare_the_current_jobs(bench: &Harness) {
+    let on = bench.queue();
     on.put("a", &every(), draft()).await;
     on.put("b", &every(), draft().priority(1)).await;
     on.put_at("c", &hourly(), Some(on.in_time(60_000)), draft()).await;
@@ -555,8 +555,8 @@ pub async fn draining_and_cleaning_spare_the_current_jobs(h: &Harness) {
     assert_eq!(on.clean(Completed, on.now(), 10).await.count, 1, "one that has finished is needed no more");
 }
 
-pub async fn cleaning_looks_behind_the_current_jobs(h: &Harness) {
-    let on = h.queue();
+pub async fn cleaning_looks_behind_the_current_jobs(bench: &Harness) {
+    let on = bench.queue();
     for id in ["a", "b", "c"] {
         on.put(id, &every(), draft()).await;
     }
@@ -569,8 +569,8 @@ pub async fn cleaning_looks_behind_the_current_jobs(h: &Harness) {
     assert_eq!(on.tally().await, "waiting=3");
 }
 
-pub async fn an_obliterated_queue_has_no_schedules(h: &Harness) {
-    let on = h.queue();
+pub async fn an_obliterated_queue_has_no_schedules(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     on.put("tock", &every(), draft()).await;
     let request = ObliterateRequest { force: false, limit: 1, now: on.now() };
@@ -580,8 +580,8 @@ pub async fn an_obliterated_queue_has_no_schedules(h: &Harness) {
     assert!(on.store().queues(None).await.unwrap().is_empty());
 }
 
-pub async fn the_job_of_a_schedule_never_stalls_too_often(h: &Harness) {
-    let on = h.queue();
+pub async fn the_job_of_a_schedule_never_stalls_too_often(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     let (first, _) = on.start("tick", None).await;
     let plain = on.add(draft()).await;
@@ -596,8 +596,8 @@ pub async fn the_job_of_a_schedule_never_stalls_too_often(h: &Harness) {
     assert!(on.job(&first.job.id).await.job.deferred_failure.is_some());
 }
 
-pub async fn a_run_of_an_earlier_slot_that_is_active_is_found(h: &Harness) {
-    let on = h.queue();
+pub async fn a_run_of_an_earlier_slot_that_is_active_is_found(bench: &Harness) {
+    let on = bench.queue();
     on.put("tick", &every(), draft()).await;
     let (first, _) = on.start("tick", None).await;
     let alone = on.advance_by("tick", &first.job.id, None, true).await;
@@ -617,8 +617,8 @@ pub async fn a_run_of_an_earlier_slot_that_is_active_is_found(h: &Harness) {
     assert_eq!(on.advance_by("tick", &second.job.id, None, true).await.overlaps, None);
 }
 
-pub async fn a_schedule_is_shown_as_it_was_put(h: &Harness) {
-    let on = h.queue();
+pub async fn a_schedule_is_shown_as_it_was_put(bench: &Harness) {
+    let on = bench.queue();
     let json = r#"{"pattern":"0 9 * * 1","tz":"Asia/Tokyo","limit":9,"startDate":1600000000000,"endDate":1900000000000,"hashSeed":"s","oxmq":{"later":[1]},"custom":{"a":[]}}"#;
     let repeat = Repeat::parse(json).unwrap();
     let template = draft().name("n").data(r#"{"a":[1,"ü"]}"#).priority(3);
@@ -638,8 +638,8 @@ pub async fn a_schedule_is_shown_as_it_was_put(h: &Harness) {
     assert_eq!((info.repeat, info.data.as_str(), info.options.as_str()), (Some(plain), "{}", "{}"));
 }
 
-pub async fn schedules_are_listed_by_slot(h: &Harness) {
-    let on = h.queue();
+pub async fn schedules_are_listed_by_slot(bench: &Harness) {
+    let on = bench.queue();
     assert_eq!(on.page_of(0, 10, Order::Ascending).await, (String::new(), 0));
     for (id, due) in [("d", 4), ("a", 1), ("c", 2), ("b", 2)] {
         on.put_at(id, &hourly(), Some(on.in_time(due * 1_000)), draft()).await;
@@ -651,12 +651,12 @@ pub async fn schedules_are_listed_by_slot(h: &Harness) {
     assert_eq!(on.page_of(4, 2, Order::Ascending).await, (String::new(), 4));
     assert_eq!(on.page_of(0, 0, Order::Ascending).await, (String::new(), 4));
     assert_eq!(on.page_of(u64::MAX, 1, Order::Ascending).await, (String::new(), 4));
-    let other = h.on("other");
+    let other = bench.on("other");
     assert_eq!(other.page_of(0, 10, Order::Ascending).await, (String::new(), 0));
 }
 
-pub async fn ids_of_schedules_may_be_any_text(h: &Harness) {
-    let on = h.queue();
+pub async fn ids_of_schedules_may_be_any_text(bench: &Harness) {
+    let on = bench.queue();
     for id in ["a b", "x:y:z", "ü\"\\\n", "{}", "repeat:1"] {
         let slot = on.put(id, &every(), draft()).await;
         let job = on.take_one().await;
@@ -673,8 +673,8 @@ pub async fn ids_of_schedules_may_be_any_text(h: &Harness) {
     assert_eq!(on.page_of(0, 10, Order::Ascending).await.1, 5);
 }
 
-pub async fn numbers_in_data_and_options_survive_each_run(h: &Harness) {
-    let on = h.queue();
+pub async fn numbers_in_data_and_options_survive_each_run(bench: &Harness) {
+    let on = bench.queue();
     let data = r#"{"big":12345678901234567890,"empty":[],"none":null}"#;
     let set = |options: &mut crate::JobOptions| {
         options.other.insert("mine".into(), JsonText::stored("[9007199254740993,[]]"));
@@ -691,8 +691,8 @@ pub async fn numbers_in_data_and_options_survive_each_run(h: &Harness) {
     assert_eq!((job.options().keep_logs, job.attempts_started), (Some(3), 1));
 }
 
-pub async fn a_schedule_whose_job_failed_goes_on(h: &Harness) {
-    let on = h.queue();
+pub async fn a_schedule_whose_job_failed_goes_on(bench: &Harness) {
+    let on = bench.queue();
     let begin = on.put("tick", &every(), draft()).await;
     let (job, _) = on.start("tick", None).await;
     on.finish(&job, failed("boom")).await.unwrap();
