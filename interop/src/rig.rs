@@ -382,7 +382,11 @@ fn from_view(view: JobView) -> Value {
     put("id", job.id.as_str().into());
     put("name", job.name.into());
     put("data", read(&job.data));
-    put("opts", read(&job.opts));
+    let mut opts = read(&job.opts);
+    // Node shows it beside the options only.
+    opts.as_object_mut().map(|opts| opts.remove("repeatJobKey"));
+    put("opts", opts);
+    put("repeatJobKey", job.scheduler_id.into());
     put("progress", job.progress.as_ref().map_or(json!(0), read));
     put("returnvalue", job.return_value.as_ref().map_or(Value::Null, read));
     let stacks = job.stacktrace.as_ref().map_or(Value::Null, read);

@@ -19,6 +19,8 @@ mod jobs;
 mod limits;
 #[path = "both/options.rs"]
 mod options;
+#[path = "both/schedules.rs"]
+mod schedules;
 #[path = "both/stalls.rs"]
 mod stalls;
 #[path = "both/steer.rs"]

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use oxmq::schedule::{Missed, Overlap};
 use oxmq::{Backoff, JobState, Retention, Timestamp};
 
-use crate::values::{Filling, LimitKind, backoff, duration, jitter, rate, retention, timestamp};
+use crate::values::{
+    Filling, LimitKind, backoff, duration, jitter, missed, overlap, rate, retention, timestamp,
+};
 
 /// Background jobs from the shell: add, work, look and steer.
 ///
@@ -54,6 +57,9 @@ pub(crate) enum Verb {
     Job(OneJob),
     /// Show the log of a job
     Logs(LogsArgs),
+    /// Make, list and remove schedules: jobs that are made again and again
+    #[command(subcommand)]
+    Schedules(ScheduleVerb),
     /// Run finished jobs again
     Retry(RetryArgs),
     /// Let delayed jobs run now
@@ -154,6 +160,14 @@ pub(crate) struct OptionArgs {
     /// When it may run: 2026-01-31T12:00:00Z, or milliseconds since 1970
     #[arg(long, value_parser = timestamp, value_name = "WHEN", conflicts_with = "delay")]
     pub(crate) at: Option<Timestamp>,
+    #[command(flatten)]
+    pub(crate) common: CommonOptionArgs,
+}
+
+/// A flag for each option that the jobs of a schedule can have, too.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options of the job")]
+pub(crate) struct CommonOptionArgs {
     /// 0 runs first, then 1, .. 2097151
     #[arg(long, short)]
     pub(crate) priority: Option<u32>,
@@ -211,6 +225,98 @@ pub(crate) struct OptionArgs {
     /// Options by BullMQ's names, as JSON; the flags win over it
     #[arg(long, value_name = "JSON")]
     pub(crate) opts: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ScheduleVerb {
+    /// List the schedules of a queue, by when they are due next
+    List(ScheduleListArgs),
+    /// Make a schedule, or give the one with this id another rule or template
+    Put(Box<SchedulePutArgs>),
+    /// Remove schedules; a job that is due already still runs
+    Remove(ScheduleRemoveArgs),
+    /// Show the next runs of a schedule
+    Next(ScheduleNextArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleListArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The most to list
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(crate) limit: u64,
+    /// How many to pass over
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) offset: u64,
+    /// First the one that is due last
+    #[arg(long)]
+    pub(crate) desc: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SchedulePutArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// What the schedule is called
+    pub(crate) id: String,
+    /// The name of its jobs: what kind of work they are
+    pub(crate) name: String,
+    /// A job every so often: 30s, 5m, 2h, 1d
+    #[arg(long, value_parser = duration, value_name = "TIME", required_unless_present = "cron", conflicts_with = "cron")]
+    pub(crate) every: Option<Duration>,
+    /// A job at the times that a cron expression names: "0 9 * * MON-FRI"
+    #[arg(long, value_name = "EXPRESSION")]
+    pub(crate) cron: Option<String>,
+    /// The time zone of the cron expression [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "cron")]
+    pub(crate) zone: Option<String>,
+    /// How many jobs it makes in all
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<u64>,
+    /// When it begins: 2026-01-31T12:00:00Z, or milliseconds since 1970
+    #[arg(long, value_parser = timestamp, value_name = "WHEN")]
+    pub(crate) start: Option<Timestamp>,
+    /// When it ends: as --start
+    #[arg(long, value_parser = timestamp, value_name = "WHEN")]
+    pub(crate) end: Option<Timestamp>,
+    /// How far the times of --every are from its multiples
+    #[arg(long, value_parser = duration, value_name = "TIME", requires = "every")]
+    pub(crate) offset: Option<Duration>,
+    /// The first job of --cron is made at once
+    #[arg(long, requires = "cron")]
+    pub(crate) immediately: bool,
+    /// What becomes of times that pass while no worker works: last, none, or all=TIME for each that is no older
+    #[arg(long, value_parser = missed, value_name = "RULE", default_value = "last")]
+    pub(crate) missed: Missed,
+    /// What becomes of a job that would start while the one before runs: allow, or skip
+    #[arg(long, value_parser = overlap, value_name = "RULE", default_value = "allow")]
+    pub(crate) overlap: Overlap,
+    /// The payload: JSON, @FILE, or - for stdin [default: {}]
+    #[arg(long, short, value_name = "JSON")]
+    pub(crate) data: Option<String>,
+    #[command(flatten)]
+    pub(crate) options: CommonOptionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleRemoveArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The schedules
+    #[arg(required = true)]
+    pub(crate) ids: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ScheduleNextArgs {
+    /// The queue
+    pub(crate) queue: String,
+    /// The schedule
+    pub(crate) id: String,
+    /// How many runs
+    #[arg(long, short = 'n', default_value_t = 5, value_name = "N")]
+    pub(crate) count: usize,
 }
 
 #[derive(Debug, Args)]

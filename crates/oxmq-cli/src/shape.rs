@@ -1,6 +1,8 @@
 //! How jobs and the rest look as JSON: BullMQ's names, times in milliseconds since 1970.
 
-use oxmq::store::{ChildCounts, ChildKind, JobCounts};
+use std::collections::BTreeMap;
+
+use oxmq::store::{ChildCounts, ChildKind, JobCounts, ScheduleInfo};
 use oxmq::{Job, JobState, JobView, JsonText, StoredEvent, Timestamp, Token};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -89,6 +91,7 @@ impl Serialize for JobShape<'_> {
             ("deduplicationId", job.deduplication_id.as_deref()),
             ("deferredFailure", job.deferred_failure.as_deref()),
             ("failedReason", job.failed_reason.as_deref()),
+            ("repeatJobKey", job.scheduler_id.as_deref()),
         ] {
             if let Some(text) = text {
                 map.serialize_entry(name, text)?;
@@ -115,6 +118,30 @@ pub(crate) struct ChildrenShape(pub(crate) ChildCounts);
 impl Serialize for ChildrenShape {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(ChildKind::ALL.map(|kind| (kind.as_str(), self.0.of(kind))))
+    }
+}
+
+/// A schedule, by BullMQ's names; `ended` and what lies under `oxmq` are ours.
+#[derive(Debug)]
+pub(crate) struct ScheduleShape<'a>(pub(crate) &'a ScheduleInfo);
+
+impl Serialize for ScheduleShape<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let info = self.0;
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("key", &info.id)?;
+        map.serialize_entry("name", &info.name)?;
+        map.serialize_entry("next", &info.next.as_millis())?;
+        map.serialize_entry("ended", &info.ended)?;
+        map.serialize_entry("iterationCount", &info.made)?;
+        let rule: BTreeMap<String, JsonText> =
+            info.repeat.as_ref().and_then(|repeat| repeat.to_json().read().ok()).unwrap_or_default();
+        for (name, json) in &rule {
+            map.serialize_entry(name, &Stored(json))?;
+        }
+        let template = BTreeMap::from([("data", Stored(&info.data)), ("opts", Stored(&info.options))]);
+        map.serialize_entry("template", &template)?;
+        map.end()
     }
 }
 

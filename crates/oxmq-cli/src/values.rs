@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use oxmq::schedule::{Missed, Overlap};
 use oxmq::{Backoff, Retention, Timestamp};
 
 /// How the crash campaign's producer adds its jobs.
@@ -72,6 +73,25 @@ pub(crate) fn backoff(text: &str) -> Result<Backoff, String> {
             custom.delay = delay;
             Ok(custom)
         }
+    }
+}
+
+/// `last`, `none`, `all=1d`.
+pub(crate) fn missed(text: &str) -> Result<Missed, String> {
+    match (text, text.strip_prefix("all=")) {
+        ("last", _) => Ok(Missed::Last),
+        ("none", _) => Ok(Missed::None),
+        (_, Some(within)) => Ok(Missed::All { within: duration(within)? }),
+        _ => Err("use last, none, or all=TIME, such as all=1d".into()),
+    }
+}
+
+/// `allow`, `skip`.
+pub(crate) fn overlap(text: &str) -> Result<Overlap, String> {
+    match text {
+        "allow" => Ok(Overlap::Allow),
+        "skip" => Ok(Overlap::Skip),
+        _ => Err("use allow or skip".into()),
     }
 }
 

@@ -23,6 +23,8 @@ mod limit;
 mod look;
 #[path = "cli/options.rs"]
 mod options;
+#[path = "cli/schedules.rs"]
+mod schedules;
 #[path = "cli/shell.rs"]
 mod shell;
 #[path = "cli/steer.rs"]

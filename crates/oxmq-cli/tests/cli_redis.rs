@@ -17,6 +17,8 @@ mod flow;
 mod look;
 #[path = "cli/options.rs"]
 mod options;
+#[path = "cli/schedules.rs"]
+mod schedules;
 #[path = "cli/steer.rs"]
 mod steer;
 #[path = "cli/support.rs"]

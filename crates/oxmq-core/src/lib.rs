@@ -45,7 +45,8 @@ pub use json::JsonText;
 pub use options::{Backoff, Curve, DATA_BYTES_MAX_DEFAULT, JobOptions, PRIORITY_MAX, Retention};
 pub use outcome::{Ending, Failure};
 pub use queue::{
-    AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Metrics, MetricsTime, Notice, Queue, QueueBuilder,
+    AddJob, EventStream, JOB_NAME_BYTES_MAX, JobOutcome, Metrics, MetricsTime, Notice, PutSchedule, Queue,
+    QueueBuilder, Schedule, Schedules,
 };
 pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
@@ -55,6 +56,6 @@ pub use worker::{
     AddChild, BackoffAnswer, BackoffAsk, CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX,
     CONCURRENCY_MAX, CancelCause, ChildOutput, DEATHS_MAX, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
     HandlerError, HandlerFuture, Handlers, Isolation, JobContext, QUARANTINED, REASON_BYTES_MAX,
-    STACK_BYTES_MAX, STACKS_DEFAULT, TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent, WorkerHandle,
-    WorkerStats, child_queue, serve_if_child,
+    STACK_BYTES_MAX, STACKS_DEFAULT, SkipReason, TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent,
+    WorkerHandle, WorkerStats, child_queue, serve_if_child,
 };

@@ -24,6 +24,8 @@ mod handlers;
 mod leases;
 #[path = "engine/outage.rs"]
 mod outage;
+#[path = "engine/schedules.rs"]
+mod schedules;
 #[path = "engine/shutdown.rs"]
 mod shutdown;
 #[path = "engine/stuck.rs"]

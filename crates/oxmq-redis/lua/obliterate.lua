@@ -52,9 +52,12 @@ for _, set in ipairs(sets) do
 end
 local more = redis.call('EXISTS', q.active, q.wait, q.paused, q.waiting_children, unpack(sets)) > 0
 if not more then
+  for _, id in ipairs(redis.call('ZRANGE', q.base .. 'repeat', 0, -1)) do
+    redis.call('UNLINK', q.base .. 'repeat:' .. id)
+  end
   local metrics = q.base .. 'metrics:'
   redis.call('UNLINK', q.events, q.stalled_check, q.stalled, q.id, q.pc, q.marker, q.meta, q.limiter,
-    q.base .. 'delay', q.base .. 'priority', q.leases, q.cancels, q.expiry, q.workers, q.limited,
+    q.base .. 'delay', q.base .. 'priority', q.base .. 'repeat', q.leases, q.cancels, q.expiry, q.workers, q.limited,
     metrics .. 'completed', metrics .. 'completed:data', metrics .. 'failed', metrics .. 'failed:data')
 end
 return { limit - left, more and 1 or 0 }

@@ -4,8 +4,8 @@
   ARGV[2]  id
   ARGV[3]  'job' | 'children' (the job with all children) | 'pending' (only the children it waits for)
   ARGV[4]  the most children to remove
-  RETURNS  1: done; 0: somebody holds one; -1: there is no such job; -8: it is the next run of a
-           scheduler; -9: there are more children
+  RETURNS  1: done; 0: somebody holds one; -1: there is no such job; -8: it is the current job of a
+           schedule, and has not ended; -9: there are more children
   ERRORS   none
   MOVES    any -> (none); waiting-children -> waiting, prioritized, delayed (parents)
   EVENTS   removed (prev its state); waiting, delayed (parents)
@@ -98,11 +98,12 @@ end
 
 local going = {}
 if scope ~= 'pending' then
-  if is_next_run(q, top_id) then
-    return -8
-  end
   if is_held(q, top_id) or (scope == 'children' and is_held_below(top)) then
     return 0
+  end
+  local state = state_of(q, top_id)
+  if state ~= 'completed' and state ~= 'failed' and is_next_run(q, top_id) then
+    return -8
   end
 end
 if scope ~= 'job' then

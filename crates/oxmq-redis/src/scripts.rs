@@ -69,6 +69,11 @@ scripts! {
     CLEAN = "clean", "queue", "job", "place", "family", "dedup", "delete", "schedule";
     OBLITERATE = "obliterate", "queue", "job", "place", "family", "dedup", "delete";
     SWEEP = "sweep", "queue", "job", "place", "family", "dedup", "delete";
+    PUT_SCHEDULE = "put_schedule", "queue", "job", "place", "family", "dedup", "delete", "slots";
+    ADVANCE_SCHEDULE = "advance_schedule", "queue", "job", "place", "slots";
+    REMOVE_SCHEDULE = "remove_schedule", "queue", "job", "place", "family", "dedup", "delete";
+    SCHEDULE = "schedule", "schedule_view";
+    SCHEDULES = "schedules", "schedule_view";
     JOB = "job", "job", "view";
     JOBS = "jobs", "job", "view";
     COUNTS = "counts", "queue";

@@ -4,13 +4,15 @@ use std::borrow::Cow;
 use std::fmt;
 
 use oxmq_core::store::{
-    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
-    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
-    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
+    CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
+    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
+    Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -211,6 +213,11 @@ impl Store for RedisStore {
         clean = ops::clean::clean, (CleanRequest) -> Step;
         obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
         sweep = ops::sweep::sweep, (SweepRequest) -> Step;
+        put_schedule = ops::schedule::put, (PutScheduleRequest) -> Scheduled;
+        advance_schedule = ops::schedule::advance, (AdvanceScheduleRequest) -> Advanced;
+        remove_schedule = ops::schedule::remove, (RemoveScheduleRequest) -> bool;
+        schedule = ops::schedule::one, (&'a str) -> Option<ScheduleInfo>;
+        schedules = ops::schedule::page, (SchedulesRequest) -> SchedulesPage;
         jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         counts = ops::look::counts, (Timestamp) -> JobCounts;
         metrics = ops::look::metrics, (MetricsRequest) -> MetricsPage;

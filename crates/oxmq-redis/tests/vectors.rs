@@ -15,6 +15,8 @@ mod dedup;
 mod exceptions;
 #[path = "vectors/families.rs"]
 mod families;
+#[path = "vectors/features.rs"]
+mod features;
 #[path = "vectors/metrics.rs"]
 mod metrics;
 #[path = "vectors/recorded.rs"]
@@ -23,6 +25,8 @@ mod recorded;
 mod replay;
 #[path = "vectors/running.rs"]
 mod running;
+#[path = "vectors/schedules.rs"]
+mod schedules;
 #[path = "vectors/steering.rs"]
 mod steering;
 #[path = "vectors/working.rs"]
@@ -50,6 +54,7 @@ twins! {
     running: a53 = "A-53" a54 = "A-54" a55 = "A-55" a56 = "A-56" a57 = "A-57" a58 = "A-58" a59 = "A-59" a60 = "A-60" a61 = "A-61" a62 = "A-62";
     dedup: bd01 = "B-D01" bd02 = "B-D02" bd03 = "B-D03" bd04 = "B-D04" bd05 = "B-D05" bd06 = "B-D06" bd07 = "B-D07" bd08 = "B-D08" bd09 = "B-D09" bd10 = "B-D10" bd11 = "B-D11";
     metrics: bm01 = "B-M01" bm02 = "B-M02" bm03 = "B-M03" bm04 = "B-M04";
+    schedules: s01 = "B-S01" s02 = "B-S02" s03 = "B-S03" s04 = "B-S04" s05 = "B-S05" s06 = "B-S06" s07 = "B-S07" s08 = "B-S08" s09 = "B-S09" s10 = "B-S10" s11 = "B-S11" s12 = "B-S12" s13 = "B-S13";
 }
 
 /// The twins of the recordings of flows.

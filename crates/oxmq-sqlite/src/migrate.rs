@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../sql/0001_init.sql"),
     include_str!("../sql/0002_flows.sql"),
     include_str!("../sql/0003_limits.sql"),
+    include_str!("../sql/0004_schedules.sql"),
 ];
 
 /// The schema that this version writes.

@@ -1,5 +1,6 @@
 //! Rows of the job table, and how they become jobs.
 
+use oxmq_core::schedule::step::slot_of;
 use oxmq_core::{
     ChildFailure, Job, JobId, JobKey, JobState, JobView, JsonText, Parent, QueueAddress, Timestamp, Token,
 };
@@ -26,6 +27,8 @@ pub(crate) mod flag {
     pub(crate) const CHILDREN: i64 = 32;
     /// It has a deduplication id, in its options.
     pub(crate) const DEDUPLICATION: i64 = 64;
+    /// A schedule made it; its own id names which one.
+    pub(crate) const SCHEDULED: i64 = 128;
 }
 
 /// The stored states. Waiting with a rank above 0 is what users see as prioritized.
@@ -129,6 +132,12 @@ impl JobRow {
         self.flags & flag != 0
     }
 
+    /// The schedule that made it.
+    pub(crate) fn schedule(&self) -> Option<&str> {
+        let id = self.custom_id.as_deref().filter(|_| self.has(flag::SCHEDULED))?;
+        slot_of(id).map(|(schedule, _)| schedule)
+    }
+
     /// The state as users see it.
     pub(crate) fn state(&self) -> JobState {
         match self.state {
@@ -166,6 +175,7 @@ impl JobRow {
         if self.has(flag::DEDUPLICATION) {
             job.deduplication_id = job.options().deduplication.map(|deduplication| deduplication.id);
         }
+        job.scheduler_id = self.schedule().map(ToOwned::to_owned);
         if self.has(flag::RESULT) {
             conn.prepare_cached(
                 "SELECT returnvalue, failed_reason, stacktrace, progress, deferred_failure FROM oxmq_results \

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::store::{
-    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
-    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
-    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
+    CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
+    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
+    Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -110,6 +112,10 @@ impl Store for SqliteStore {
         write sweep = ops::sweep::sweep, (SweepRequest) -> Step;
         write trim_events = ops::publish::trim_events, (TrimEventsRequest) -> u64;
         read tally = ops::look::tally, (Tally) -> Vec<u64>;
+        decide put_schedule = ops::schedule::put, (PutScheduleRequest) -> Scheduled;
+        write advance_schedule = ops::schedule::advance, (AdvanceScheduleRequest) -> Advanced;
+        write remove_schedule = ops::schedule::remove, (RemoveScheduleRequest) -> bool;
+        read schedules = ops::schedule::page, (SchedulesRequest) -> SchedulesPage;
         read jobs = ops::look::jobs, (JobsRequest) -> JobsPage;
         read metrics = ops::metrics::metrics, (MetricsRequest) -> MetricsPage;
         read logs = ops::look::logs, (LogsRequest) -> LogsPage;
@@ -192,6 +198,11 @@ impl Store for SqliteStore {
                 }
             }
         })
+    }
+
+    fn schedule<'a>(&'a self, queue: &'a QueueAddress, id: &'a str) -> Answer<'a, Option<ScheduleInfo>> {
+        let (queue, id) = (queue.clone(), id.to_owned());
+        self.read("schedule", move |db| ops::schedule::one(db, &queue, &id))
     }
 
     fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>> {

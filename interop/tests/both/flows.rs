@@ -409,8 +409,7 @@ cases! {
     a_removed_parent_takes_its_children_along;
     a_child_shows_its_parent_when_it_is_done;
     the_first_job_of_a_scheduler_is_done;
-    a_scheduler_goes_on_when_its_jobs_are_done
-        ignore "our worker does not add the next job of a scheduler yet";
+    a_scheduler_goes_on_when_its_jobs_are_done;
     a_scheduler_survives_drain_clean_and_remove;
     a_deduplicated_job_can_be_added_again_when_it_is_done;
     a_deduplication_with_a_time_to_live_outlasts_the_job;

@@ -24,6 +24,7 @@ mod queues;
 mod remove;
 mod resume;
 mod retry;
+mod schedules;
 mod watch;
 mod work;
 mod workers;
@@ -49,6 +50,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Jobs(args) => jobs::run(args, context).await,
         Verb::Job(args) => job::run(args, context).await,
         Verb::Logs(args) => logs::run(args, context).await,
+        Verb::Schedules(verb) => schedules::run(verb, context).await,
         Verb::Retry(args) => retry::run(args, context).await,
         Verb::Promote(args) => promote::run(args, context).await,
         Verb::Remove(args) => remove::run(args, context).await,

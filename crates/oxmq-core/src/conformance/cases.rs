@@ -446,6 +446,44 @@ macro_rules! conformance_cases {
                 many_keep_their_priorities
                 many_of_one_state_leave_the_other_alone
             }
+            schedule {
+                a_schedule_of_every_begins_at_once
+                every_begins_at_its_start_or_in_step_with_its_offset
+                a_pattern_waits_for_the_time_it_is_given
+                a_pattern_that_is_due_waits_at_once
+                the_jobs_are_as_the_template_says
+                a_job_of_a_schedule_wakes_who_waits
+                starting_a_job_makes_the_next_one
+                the_next_job_of_a_pattern_is_due_when_the_caller_says
+                a_next_job_has_the_name_and_data_of_the_schedule_and_the_options_of_the_job
+                only_the_current_job_makes_the_next_one
+                slots_that_were_missed_are_left_out_in_step
+                slots_that_were_missed_can_be_made_up_for
+                a_schedule_ends_with_its_end
+                a_schedule_that_has_nothing_next_makes_nothing
+                a_slot_that_has_a_job_is_passed_over
+                a_put_into_a_slot_that_has_a_job_is_refused
+                the_same_every_keeps_its_slot
+                another_every_begins_anew
+                a_run_that_is_due_is_not_lost_by_a_put
+                a_put_finds_the_job_that_waits_in_a_paused_queue
+                a_put_leaves_a_job_that_runs_alone
+                the_limit_counts_the_jobs_over_all_puts
+                a_removed_schedule_takes_its_delayed_job_along
+                a_removed_schedule_leaves_the_job_that_waits
+                the_current_job_is_not_removed_or_cancelled_before_it_ended
+                a_job_that_is_not_the_current_one_is_like_any_other
+                draining_and_cleaning_spare_the_current_jobs
+                cleaning_looks_behind_the_current_jobs
+                an_obliterated_queue_has_no_schedules
+                the_job_of_a_schedule_never_stalls_too_often
+                a_run_of_an_earlier_slot_that_is_active_is_found
+                a_schedule_is_shown_as_it_was_put
+                schedules_are_listed_by_slot
+                ids_of_schedules_may_be_any_text
+                numbers_in_data_and_options_survive_each_run
+                a_schedule_whose_job_failed_goes_on
+            }
             sweep {
                 jobs_whose_age_is_over_are_removed
                 a_sweep_is_done_step_by_step

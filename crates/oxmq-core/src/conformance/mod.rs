@@ -48,6 +48,7 @@ pub mod remove;
 pub mod reschedule;
 pub mod retention;
 pub mod retry;
+pub mod schedule;
 pub mod sweep;
 pub mod take;
 pub mod transitions;

@@ -8,6 +8,7 @@ mod family;
 mod look;
 mod metrics;
 mod produce;
+mod schedule;
 mod steer;
 mod work;
 
@@ -58,6 +59,7 @@ struct Queue {
     successors: BTreeMap<String, dedup::Successor>,
     /// By state: what was counted of the jobs that ended in it.
     ended: BTreeMap<JobState, metrics::Ended>,
+    schedules: BTreeMap<String, schedule::Schedule>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }

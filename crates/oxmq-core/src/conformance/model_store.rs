@@ -12,13 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::events::{Event, EventCursor, EventId};
 use crate::job::JobView;
 use crate::store::{
-    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
-    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
-    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
+    CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
+    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
+    Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -260,6 +262,42 @@ impl Store for ModelStore {
 
     fn sweep<'a>(&'a self, queue: &'a QueueAddress, request: SweepRequest) -> Answer<'a, Step> {
         self.change(queue, move |model| Ok(model.sweep(queue, request)))
+    }
+
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: PutScheduleRequest,
+    ) -> Answer<'a, Scheduled> {
+        self.change(queue, move |model| model.put_schedule(queue, request))
+    }
+
+    fn advance_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: AdvanceScheduleRequest,
+    ) -> Answer<'a, Advanced> {
+        self.change(queue, move |model| Ok(model.advance_schedule(queue, request)))
+    }
+
+    fn remove_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: RemoveScheduleRequest,
+    ) -> Answer<'a, bool> {
+        self.change(queue, move |model| Ok(model.remove_schedule(queue, &request)))
+    }
+
+    fn schedule<'a>(&'a self, queue: &'a QueueAddress, id: &'a str) -> Answer<'a, Option<ScheduleInfo>> {
+        self.look(move |model| model.schedule(queue, id))
+    }
+
+    fn schedules<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: SchedulesRequest,
+    ) -> Answer<'a, SchedulesPage> {
+        self.look(move |model| model.schedules(queue, request))
     }
 
     fn job<'a>(&'a self, queue: &'a QueueAddress, id: &'a JobId) -> Answer<'a, Option<JobView>> {

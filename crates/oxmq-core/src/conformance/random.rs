@@ -94,7 +94,36 @@ enum Op {
     },
     Sweep,
     Publish,
+    /// Makes a schedule, or replaces it.
+    Put {
+        schedule: u8,
+        rule: Turn,
+        limit: Option<u64>,
+        priority: u32,
+    },
+    /// Lets the schedule of a job go on.
+    GoOn {
+        job: u8,
+        after: u64,
+        alone: bool,
+    },
+    RemoveSchedule(u8),
     Advance(u64),
+}
+
+/// The rule of a schedule, in milliseconds.
+#[derive(Debug, Clone)]
+enum Turn {
+    Every {
+        every: u64,
+        offset: Option<u64>,
+        start: Option<u64>,
+    },
+    /// A pattern that is due so long from now.
+    At {
+        pattern: u8,
+        after: u64,
+    },
 }
 
 #[derive(Debug, Clone)]
@@ -210,6 +239,10 @@ fn op() -> impl Strategy<Value = Op> {
         1 => any::<bool>().prop_map(|force| Op::Obliterate { force }),
         2 => Just(Op::Sweep),
         2 => Just(Op::Publish),
+        6 => (0_u8..3, turn(), proptest::option::weighted(0.2, 1_u64..4), 0_u32..3)
+            .prop_map(|(schedule, rule, limit, priority)| Op::Put { schedule, rule, limit, priority }),
+        8 => (job(), delay(), any::<bool>()).prop_map(|(job, after, alone)| Op::GoOn { job, after, alone }),
+        1 => (0_u8..3).prop_map(Op::RemoveSchedule),
         10 => prop_oneof![1_u64..5, 1_u64..90].prop_map(Op::Advance),
     ]
 }
@@ -274,6 +307,17 @@ fn scope() -> impl Strategy<Value = RemoveScope> {
 /// Milliseconds; even, so that some are met exactly.
 fn delay() -> impl Strategy<Value = u64> {
     prop_oneof![(1_u64..6).prop_map(|n| n * 2), (1_u64..60).prop_map(|n| n * 1_000)]
+}
+
+fn turn() -> impl Strategy<Value = Turn> {
+    let every = prop_oneof![Just(1_000_u64), Just(7_000), Just(60_000)];
+    let start = || proptest::option::weighted(0.2, delay());
+    prop_oneof![
+        3 => (every, proptest::option::weighted(0.2, 1_u64..1_000), start())
+            .prop_map(|(every, offset, start)| Turn::Every { every, offset, start }),
+        2 => (0_u8..2, prop_oneof![1 => Just(0), 2 => delay()])
+            .prop_map(|(pattern, after)| Turn::At { pattern, after }),
+    ]
 }
 
 fn end() -> impl Strategy<Value = End> {

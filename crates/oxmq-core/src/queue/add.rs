@@ -90,7 +90,7 @@ impl Queue {
     }
 
     /// Merges the defaults and checks everything that can be checked without the store.
-    fn prepare(&self, mut job: NewJob) -> Result<NewJob> {
+    pub(super) fn prepare(&self, mut job: NewJob) -> Result<NewJob> {
         if let Some(defaults) = &self.inner.defaults {
             job.options = job.options.or(defaults);
         }

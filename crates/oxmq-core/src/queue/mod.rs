@@ -10,6 +10,7 @@ mod joiner;
 mod look;
 mod metrics;
 mod result;
+mod schedules;
 mod steer;
 
 use std::fmt;
@@ -21,6 +22,7 @@ pub use self::events::{EventStream, Notice};
 use self::joiner::AddJoiner;
 pub use self::metrics::{Metrics, MetricsTime};
 pub use self::result::JobOutcome;
+pub use self::schedules::{PutSchedule, Schedule, Schedules};
 
 use crate::address::{DEFAULT_PREFIX, QueueAddress};
 use crate::clock::Clock;

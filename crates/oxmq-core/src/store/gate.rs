@@ -5,13 +5,15 @@ use std::sync::Arc;
 use tracing::{Instrument, Span, debug_span};
 
 use super::{
-    AddFlowRequest, AddRequest, Added, AnnounceRequest, Answer, CancelAnswer, CancelRequest, Cancellation,
-    CancellationsRequest, ChildrenPage, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest,
-    EventsPage, EventsRequest, ExtendRequest, Extended, FinishRequest, Finished, JobCounts, JobsPage,
-    JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage, MetricsRequest, NoteRequest,
-    ObliterateRequest, OwnerRequest, PromoteRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest,
-    RemoveAnswer, RemoveRequest, RescheduleRequest, RetryRequest, Step, Store, SweepRequest, TakeRequest,
-    Taken, Tally, TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
+    AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
+    CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
+    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
+    Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Stopwatch, Timestamp};
@@ -87,6 +89,11 @@ const TIMED: &[&str] = &[
     "publish",
     "queues",
     "trim_events",
+    "put_schedule",
+    "advance_schedule",
+    "remove_schedule",
+    "schedule",
+    "schedules",
     "deduplication_owner",
     "limits",
     "metrics",
@@ -166,6 +173,11 @@ impl Store for Gate {
         clean(request: CleanRequest) -> Step;
         obliterate(request: ObliterateRequest) -> Step;
         sweep(request: SweepRequest) -> Step;
+        put_schedule(request: PutScheduleRequest) -> Scheduled;
+        advance_schedule(request: AdvanceScheduleRequest) -> Advanced;
+        remove_schedule(request: RemoveScheduleRequest) -> bool;
+        schedule(id: &'a str) -> Option<ScheduleInfo>;
+        schedules(request: SchedulesRequest) -> SchedulesPage;
         job(id: &'a JobId) -> Option<JobView>;
         jobs(request: JobsRequest) -> JobsPage;
         counts(now: Timestamp) -> JobCounts;

@@ -1,4 +1,4 @@
-//! The boundary: everything that a backend must be able to do, as about thirty intents in named sections.
+//! The boundary: everything that a backend must be able to do, as some thirty intents in named sections.
 //!
 //! Above it are the faces ([`Queue`](crate::Queue)) and the worker engine, which know no backend. Below it are the stores, which
 //! know nothing of them. What should happen to a job is decided above; a store makes it so, in one atomic step.
@@ -40,6 +40,7 @@ mod gate;
 mod listen;
 mod look;
 mod produce;
+mod schedule;
 mod steer;
 mod work;
 
@@ -59,6 +60,10 @@ pub use self::look::{
     MetricsRequest, Order, QueueInfo, QueueLimits, Tally, WorkerInfo,
 };
 pub use self::produce::{AddGroup, AddRequest, Added, Fate, OwnerRequest, ReleaseRequest};
+pub use self::schedule::{
+    Advance, AdvanceFate, AdvanceScheduleRequest, Advanced, NextRun, PutScheduleRequest,
+    RemoveScheduleRequest, SLOTS_TRIED_MAX, ScheduleInfo, Scheduled, SchedulesPage, SchedulesRequest,
+};
 pub use self::steer::{
     CancelAnswer, CancelRequest, Change, CleanRequest, DrainRequest, Limit, LimitRequest, ObliterateRequest,
     PromoteRequest, RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step,
@@ -226,6 +231,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   `waiting` with prev `active`, then `stalled`.
     /// - If `stalled_count` is now more than `max_stalled`, the job gets the deferred failure
     ///   `job stalled more than allowable limit`: the next worker that takes it fails it with that reason.
+    /// - The job of a schedule never gets it, as long as the schedule is there: it would end with the job.
     /// - A job taken without a lease is recovered when it was taken more than `interval` ago.
     /// - At most [`GROUP_JOBS_MAX`] per call. Returns the ids of those that were brought back.
     fn recover<'a>(&'a self, queue: &'a QueueAddress, request: RecoverRequest) -> Answer<'a, Vec<JobId>>;
@@ -280,7 +286,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   before it starts is kept, whatever its retention, until it is removed by hand.
     ///
     /// # Errors
-    /// [`NotFound`](crate::ErrorKind::NotFound).
+    /// [`NotFound`](crate::ErrorKind::NotFound); [`Refused`](crate::ErrorKind::Refused): it has not started, and is the current job of a
+    /// [schedule](Store::put_schedule), which would end with it.
     fn cancel<'a>(&'a self, queue: &'a QueueAddress, request: CancelRequest) -> Answer<'a, CancelAnswer>;
 
     /// Lets delayed jobs run now: one, or a step of all.
@@ -327,7 +334,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// - Only the pending children: those that are held or have failed stay, with all below them. Then the job itself may be released.
     ///
     /// # Errors
-    /// [`Refused`](crate::ErrorKind::Refused): there are more than [`REMOVE_JOBS_MAX`] jobs below it; or it is the next run of a job scheduler of BullMQ's, which would end with it.
+    /// [`Refused`](crate::ErrorKind::Refused): there are more than [`REMOVE_JOBS_MAX`] jobs below it; or it has not ended, and is the current job of a
+    /// [schedule](Store::put_schedule), which would end with it.
     fn remove<'a>(&'a self, queue: &'a QueueAddress, request: RemoveRequest) -> Answer<'a, RemoveAnswer>;
 
     /// Takes a child from its parent: it is pending no more, and has no parent; the parent may be released. Whether it was
@@ -349,6 +357,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Removes a step of the jobs that wait: waiting and prioritized ones, and the delayed ones if asked.
     ///
     /// # Behavior
+    /// - The current jobs of [schedules](Store::put_schedule) stay.
     /// - At most `limit` (1 to [`GROUP_JOBS_MAX`]) per call. No events.
     /// - A parent *in the same queue* that waited only for jobs that are removed here goes with them (event `removed`), and so on upwards; it does not count. So it
     ///   is with [`clean`](Self::clean). A parent in another queue is released.
@@ -361,6 +370,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///   jobs by that too, whenever they are due. Waiting and prioritized jobs count by their creation only.
     /// - Finished ones oldest first; delayed and prioritized in the order in which they would run; active ones only without
     ///   a lease.
+    /// - The current jobs of [schedules](Store::put_schedule) stay, unless they have finished.
     /// - At most `limit` (1 to [`GROUP_JOBS_MAX`]) per call. Event `cleaned` with the count, each call.
     fn clean<'a>(&'a self, queue: &'a QueueAddress, request: CleanRequest) -> Answer<'a, Step>;
 
@@ -376,6 +386,70 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// Removes a step of the finished jobs that were kept for an age which is over at `now`. No events.
     fn sweep<'a>(&'a self, queue: &'a QueueAddress, request: SweepRequest) -> Answer<'a, Step>;
+
+    // ---------------------------------------------------------------- schedule
+
+    /// Makes a schedule with its next job, or gives the one with this id another rule or template.
+    ///
+    /// A schedule has one *current* job, that of its next *slot*: it waits in `delayed`, and whoever starts it makes the next one
+    /// first, by [`advance_schedule`](Store::advance_schedule). The job's id is `repeat:<schedule>:<slot in ms>`, so a slot has one job.
+    ///
+    /// # Behavior
+    /// - The slot: of a pattern `at`; of "every" by [`next_every`](crate::schedule::next_every) from the slot before, if there is one and the rule is the same;
+    ///   else from now, or from its start. Another `every`, another `offset`, or a start that is new and still to come are another rule.
+    /// - If the current job of the schedule that is there waits (delayed, prioritized, waiting; also on a paused queue), it is removed,
+    ///   silently. The new one takes its slot if the rule is the same "every", or the same pattern and zone and the slot is due: a run that is
+    ///   due is not lost. An active or finished current job stays as it is.
+    /// - "Every" passes over slots whose job is there already, up to [`SLOTS_TRIED_MAX`] of them.
+    /// - The schedule counts the jobs that it made, also over puts; one that replaces another counts once. That number is the
+    ///   `repeat.count` of the job. If it would be more than the limit, no job is made; the rule and the template are kept all the same.
+    /// - The job has the template's name, data and options; to these are added `repeat` (the rule), `repeatJobKey` (the id),
+    ///   and for patterns `prevMillis` (the slot). Its timestamp is `now`, its delay what is left until the slot; without one it waits or is
+    ///   prioritized at once. It spends one number of the id counter. Events: `added`, then `waiting` or `delayed`.
+    ///
+    /// # Errors
+    /// [`Refused`](crate::ErrorKind::Refused): the job of the slot (of "every": and of those after it) is there already. Nothing changes.
+    fn put_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: PutScheduleRequest,
+    ) -> Answer<'a, Scheduled>;
+
+    /// Makes the next job of a schedule, of which a job has started.
+    ///
+    /// # Behavior
+    /// - Only if `job` is the current one of the schedule; else [`AdvanceFate::Passed`], or [`AdvanceFate::Gone`]. So it may be repeated.
+    /// - The slot: of a pattern `at`; of "every" by [`next_every`](crate::schedule::next_every) from the current slot and what is kept with the schedule, passing
+    ///   over those before `left_out_before` and those whose job is there already. One later than the end of the rule is
+    ///   [`AdvanceFate::Ended`], and nothing is made.
+    /// - A job that is there already in the slot: [`AdvanceFate::Taken`]; event `duplicated` for it; nothing else.
+    /// - The job has the schedule's name and data, and `options`; the rest is as with [`put_schedule`](Store::put_schedule). It becomes the current one.
+    /// - With `alone` the answer names a job of an earlier slot of this schedule that is active, whatever else is answered.
+    fn advance_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: AdvanceScheduleRequest,
+    ) -> Answer<'a, Advanced>;
+
+    /// Removes a schedule; whether it was there.
+    ///
+    /// # Behavior
+    /// - Its current job goes with it if it is delayed; event `removed` with prev `delayed`. Otherwise it stays, runs, and is the last one.
+    fn remove_schedule<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: RemoveScheduleRequest,
+    ) -> Answer<'a, bool>;
+
+    /// One schedule; `None` if there is none.
+    fn schedule<'a>(&'a self, queue: &'a QueueAddress, id: &'a str) -> Answer<'a, Option<ScheduleInfo>>;
+
+    /// A page of the schedules, by slot; those of the same slot by id. Writes nothing, also if something damaged is found.
+    fn schedules<'a>(
+        &'a self,
+        queue: &'a QueueAddress,
+        request: SchedulesRequest,
+    ) -> Answer<'a, SchedulesPage>;
 
     // ---------------------------------------------------------------- look
 

@@ -4,6 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::schedule::SkipReason;
 use crate::address::JobId;
 use crate::error::Error;
 use crate::job::Job;
@@ -47,6 +48,20 @@ pub enum WorkerEvent {
     AwaitsChildren {
         /// The job, as it was taken.
         job: Arc<Job>,
+    },
+    /// A job of a schedule completed without having run, by a rule of its schedule; told before that is stored.
+    Skipped {
+        /// The job, as it was taken.
+        job: Arc<Job>,
+        /// Why.
+        reason: SkipReason,
+    },
+    /// A schedule could not go on when its job started; it may have ended. The job runs all the same.
+    ScheduleTrouble {
+        /// The job, as it was taken.
+        job: Arc<Job>,
+        /// What went wrong, with the schedule's id.
+        error: Error,
     },
     /// A handler reported progress.
     Progress {

@@ -2,7 +2,7 @@
 //!
 //! What lives here: the builder ([`WorkerBuilder`]), the running thing ([`Worker`], [`WorkerHandle`]) and its parts.
 //! What must not: any word of a backend. Start reading at `exchange.rs`, the one task that talks to the store for
-//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `finish.rs` (how it ends), `trace.rs` (what telemetry hears of it), `leases.rs` and `upkeep.rs` (the duties,
+//! work (its other half is `answers.rs`, its gate `gate.rs`); then `run.rs` (the life of one job), `schedule.rs` (what a job of a schedule does first), `finish.rs` (how it ends), `trace.rs` (what telemetry hears of it), `leases.rs` and `upkeep.rs` (the duties,
 //! on a thread of their own), `shutdown.rs`, and `isolate/` (handlers in processes of their own).
 
 mod answers;
@@ -22,6 +22,7 @@ mod leases;
 mod quarantine;
 mod resolve;
 mod run;
+mod schedule;
 mod shared;
 mod shutdown;
 mod trace;
@@ -48,6 +49,7 @@ pub use self::isolate::{
 };
 pub use self::quarantine::{DEATHS_MAX, QUARANTINED};
 use self::run::Running;
+pub use self::schedule::SkipReason;
 pub use self::shared::WorkerStats;
 use self::shared::{Shared, Stage};
 use crate::address::{JobId, QueueAddress};

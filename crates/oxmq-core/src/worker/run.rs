@@ -16,6 +16,7 @@ use super::context::{CancelCause, JobContext};
 use super::errors::Wish;
 use super::events::WorkerEvent;
 use super::finish::{Decision, Outcome, ending_for, refusal_before_start};
+use super::schedule::{self, Verdict};
 use super::shared::Shared;
 use super::trace::JobTrace;
 use crate::clock::{Timestamp, millis};
@@ -139,10 +140,21 @@ pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
 
 async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
     let job = &running.job;
+    let mut skipped = None;
+    if let Some(id) = &job.scheduler_id {
+        match Box::pin(schedule::advance(shared, running, id)).await {
+            Verdict::Run => {}
+            Verdict::Skip(result) => skipped = Some(result),
+            Verdict::Stop(cause) => return Outcome::Stopped(cause),
+        }
+    }
     if let Some(reason) =
         refusal_before_start(job, &running.options, shared.settings.max_starts, shared.clock.now())
     {
         return Outcome::Refused(reason);
+    }
+    if let Some(result) = skipped {
+        return Outcome::Done(result);
     }
     let Some(route) = shared.routes.find(&job.name) else {
         return Outcome::Refused(shared.routes.unknown(&job.name));

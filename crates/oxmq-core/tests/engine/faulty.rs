@@ -60,6 +60,11 @@ impl FaultyStore {
         self.faults.lock().unwrap().entry(verb).or_default().push_back(fault);
     }
 
+    /// No call fails any more by [`fail_next`](Self::fail_next).
+    pub fn forget_faults(&self) {
+        self.faults.lock().unwrap().clear();
+    }
+
     /// Calls of this verb do not begin before they are released.
     pub fn hold(&self, verb: &'static str) {
         self.held.send_modify(|held| held.push(verb));
@@ -168,6 +173,11 @@ impl Store for FaultyStore {
         clean(CleanRequest) -> Step;
         obliterate(ObliterateRequest) -> Step;
         sweep(SweepRequest) -> Step;
+        put_schedule(PutScheduleRequest) -> Scheduled;
+        advance_schedule(AdvanceScheduleRequest) -> Advanced;
+        remove_schedule(RemoveScheduleRequest) -> bool;
+        schedule(&'a str) -> Option<ScheduleInfo>;
+        schedules(SchedulesRequest) -> SchedulesPage;
         job(&'a JobId) -> Option<JobView>;
         jobs(JobsRequest) -> JobsPage;
         counts(Timestamp) -> JobCounts;

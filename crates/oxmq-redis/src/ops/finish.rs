@@ -45,7 +45,7 @@ pub(crate) async fn finish(
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
     let taken = match (taken, &take) {
         (Some(taken), Some(demand)) => {
-            Some(take::read(store, taken, queue, &demand.token).map_err(|bad| bad.into_error("finish"))?)
+            Some(take::read(store, taken, &demand.token).map_err(|bad| bad.into_error("finish"))?)
         }
         _ => None,
     };

@@ -6,14 +6,14 @@ use redis::{Cmd, Value};
 
 use crate::scripts::TAKE;
 use crate::store::RedisStore;
-use crate::wire::job::{job, schedule_of};
+use crate::wire::job::job;
 use crate::wire::reply::{self, Malformed, Read};
 
 pub(crate) async fn take(store: &RedisStore, queue: &QueueAddress, request: TakeRequest) -> Result<Taken> {
     let mut call = store.script("take", queue, &TAKE);
     write(&mut call.command, &request);
     let answer = call.once().await?;
-    read(store, answer, queue, &request.token).map_err(|bad| bad.into_error("take"))
+    read(store, answer, &request.token).map_err(|bad| bad.into_error("take"))
 }
 
 /// Writes a demand, as `read_demand` in `lua/shared/take.lua` reads it.
@@ -31,7 +31,7 @@ pub(super) fn write(command: &mut Cmd, request: &TakeRequest) {
 }
 
 /// Reads the answer to a demand.
-pub(super) fn read(store: &RedisStore, value: Value, queue: &QueueAddress, token: &Token) -> Read<Taken> {
+pub(super) fn read(store: &RedisStore, value: Value, token: &Token) -> Read<Taken> {
     // A list ends at the first nothing that is in it.
     let mut values = reply::list(value)?.into_iter();
     let jobs = values.next().unwrap_or(Value::Nil);
@@ -47,13 +47,6 @@ pub(super) fn read(store: &RedisStore, value: Value, queue: &QueueAddress, token
     let jobs = reply::list(jobs)?.into_iter().map(|found| {
         let mut fields = reply::list(found)?.into_iter();
         let id = reply::text(fields.next().unwrap_or(Value::Nil))?;
-        if let Some(schedule) = schedule_of(fields.as_slice()) {
-            tracing::error!(
-                %queue, job = %id, schedule,
-                "this job belongs to a schedule, whose next run this version of oxmq does not make: let a worker of \
-                 BullMQ's work on this queue, or the schedule ends here"
-            );
-        }
         let mut job = job(id, fields)?;
         store.name_parent(&mut job);
         let lease = Lease { job: job.id.clone(), token: token.clone() };

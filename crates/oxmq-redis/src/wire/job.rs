@@ -11,9 +11,6 @@ use super::reply::{Malformed, Read, list, maybe_text, text, tuple};
 /// How many fields of a job scripts answer with.
 const FIELDS: usize = 22;
 
-/// Which of them names the schedule that made the job.
-const SCHEDULE: usize = 18;
-
 /// Reads a job from its fields.
 pub(crate) fn job(id: String, fields: impl IntoIterator<Item = Value>) -> Read<Job> {
     let mut fields = fields.into_iter();
@@ -67,11 +64,6 @@ fn parent_of(key: &str, parent: Option<&str>) -> Option<Parent> {
         JobKey::of(queue, id)
     });
     Some(Parent { key: by_id.or_else(|| JobKey::parse(key))?, on_failure })
-}
-
-/// The schedule that made a job, if one did.
-pub(crate) fn schedule_of(fields: &[Value]) -> Option<String> {
-    fields.get(SCHEDULE).cloned().and_then(|value| maybe_text(value).ok()?)
 }
 
 /// Reads what `view()` of `lua/shared/view.lua` answers. A job that is in no list is `None`, too.

@@ -27,8 +27,21 @@ pub(crate) fn flag_of(choice: ChildFailure) -> &'static str {
     SHORT.iter().find(|(name, _)| *name == long).map_or(long, |(_, short)| short)
 }
 
-/// The options as they are stored. `attempts` is always there.
+/// The options as they are stored with a job. `attempts` is always there.
 pub(crate) fn to_wire(options: &JobOptions) -> String {
+    let json = to_wire_as_given(options);
+    if options.attempts.is_some() {
+        return json;
+    }
+    match json.strip_prefix('{') {
+        Some("}") => r#"{"attempts":0}"#.into(),
+        Some(rest) => format!(r#"{{"attempts":0,{rest}"#),
+        None => json,
+    }
+}
+
+/// The options as they are stored with a schedule, and with its first job: only what was given.
+pub(crate) fn to_wire_as_given(options: &JobOptions) -> String {
     let mut options = Cow::Borrowed(options);
     if let Some(choice) = options.on_failure {
         let own = options.to_mut();
@@ -55,15 +68,7 @@ pub(crate) fn to_wire(options: &JobOptions) -> String {
         own.keep_logs = None;
         own.other.insert("kl".into(), JsonText::stored(keep.to_string()));
     }
-    let json = options.to_json();
-    if options.attempts.is_some() {
-        return json.as_str().to_owned();
-    }
-    match json.as_str().strip_prefix('{') {
-        Some("}") => r#"{"attempts":0}"#.into(),
-        Some(rest) => format!(r#"{{"attempts":0,{rest}"#),
-        None => json.as_str().to_owned(),
-    }
+    options.to_json().as_str().to_owned()
 }
 
 /// The options as the API names them.

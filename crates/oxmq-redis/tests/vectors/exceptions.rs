@@ -4,6 +4,8 @@
 /// Which scenario, which step, which differences (recorded `->` found), and why.
 pub(crate) type Exception = (&'static str, &'static str, &'static [&'static str], &'static str);
 
+const COUNT_GOES_ON: &str =
+    "the limit, and so the count, is of all jobs that the schedule made, over all puts";
 const SAME_MEANING: &str = "another spelling of the same option";
 
 pub(crate) const EXCEPTIONS: &[Exception] = &[
@@ -134,6 +136,100 @@ pub(crate) const EXCEPTIONS: &[Exception] = &[
         "removeOrphanedJobs()",
         &[r#"metrics:failed: - -> {"count":"1","prevCount":"0","prevTS":"1700000000000"}"#],
         "nothing of ours leaves orphans behind, so there is no such call; Node's takes the metrics for one",
+    ),
+    (
+        "B-S02",
+        "every 30000: schedule restarts now",
+        &[
+            r#"repeat:s.offset: "20000" -> "5000""#,
+            r#"repeat:s:1700000015000.opts: {"delay":0,"jobId":"repeat:s:1700000015000","repeat":{"count":1,"every":30000},"repeatJobKey":"s","timestamp":1700000015000} -> {"delay":0,"jobId":"repeat:s:1700000015000","repeat":{"count":2,"every":30000},"repeatJobKey":"s","timestamp":1700000015000}"#,
+        ],
+        "a new `every` comes with a phase of its own; and the count goes on over puts",
+    ),
+    (
+        "B-S02",
+        "same every, while the next is delayed",
+        &[
+            r#"repeat:s:1700000060000.opts: {"delay":50000,"jobId":"repeat:s:1700000060000","repeat":{"count":1,"every":60000},"repeatJobKey":"s","timestamp":1700000010000} -> {"delay":50000,"jobId":"repeat:s:1700000060000","repeat":{"count":2,"every":60000},"repeatJobKey":"s","timestamp":1700000010000}"#,
+        ],
+        COUNT_GOES_ON,
+    ),
+    (
+        "B-S09",
+        "upsert again while paused",
+        &[
+            r#"answer: "repeat:s:1700000060000" -> "repeat:s:1700000000000""#,
+            "events: [added jobId=repeat:s:1700000060000 name=s, delayed jobId=repeat:s:1700000060000 delay=1700000060000] -> [added jobId=repeat:s:1700000000000 name=s, waiting jobId=repeat:s:1700000000000]",
+            r#"delayed: {"repeat:s:1700000060000":6963200245760000} -> -"#,
+            r#"marker: {"1":1700000060000} -> -"#,
+            "repeat.s: 1700000060000 -> 1700000000000",
+            r#"repeat:s:1700000000000.opts: {"delay":0,"jobId":"repeat:s:1700000000000","repeat":{"count":1,"every":60000},"repeatJobKey":"s","timestamp":1700000000000} -> {"delay":0,"jobId":"repeat:s:1700000000000","repeat":{"count":1,"every":60000},"repeatJobKey":"s","timestamp":1700000001000}"#,
+            r#"repeat:s:1700000000000.timestamp: "1700000000000" -> "1700000001000""#,
+            r#"repeat:s:1700000060000: {"data":{},"delay":"59000","name":"s","opts":{"delay":59000,"jobId":"repeat:s:1700000060000","repeat":{"count":1,"every":60000},"repeatJobKey":"s","timestamp":1700000001000},"priority":"0","rjk":"s","timestamp":"1700000001000"} -> -"#,
+        ],
+        "the job that waits in a paused queue is found, and replaced in its slot: no slot is left out, none is doubled",
+    ),
+    (
+        "B-S10",
+        "legacy entry in the repeat zset",
+        &[r#"answer: null -> [{"key":"name::::* * * * *","next":1700000000000}]"#],
+        "an entry of an old version does not keep the others from being listed",
+    ),
+    (
+        "B-S12",
+        "upsert again",
+        &[
+            r#"answer: "repeat:p:1700000040000" -> "repeat:p:1700000010000""#,
+            "events: [added jobId=repeat:p:1700000040000 name=p, delayed jobId=repeat:p:1700000040000 delay=1700000040000] -> [added jobId=repeat:p:1700000010000 name=p, waiting jobId=repeat:p:1700000010000]",
+            r#"delayed: {"repeat:p:1700000040000":6963200163840000} -> -"#,
+            "marker.1: 1700000040000 -> 1700000010000",
+            "repeat.p: 1700000040000 -> 1700000010000",
+            r#"repeat:p:1700000010000: - -> {"data":{},"delay":"0","name":"p","opts":{"delay":0,"jobId":"repeat:p:1700000010000","prevMillis":1700000010000,"repeat":{"count":1,"pattern":"*/30 * * * * *"},"repeatJobKey":"p","timestamp":1700000010500},"priority":"0","rjk":"p","timestamp":"1700000010500"}"#,
+            r#"repeat:p:1700000040000: {"data":{},"delay":"29500","name":"p","opts":{"delay":29500,"jobId":"repeat:p:1700000040000","prevMillis":1700000040000,"repeat":{"count":1,"pattern":"*/30 * * * * *"},"repeatJobKey":"p","timestamp":1700000010500},"priority":"0","rjk":"p","timestamp":"1700000010500"} -> -"#,
+            r#"wait: - -> ["repeat:p:1700000010000"]"#,
+        ],
+        "a run that is due is not lost by a put of the same pattern: it keeps its slot",
+    ),
+    (
+        "B-S13",
+        "getJobSchedulers deletes an entry whose hash is gone",
+        &[r#"answer: [] -> [{"key":"s","next":1700000001000}]"#, r#"repeat: - -> {"s":1700000001000}"#],
+        "reading writes nothing",
+    ),
+    (
+        "B-S13",
+        "getJobSchedulers still lists it",
+        &[
+            r#"answer: [{"every":1000,"iterationCount":3,"key":"s","limit":2,"name":"s","next":1700000002000,"offset":0}] -> [{"every":1000,"iterationCount":2,"key":"s","limit":2,"name":"s","next":1700000001000,"offset":0}]"#,
+        ],
+        COUNT_GOES_ON,
+    ),
+    (
+        "B-S13",
+        "re-upsert, then run until nothing is due",
+        &[
+            r#"answer: [{"processed":"repeat:s:1700000001000","state":"completed"},{"processed":"repeat:s:1700000002000","state":"completed"},"no job","no job"] -> [{"processed":"repeat:s:1700000001000","state":"completed"},"no job","no job","no job"]"#,
+            "events: [added jobId=repeat:s:1700000002000 name=s, delayed jobId=repeat:s:1700000002000 delay=1700000002000, completed jobId=repeat:s:1700000001000 returnvalue=null prev=active, drained, waiting jobId=repeat:s:1700000002000 prev=delayed, active jobId=repeat:s:1700000002000 prev=waiting, completed jobId=repeat:s:1700000002000 returnvalue=null prev=active] -> [completed jobId=repeat:s:1700000001000 returnvalue=null prev=active]",
+            "completed.repeat:s:1700000002000: 1700000002000 -> -",
+            r#"id: "4" -> "3""#,
+            "marker.1: 1700000002000 -> 1700000001000",
+            "repeat.s: 1700000002000 -> 1700000001000",
+            r#"repeat:s.ic: "3" -> "2""#,
+            r#"repeat:s:1700000001000.opts: {"delay":1000,"jobId":"repeat:s:1700000001000","repeat":{"count":1,"every":1000,"limit":2},"repeatJobKey":"s","timestamp":1700000000000} -> {"delay":1000,"jobId":"repeat:s:1700000001000","repeat":{"count":2,"every":1000,"limit":2},"repeatJobKey":"s","timestamp":1700000000000}"#,
+            r#"repeat:s:1700000002000: {"atm":"1","ats":"1","data":{},"delay":"0","finishedOn":"1700000002000","name":"s","opts":{"attempts":0,"delay":1000,"jobId":"repeat:s:1700000002000","repeat":{"count":2,"every":1000,"limit":2},"repeatJobKey":"s","timestamp":1700000001000},"priority":"0","processedOn":"1700000002000","returnvalue":null,"rjk":"s","timestamp":"1700000001000"} -> -"#,
+        ],
+        COUNT_GOES_ON,
+    ),
+    (
+        "B-S13",
+        "remove the last (completed) job",
+        &[
+            "answer: refused -> done",
+            "events: [] -> [removed jobId=repeat:s:1700000001000 prev=completed]",
+            "completed.repeat:s:1700000001000: 1700000001000 -> -",
+            r#"repeat:s:1700000001000: {"atm":"1","ats":"1","data":{},"delay":"0","finishedOn":"1700000001000","name":"s","opts":{"delay":1000,"jobId":"repeat:s:1700000001000","repeat":{"count":1,"every":1000,"limit":2},"repeatJobKey":"s","timestamp":1700000000000},"priority":"0","processedOn":"1700000001000","returnvalue":null,"rjk":"s","timestamp":"1700000000000"} -> -"#,
+        ],
+        "a job that has ended makes no next one, so nothing is lost with it",
     ),
 ];
 

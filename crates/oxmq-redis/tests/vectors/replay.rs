@@ -19,6 +19,7 @@ use serde_json::{Map, Value, json};
 
 use crate::compare::{BASE, Keys, event_difference, event_line, field, plain};
 use crate::exceptions::EXCEPTIONS;
+use crate::features::normalised;
 use crate::recorded;
 use crate::support::fresh_url;
 
@@ -160,10 +161,19 @@ pub(crate) fn files() -> Vec<PathBuf> {
     let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/vectors/data");
     let mut files: Vec<PathBuf> =
         std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
-    // The others are of other kinds, and replayed elsewhere.
-    files.retain(|file| file.file_name().unwrap().to_str().unwrap().starts_with("A-"));
+    // Those have several queues, and are replayed elsewhere.
+    files.retain(|file| !file.file_name().unwrap().to_str().unwrap().starts_with("B-F"));
     files.sort();
     files
+}
+
+/// Reads a recording, of either form.
+fn read(file: &std::path::Path) -> Value {
+    if file.file_name().unwrap().to_str().unwrap().starts_with("B-S") {
+        normalised(serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap())
+    } else {
+        recorded::read(file)
+    }
 }
 
 /// Replays the scenario `id` by its twin.
@@ -173,7 +183,7 @@ pub(crate) fn replay(id: &str, twin: fn(&mut Replay)) {
         rest.is_some_and(|rest| rest.starts_with(['-', '.']))
     };
     let file = files().into_iter().find(is_meant).unwrap_or_else(|| panic!("a recording {id}"));
-    let document = recorded::read(&file);
+    let document = read(&file);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let url = fresh_url();
     let store = Arc::new(runtime.block_on(RedisStore::open(&url)).unwrap());
@@ -665,7 +675,7 @@ fn recorded_event(event: &Value) -> String {
 
 /// For the tests of the harness: the steps of a recording.
 pub(crate) fn step_names(file: &std::path::Path) -> (String, Vec<String>) {
-    let document = recorded::read(file);
+    let document = read(file);
     let steps = document["steps"].as_array().unwrap().iter();
     let names = steps.map(|step| step["step"].as_str().unwrap().to_owned()).collect();
     (document["id"].as_str().unwrap().to_owned(), names)

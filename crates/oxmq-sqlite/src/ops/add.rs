@@ -57,7 +57,7 @@ fn add_one(tx: &mut Tx<'_>, address: &QueueAddress, job: &NewJob, now: Timestamp
     let id = id_of(number, job);
     let timestamp = options.timestamp.unwrap_or(now);
     let own_id = options.job_id.as_ref();
-    let new = New { number, own_id, job, options, parent: None, has_children: false, timestamp };
+    let new = New { number, own_id, job, options, parent: None, has_children: false, timestamp, flags: 0 };
     let state = create(tx.known(address)?, &new, now)?;
     Ok(Added::new(id, state, fate))
 }
@@ -79,11 +79,13 @@ pub(super) struct New<'a> {
     /// It waits for children that are added with it.
     pub(super) has_children: bool,
     pub(super) timestamp: Timestamp,
+    /// Those that it has besides what its options say.
+    pub(super) flags: i64,
 }
 
 /// Creates a job; where it is.
 pub(super) fn create(queue: &mut QueueTx<'_>, new: &New<'_>, now: Timestamp) -> Sql<JobState> {
-    let New { number, own_id, job, options, parent, has_children, timestamp } = *new;
+    let New { number, own_id, job, options, parent, has_children, timestamp, flags } = *new;
     let id = own_id.cloned().unwrap_or_else(|| JobId::stored(number.to_string()));
     let delay = options.delay.unwrap_or(Duration::ZERO);
     let priority = options.priority.unwrap_or(0);
@@ -96,7 +98,8 @@ pub(super) fn create(queue: &mut QueueTx<'_>, new: &New<'_>, now: Timestamp) -> 
     } else {
         (stored::DELAYED, 0, place::timed_ord(queue, stored::DELAYED, due)?)
     };
-    let flags = if lifo { flag::LIFO } else { 0 }
+    let flags = flags
+        | if lifo { flag::LIFO } else { 0 }
         | if parent.is_some() { flag::PARENT } else { 0 }
         | if options.deduplication.is_some() { flag::DEDUPLICATION } else { 0 };
     let seq = seq_of(queue.row.no, number);

@@ -4,7 +4,7 @@ use oxmq_core::store::{CancelAnswer, CancelRequest};
 use oxmq_core::{Event, EventKind, JobKey, JobState, QueueAddress, Result, WorkerInfo};
 use rusqlite::{OptionalExtension, params};
 
-use super::{dedup, family, not_found, place};
+use super::{dedup, family, not_found, place, schedule};
 use crate::fault::Sql;
 use crate::row::{JobRow, flag, stored};
 use crate::tx::{QueueTx, Tx};
@@ -23,6 +23,9 @@ pub(crate) fn cancel(
     }
     if state == JobState::Active {
         return ask(queue, &job, request).map(Ok);
+    }
+    if schedule::is_current(queue.db, &job)? {
+        return Ok(Err(schedule::needed_by_its_schedule("cancel", address, &request.job)));
     }
     let reason = format!("cancelled: {}", request.reason);
     dedup::finished(queue, &job, request.now)?;

@@ -6,7 +6,7 @@ use oxmq_core::{Event, EventKind, JobState, QueueAddress};
 use rusqlite::{Connection, params};
 
 use super::family::Parents;
-use super::{family, look, place};
+use super::{family, look, place, schedule};
 use crate::fault::Sql;
 use crate::row::JobRow;
 use crate::tx::Tx;
@@ -35,6 +35,9 @@ pub(crate) fn find(db: &Connection, address: &QueueAddress, request: &CleanReque
     {
         let job = JobRow::read(row)?;
         if is_old(&job, request) {
+            if schedule::is_current(db, &job)? {
+                continue;
+            }
             found.push(job.seq);
         } else if request.state.is_final() {
             // They are in the order in which they finished: the rest is younger.
@@ -57,7 +60,9 @@ pub(crate) fn clean(
     let mut step = Step { more: found.len() > limit, ..Step::default() };
     let mut orphans = Vec::new();
     for seq in found.iter().take(limit) {
-        if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request)) {
+        if let Some(job) = place::by_seq(queue.db, *seq)?.filter(|job| is_old(job, request))
+            && !schedule::is_current(queue.db, &job)?
+        {
             place::delete_by_hand(queue, &job, &mut orphans, request.now)?;
             step.ids.push(job.id());
         }

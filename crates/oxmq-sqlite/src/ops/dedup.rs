@@ -156,6 +156,7 @@ pub(super) fn finished(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) ->
         parent: None,
         has_children: false,
         timestamp: now,
+        flags: 0,
     };
     add::create(queue, &new, now)?;
     Ok(())

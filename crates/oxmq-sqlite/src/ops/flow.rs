@@ -242,6 +242,7 @@ fn insert_one(
         parent: node.parent.as_ref(),
         has_children: node.has_children,
         timestamp: node.options.timestamp.unwrap_or(now),
+        flags: 0,
     };
     let state = add::create(tx.known(node.queue)?, &new, now)?;
     let id = node.id.cloned().unwrap_or_else(|| JobId::stored(number.to_string()));

@@ -27,6 +27,7 @@ pub(crate) mod recover;
 pub(crate) mod remove;
 pub(crate) mod reschedule;
 pub(crate) mod retry;
+pub(crate) mod schedule;
 pub(crate) mod sweep;
 pub(crate) mod take;
 

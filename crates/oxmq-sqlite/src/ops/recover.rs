@@ -4,7 +4,7 @@ use oxmq_core::store::{GROUP_JOBS_MAX, RecoverRequest};
 use oxmq_core::{Event, EventKind, JobId, QueueAddress};
 use rusqlite::params;
 
-use super::place;
+use super::{place, schedule};
 use crate::fault::Sql;
 use crate::row::flag;
 use crate::tx::Tx;
@@ -32,7 +32,8 @@ pub(crate) fn recover(tx: &mut Tx<'_>, address: &QueueAddress, request: &Recover
     let mut ids = Vec::with_capacity(stalled.len());
     for mut job in stalled {
         let stalled_count = job.stc + 1;
-        if stalled_count > request.max_stalled {
+        // A schedule would end with its job.
+        if stalled_count > request.max_stalled && !schedule::is_of_a_schedule(queue.db, queue.row.no, &job)? {
             queue
                 .db
                 .prepare_cached(

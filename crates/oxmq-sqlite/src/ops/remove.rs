@@ -7,7 +7,7 @@ use oxmq_core::{ErrorKind, Event, EventKind, JobId, JobKey, JobState, QueueAddre
 use rusqlite::Connection;
 
 use super::family::{Orphan, Parents};
-use super::{family, place, refused};
+use super::{family, place, refused, schedule};
 use crate::fault::{Sql, SqlFault};
 use crate::row::{JobRow, flag, stored};
 use crate::tx::Tx;
@@ -26,6 +26,9 @@ pub(crate) fn remove(
     }
     if *scope == RemoveScope::WithChildren && job.has(flag::CHILDREN) && is_held_below(tx, &top, *now)? {
         return Ok(Ok(RemoveAnswer::Locked));
+    }
+    if !only_pending && schedule::is_current(tx.settled()?, &job)? {
+        return Ok(Err(schedule::needed_by_its_schedule("remove", address, id)));
     }
     let mut going = Vec::new();
     if scope.has_children() && job.has(flag::CHILDREN) {

@@ -11,7 +11,7 @@ use oxmq::store::{Added, Fate};
 use oxmq::{Deduplication, Error, JobId, JobOptions, JsonText, Queue};
 use serde_json::json;
 
-use crate::args::{AddArgs, OptionArgs};
+use crate::args::{AddArgs, CommonOptionArgs, OptionArgs};
 use crate::context::{Context, Missing};
 use crate::output::{note, say};
 
@@ -79,7 +79,7 @@ async fn note_if_nobody_listens(queue: &Queue, context: &Context) {
 }
 
 /// The payload: JSON, the contents of a file, or stdin.
-fn data(text: &str) -> Result<JsonText> {
+pub(super) fn data(text: &str) -> Result<JsonText> {
     let (from, text) = match text.strip_prefix('@') {
         Some(path) => (path, fs::read_to_string(path).with_context(|| format!("--data @{path}"))?),
         None if text == "-" => ("stdin", io::read_to_string(io::stdin().lock()).context("--data -")?),
@@ -94,11 +94,18 @@ fn data(text: &str) -> Result<JsonText> {
 
 /// The options: what `--opts` says, and the flags over it.
 fn options(args: &OptionArgs) -> Result<JobOptions> {
-    let mut options = args.opts.as_deref().map_or(Ok(JobOptions::default()), JobOptions::parse)?;
+    let mut options = common_options(&args.common)?;
     if let Some(id) = &args.id {
         options.job_id = Some(JobId::chosen(id.as_str())?);
     }
     options.delay = args.delay.or(options.delay);
+    options.check()?;
+    Ok(options)
+}
+
+/// The same of those that the jobs of a schedule can have, too.
+pub(super) fn common_options(args: &CommonOptionArgs) -> Result<JobOptions> {
+    let mut options = args.opts.as_deref().map_or(Ok(JobOptions::default()), JobOptions::parse)?;
     options.priority = args.priority.or(options.priority);
     options.lifo = args.lifo.then_some(true).or(options.lifo);
     options.attempts = args.attempts.or(options.attempts);

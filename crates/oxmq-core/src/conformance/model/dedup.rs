@@ -129,7 +129,8 @@ impl Queue {
         }
         self.claims.insert(key, Claim { owner: id.clone(), until: None });
         let options = &job.options;
-        let fresh = Fresh { job: &job, options, parent: None, has_children: false, timestamp: now };
+        let fresh =
+            Fresh { job: &job, options, parent: None, has_children: false, timestamp: now, scheduler: None };
         self.create(&id, &fresh, now);
     }
 

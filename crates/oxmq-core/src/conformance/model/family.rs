@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::schedule::needed_by_its_schedule;
 use super::{Children, End, Model};
 use crate::address::{JobId, JobKey, QueueAddress};
 use crate::clock::Timestamp;
@@ -245,11 +246,14 @@ impl Model {
         if entry.is_held(*now) {
             return Ok(RemoveAnswer::Locked);
         }
+        if *scope == RemoveScope::WithChildren && self.is_pending_held(&top, *now) {
+            return Ok(RemoveAnswer::Locked);
+        }
+        if self.queue_mut(queue).is_current(id) {
+            return Err(needed_by_its_schedule("remove", id));
+        }
         let mut going = Vec::new();
         if *scope == RemoveScope::WithChildren {
-            if self.is_pending_held(&top, *now) {
-                return Ok(RemoveAnswer::Locked);
-            }
             going = self.below(&top, false, *now)?;
         }
         going.push(top);

@@ -206,7 +206,7 @@ impl Queue {
     }
 }
 
-fn in_order<'a, T: 'a>(
+pub(super) fn in_order<'a, T: 'a>(
     ascending: impl DoubleEndedIterator<Item = &'a T> + 'a,
     order: Order,
 ) -> Box<dyn Iterator<Item = &'a T> + 'a> {
@@ -216,6 +216,10 @@ fn in_order<'a, T: 'a>(
     }
 }
 
-fn cut<T>(sequence: impl Iterator<Item = T>, offset: u64, limit: usize) -> impl Iterator<Item = T> {
+pub(super) fn cut<T>(
+    sequence: impl Iterator<Item = T>,
+    offset: u64,
+    limit: usize,
+) -> impl Iterator<Item = T> {
     sequence.skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit)
 }

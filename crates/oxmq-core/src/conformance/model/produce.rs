@@ -175,6 +175,7 @@ impl Model {
             parent: node.parent.as_ref(),
             has_children: node.has_children,
             timestamp: node.options.timestamp.unwrap_or(now),
+            scheduler: None,
         };
         let state = self.queue_mut(node.queue).create(&id, &fresh, now);
         if let Some(parent) = &node.parent {
@@ -219,14 +220,16 @@ pub(super) struct Fresh<'a> {
     pub(super) parent: Option<&'a Parent>,
     pub(super) has_children: bool,
     pub(super) timestamp: Timestamp,
+    pub(super) scheduler: Option<&'a str>,
 }
 
 impl Queue {
     /// Creates a job; where it is.
     pub(super) fn create(&mut self, id: &JobId, fresh: &Fresh<'_>, now: Timestamp) -> JobState {
-        let Fresh { job: new, options, parent, has_children, timestamp } = *fresh;
+        let Fresh { job: new, options, parent, has_children, timestamp, scheduler } = *fresh;
         let mut job = Job::new(id.clone(), new.name.clone(), new.data.clone(), options.to_json());
         job.timestamp = timestamp;
+        job.scheduler_id = scheduler.map(Into::into);
         job.priority = options.priority.unwrap_or(0);
         job.parent = parent.cloned();
         job.deduplication_id = options.deduplication.as_ref().map(|deduplication| deduplication.id.clone());

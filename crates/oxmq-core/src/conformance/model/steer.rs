@@ -1,6 +1,7 @@
 //! Cancel, promote, retry, reschedule, remove, pause, resume, limit, drain, clean, obliterate, sweep.
 
 use super::family::Removal;
+use super::schedule::needed_by_its_schedule;
 use super::work::worker_of;
 use super::{End, Entry, Model, Queue, wrong_state};
 use crate::address::{JobId, JobKey, QueueAddress};
@@ -38,6 +39,9 @@ impl Model {
                 }
                 None => CancelAnswer::Unreachable { worker: entry.job.processed_by.clone() },
             });
+        }
+        if queue.is_current(&id) {
+            return Err(needed_by_its_schedule("cancel", &id));
         }
         let reason = format!("cancelled: {reason}");
         queue.entry("cancel", &id)?.job.failed_reason = Some(reason.clone());
@@ -154,12 +158,14 @@ impl Model {
         let queue = self.queue_mut(address);
         let mut states = vec![JobState::Waiting, JobState::Prioritized];
         states.extend(request.delayed.then_some(JobState::Delayed));
-        let all: Vec<JobId> = states.iter().flat_map(|state| queue.first(*state, usize::MAX)).collect();
+        let all = states.iter().flat_map(|state| queue.first(*state, usize::MAX));
+        let all: Vec<JobId> = all.filter(|id| !queue.is_current(id)).collect();
         let step = step(&all, request.limit, |_| {});
         self.delete(address, first(&all, request.limit), Removal::ByHandAlong, request.now);
         let queue = self.queue_mut(address);
         // A parent may have gone with them, or have come to wait.
-        let left: usize = states.iter().map(|state| queue.len(*state)).sum();
+        let left = states.iter().flat_map(|state| queue.first(*state, usize::MAX));
+        let left = left.filter(|id| !queue.is_current(id)).count();
         Step { more: left > 0, ..step }
     }
 
@@ -171,7 +177,7 @@ impl Model {
         let old: Vec<JobId> = all
             .filter(|id| {
                 let entry = &queue.jobs[id];
-                age_of(entry) <= older_than && !entry.is_held(now)
+                age_of(entry) <= older_than && !entry.is_held(now) && !queue.is_current(id)
             })
             .collect();
         let step = Step { ids: first(&old, limit).to_vec(), ..step(&old, limit, |_| {}) };

@@ -82,9 +82,10 @@ impl Model {
         for id in &lost {
             queue.leave(id);
             queue.enter(id, JobState::Waiting, End::Front);
+            let scheduled = queue.is_of_a_schedule(id);
             let job = &mut queue.jobs.get_mut(id).expect("the job is there").job;
             job.stalled_count += 1;
-            if job.stalled_count > request.max_stalled {
+            if job.stalled_count > request.max_stalled && !scheduled {
                 job.deferred_failure = Some("job stalled more than allowable limit".into());
             }
             queue.emit_waiting(id, JobState::Active, now);

@@ -1,11 +1,12 @@
 //! Does each step on both sides, and compares.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::time::Duration;
 
 use super::super::harness::{Harness, failure, ms, spell, worker};
 use super::super::model::Model;
-use super::{End, FlowSpec, Keep, ONCE_IDS, Once, Op, Spec, Text};
+use super::{End, FlowSpec, Keep, ONCE_IDS, Once, Op, Spec, Text, Turn};
 use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::Timestamp;
 use crate::deduplication::Deduplication;
@@ -15,14 +16,17 @@ use crate::job::{JobView, Lease, LeasedJob, NewJob};
 use crate::json::JsonText;
 use crate::options::{JobOptions, Retention};
 use crate::outcome::Ending;
+use crate::schedule::Repeat;
+use crate::schedule::step::slot_of;
 use crate::state::JobState;
 use crate::store::{
-    AddFlowRequest, AddGroup, AddRequest, Added, AnnounceRequest, CancelRequest, CancellationsRequest,
-    Change, ChildKind, ChildrenRequest, CleanRequest, DetachRequest, DrainRequest, EventsRequest,
-    ExtendRequest, Fate, Finish, FinishRequest, Flow, FlowNode, Idle, JobsRequest, Limit, LimitRequest,
-    LogsRequest, MetricsRequest, Note, NoteRequest, ObliterateRequest, OnRefusal, Order, OwnerRequest,
-    PromoteRequest, RateLimit, RecoverRequest, ReleaseRequest, RemoveRequest, RescheduleRequest,
-    RetryRequest, Step, SweepRequest, TakeRequest, Taken,
+    AddFlowRequest, AddGroup, AddRequest, Advance, AdvanceFate, AdvanceScheduleRequest, AnnounceRequest,
+    CancelRequest, CancellationsRequest, Change, ChildKind, ChildrenRequest, CleanRequest, DetachRequest,
+    DrainRequest, EventsRequest, ExtendRequest, Fate, Finish, FinishRequest, Flow, FlowNode, Idle,
+    JobsRequest, Limit, LimitRequest, LogsRequest, MetricsRequest, Note, NoteRequest, ObliterateRequest,
+    OnRefusal, Order, OwnerRequest, PromoteRequest, PutScheduleRequest, RateLimit, RecoverRequest,
+    ReleaseRequest, RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, Scheduled,
+    SchedulesRequest, Step, SweepRequest, TakeRequest, Taken,
 };
 
 /// Odd, so that no lease runs out exactly at a step.
@@ -113,9 +117,9 @@ impl<'a> Driver<'a> {
                 let expected = kinds(self.model.add(q, &request).remove(0));
                 self.same("the answer", &answer, &expected);
                 for added in answer.unwrap_or_default() {
-                    self.know(index, &added);
+                    self.know(index, added.id.clone());
                     if let Fate::KeptAsNext { next } = &added.fate {
-                        self.know(index, &Added::created(next.clone(), JobState::Waiting));
+                        self.know(index, next.clone());
                     }
                 }
             }
@@ -129,7 +133,7 @@ impl<'a> Driver<'a> {
                     self.same("the answer", &answer, &expected);
                     for (node, added) in flow.nodes.iter().zip(answer.unwrap_or_default()) {
                         let index = usize::from(node.queue == self.queues[1].address);
-                        self.know(index, &added);
+                        self.know(index, added.id.clone());
                     }
                 }
             }
@@ -388,7 +392,71 @@ impl<'a> Driver<'a> {
                 store.publish(q, event.clone(), now).await.unwrap();
                 self.model.publish(q, event, now);
             }
+            Op::Put { schedule, rule, limit, priority } => {
+                let mut at = None;
+                let mut repeat = match rule {
+                    Turn::Every { every, offset, start } => {
+                        let mut repeat = Repeat::every(ms(every));
+                        repeat.offset = offset.and_then(|offset| i64::try_from(offset).ok());
+                        repeat.start_date = start.map(|start| now + ms(start));
+                        repeat
+                    }
+                    Turn::At { pattern, after } => {
+                        at = Some(now + ms(after));
+                        Repeat::pattern(format!("{pattern} * * * *"))
+                    }
+                };
+                repeat.limit = limit;
+                let options =
+                    JobOptions { priority: (priority > 0).then_some(priority), ..JobOptions::default() };
+                let template = NewJob { name: "turn".into(), data: JsonText::stored("{\"a\":1}"), options };
+                let request = PutScheduleRequest { id: schedule_of(schedule), repeat, at, template, now };
+                let answer = kinds(store.put_schedule(q, request.clone()).await);
+                let expected = kinds(self.model.put_schedule(q, request));
+                self.same("the answer", &answer, &expected);
+                if let Ok(Scheduled { next: Some(next) }) = answer {
+                    self.know(index, next.job);
+                }
+            }
+            Op::GoOn { job, after, alone } => {
+                let made: Vec<JobId> = self.queues[index].jobs.clone();
+                let made: Vec<_> = made.into_iter().filter(|id| slot_of(id.as_str()).is_some()).collect();
+                let Some(job) = made.iter().rev().nth(usize::from(job) % made.len().clamp(1, 4)) else {
+                    return;
+                };
+                let Some((id, _)) = slot_of(job.as_str()) else { return };
+                let options = self.model.job(q, job).map(|view| view.job.options()).unwrap_or_default();
+                let repeat = options.other.get("repeat").and_then(|json| Repeat::parse(json.as_str()).ok());
+                let mut repeat = repeat.unwrap_or_else(|| Repeat::every(ms(7_000)));
+                repeat.count = repeat.iteration();
+                let is_over = repeat.count.is_none();
+                let (at, left_out_before) = (Some(now + ms(after)), now);
+                let next = Advance { at, left_out_before, repeat, options };
+                let next = (!is_over).then_some(next);
+                let request = AdvanceScheduleRequest { id: id.into(), job: job.clone(), next, alone, now };
+                let answer = store.advance_schedule(q, request.clone()).await.unwrap();
+                let expected = self.model.advance_schedule(q, request);
+                self.same("the fate", &answer.fate, &expected.fate);
+                // Of several either may be named.
+                self.same("an overlap", &answer.overlaps.is_some(), &expected.overlaps.is_some());
+                if let AdvanceFate::Made(next) = answer.fate {
+                    self.know(index, next.job);
+                }
+            }
+            Op::RemoveSchedule(schedule) => {
+                let request = RemoveScheduleRequest { id: schedule_of(schedule), now };
+                let answer = store.remove_schedule(q, request.clone()).await.unwrap();
+                let expected = self.model.remove_schedule(q, &request);
+                self.same("the answer", &answer, &expected);
+            }
             Op::Advance(seconds) => self.harness.advance(Duration::from_secs(seconds)).await,
+        }
+    }
+
+    fn know(&mut self, index: usize, job: JobId) {
+        let known = &mut self.queues[index].jobs;
+        if !known.contains(&job) {
+            known.push(job);
         }
     }
 
@@ -403,13 +471,6 @@ impl<'a> Driver<'a> {
     fn key(&self, (other, pick): (bool, u8)) -> JobKey {
         let index = usize::from(other);
         JobKey::new(self.queues[index].address.clone(), self.job(index, pick))
-    }
-
-    fn know(&mut self, index: usize, added: &Added) {
-        let known = &mut self.queues[index].jobs;
-        if !known.contains(&added.id) {
-            known.push(added.id.clone());
-        }
     }
 
     fn new_job(&self, spec: &Spec) -> NewJob {
@@ -622,6 +683,9 @@ impl<'a> Driver<'a> {
             let owner = store.deduplication_owner(q, request.clone()).await.unwrap();
             self.same("the owner of an id", &owner, &self.model.deduplication_owner(q, &request));
         }
+        let request = SchedulesRequest { offset: 0, limit: ALL, order: Order::Ascending };
+        let schedules = store.schedules(q, request).await.unwrap();
+        self.same("the schedules", &schedules, &self.model.schedules(q, request));
 
         let mut workers = store.workers(q, now).await.unwrap();
         workers.sort_by(|a, b| a.id.cmp(&b.id));
@@ -667,13 +731,21 @@ fn id_of(worker: u8) -> String {
     format!("w{worker}")
 }
 
+fn schedule_of(number: u8) -> String {
+    format!("turn {number}")
+}
+
 fn page_of(state: JobState) -> JobsRequest {
     JobsRequest { states: vec![state], offset: 0, limit: ALL, order: Order::Ascending }
 }
 
 /// The job with its options as what they mean, because their text is the store's own affair.
 fn plain(mut view: JobView) -> (JobView, JobOptions) {
-    let options = view.job.options();
+    let mut options = view.job.options();
+    if let Some(repeat) = options.other.get_mut("repeat") {
+        let members: BTreeMap<String, JsonText> = repeat.read().unwrap();
+        *repeat = JsonText::of(&members).unwrap();
+    }
     view.job.opts = JsonText::empty_object();
     (view, options)
 }

@@ -426,7 +426,7 @@ mod tests {
                 panic!("not what was sent");
             };
             let crossed = distant(messages, wish);
-            assert_eq!((crossed.wish, crossed.message()), (error.wish, error.message()));
+            assert_eq!((&crossed.wish, crossed.message()), (&error.wish, error.message()));
             assert_eq!(crossed.stack(), error.stack());
         }
     }
