@@ -256,15 +256,39 @@ impl Link {
         drop(writer);
     }
 
+    /// The number of the next request.
+    fn number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the worker about a job, and waits for what `read` makes of the answer.
+    async fn ask<T>(
+        &self,
+        running: &Running,
+        verb: &'static str,
+        request: u64,
+        message: ToWorker,
+        read: impl FnOnce(WireAnswer) -> Option<T>,
+    ) -> Result<T> {
+        let told = self.send_request(running, verb, request, &message)?;
+        match told.await {
+            Err(_) => Err(over(verb)),
+            Ok(WireAnswer::Refused(refusal)) => Err(refusal.into_error(verb)),
+            Ok(answer) => read(answer).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, verb, "the worker's answer does not fit the request")
+            }),
+        }
+    }
+
     /// Sends a request about a job, if that still runs.
     fn send_request(
         &self,
         running: &Running,
         verb: &'static str,
-        message: impl FnOnce(u64) -> ToWorker,
+        request: u64,
+        message: &ToWorker,
     ) -> Result<oneshot::Receiver<WireAnswer>> {
-        let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let line = line(&message(request))?;
+        let line = line(message)?;
         let (tell, told) = oneshot::channel();
         let mut writer = held(&self.writer);
         let current = held(&self.running).clone();
@@ -275,24 +299,6 @@ impl Link {
         // If nobody listens, the thread that reads finds out.
         let _ = writer.write_all(&line);
         Ok(told)
-    }
-
-    /// Asks the worker about a job, and waits for what `read` makes of the answer.
-    async fn ask<T>(
-        &self,
-        running: &Running,
-        verb: &'static str,
-        message: impl FnOnce(u64) -> ToWorker,
-        read: impl FnOnce(WireAnswer) -> Option<T>,
-    ) -> Result<T> {
-        let told = self.send_request(running, verb, message)?;
-        match told.await {
-            Err(_) => Err(over(verb)),
-            Ok(WireAnswer::Refused(refusal)) => Err(refusal.into_error(verb)),
-            Ok(answer) => read(answer).ok_or_else(|| {
-                Error::new(ErrorKind::Internal, verb, "the worker's answer does not fit the request")
-            }),
-        }
     }
 }
 
@@ -306,15 +312,12 @@ impl Desk for Link {
     }
 
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
+        let request = self.number();
         Box::pin(async move {
-            let message: Box<dyn FnOnce(u64) -> ToWorker + Send> = match note {
-                Note::Progress(value) => {
-                    Box::new(move |request| ToWorker::Progress { request, value: value.as_str().to_owned() })
-                }
-                Note::Data(value) => {
-                    Box::new(move |request| ToWorker::Update { request, value: value.as_str().to_owned() })
-                }
-                Note::Log { line, keep: _ } => Box::new(move |request| ToWorker::Log { request, line }),
+            let message = match note {
+                Note::Progress(value) => ToWorker::Progress { request, value: value.as_str().to_owned() },
+                Note::Data(value) => ToWorker::Update { request, value: value.as_str().to_owned() },
+                Note::Log { line, keep: _ } => ToWorker::Log { request, line },
                 Note::ClearLogs { .. } => {
                     return Err(Error::new(ErrorKind::Unsupported, "note", "not from a child process"));
                 }
@@ -323,13 +326,14 @@ impl Desk for Link {
                 WireAnswer::Noted(lines) => Some(lines),
                 _ => None,
             };
-            self.ask(running, "note", message, read).await
+            self.ask(running, "note", request, message, read).await
         })
     }
 
     fn children<'a>(&'a self, running: &'a Running, which: ChildrenRequest) -> Answer<'a, ChildrenPage> {
-        let message = move |request| ToWorker::Children { request, which: WireQuestion::of(&which) };
-        Box::pin(self.ask(running, "children", message, |answer| match answer {
+        let request = self.number();
+        let message = ToWorker::Children { request, which: WireQuestion::of(&which) };
+        Box::pin(self.ask(running, "children", request, message, |answer| match answer {
             WireAnswer::Children(children) => children.into_page(),
             _ => None,
         }))
@@ -341,25 +345,24 @@ impl Desk for Link {
         queue: QueueAddress,
         child: NewJob,
     ) -> Answer<'a, Added> {
-        let message = move |request| ToWorker::AddChild { request, child: WireNewChild::of(&queue, child) };
-        Box::pin(self.ask(running, "add", message, |answer| match answer {
+        let request = self.number();
+        let message = ToWorker::AddChild { request, child: WireNewChild::of(&queue, child) };
+        Box::pin(self.ask(running, "add", request, message, |answer| match answer {
             WireAnswer::Added(added) => added.into_added(),
             _ => None,
         }))
     }
 
     fn remove_pending_children<'a>(&'a self, running: &'a Running) -> Answer<'a, ()> {
-        let message = |request| ToWorker::RemovePending { request };
-        Box::pin(
-            self.ask(running, "remove", message, |answer| {
-                matches!(answer, WireAnswer::Removed).then_some(())
-            }),
-        )
+        let request = self.number();
+        let read = |answer| matches!(answer, WireAnswer::Removed).then_some(());
+        Box::pin(self.ask(running, "remove", request, ToWorker::RemovePending { request }, read))
     }
 
     fn release_deduplication<'a>(&'a self, running: &'a Running) -> Answer<'a, bool> {
-        let message = |request| ToWorker::Release { request };
-        Box::pin(self.ask(running, "release_deduplication", message, |answer| match answer {
+        let request = self.number();
+        let message = ToWorker::Release { request };
+        Box::pin(self.ask(running, "release_deduplication", request, message, |answer| match answer {
             WireAnswer::Released(released) => Some(released),
             _ => None,
         }))

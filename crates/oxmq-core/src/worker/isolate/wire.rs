@@ -666,6 +666,7 @@ pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::JobState;
 
     #[test]
     fn a_job_crosses_whole() {
@@ -751,5 +752,124 @@ mod tests {
     fn a_message_that_is_too_long_is_refused() {
         let message = ToWorker::Completed { value: "x".repeat(CHILD_LINE_BYTES_MAX) };
         assert_eq!(line(&message).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    fn crossed<T: Serialize + serde::de::DeserializeOwned>(message: &T) -> T {
+        serde_json::from_slice(&line(message).unwrap()).unwrap()
+    }
+
+    fn kid(id: &str, outcome: ChildOutcome) -> Child {
+        Child { key: JobKey::of("a:b:kids", id).unwrap(), outcome }
+    }
+
+    #[test]
+    fn a_page_of_children_crosses_whole() {
+        let mut page = ChildrenPage {
+            children: vec![
+                kid("1", ChildOutcome::Processed(JsonText::stored("{\n\"big\": 12345678901234567890123 }"))),
+                kid("x:y:2", ChildOutcome::Pending),
+                kid("3", ChildOutcome::Ignored("why\n\u{1}".into())),
+                kid("4", ChildOutcome::Failed(Timestamp::from_millis(7))),
+            ],
+            next: Some(ChildrenCursor {
+                kind: ChildKind::Failed,
+                after: JobKey::of("a:b:kids", "4").unwrap(),
+            }),
+            ..ChildrenPage::default()
+        };
+        for (kind, count) in ChildKind::ALL.into_iter().zip(1..) {
+            *page.counts.of_mut(kind) = count;
+        }
+        assert_eq!(crossed(&WireChildren::of(page.clone())).into_page(), Some(page));
+    }
+
+    #[test]
+    fn a_page_that_is_too_long_is_cut_and_goes_on_behind_the_cut() {
+        // What takes the most room when it is escaped.
+        let reason = "\u{1}".repeat(PAGE_BYTES_MAX / 2 - 100);
+        let children: Vec<_> =
+            ["1", "2", "3"].map(|id| kid(id, ChildOutcome::Ignored(reason.clone()))).into();
+        let page = ChildrenPage { children: children.clone(), ..ChildrenPage::default() };
+        let cut = crossed(&WireChildren::of(page)).into_page().unwrap();
+        assert_eq!(cut.children[..], children[..2]);
+        let next = ChildrenCursor { kind: ChildKind::Ignored, after: children[1].key.clone() };
+        assert_eq!(cut.next, Some(next));
+        // One child is a page, however long; whether it fits is another matter.
+        let long = kid("1", ChildOutcome::Ignored("x".repeat(PAGE_BYTES_MAX + 1)));
+        let page = ChildrenPage { children: vec![long, children[0].clone()], ..ChildrenPage::default() };
+        assert_eq!(WireChildren::of(page).into_page().unwrap().children.len(), 1);
+    }
+
+    #[test]
+    fn a_question_crosses_and_is_bounded() {
+        let cursor = ChildrenCursor { kind: ChildKind::Ignored, after: JobKey::of("a:b:kids", "4").unwrap() };
+        let request = ChildrenRequest {
+            job: "p".into(),
+            kinds: vec![ChildKind::Ignored, ChildKind::Processed],
+            cursor: Some(cursor),
+            limit: 9,
+        };
+        let asked = crossed(&WireQuestion::of(&request)).into_request(&request.job);
+        assert_eq!(asked.unwrap(), request);
+        let ask = |json: &str| serde_json::from_str::<WireQuestion>(json).unwrap().into_request(&"p".into());
+        let all = ask(r#"{"kinds":[],"after":null,"limit":1000000}"#).unwrap();
+        assert_eq!(all.limit, GROUP_JOBS_MAX);
+        for strange in [
+            r#"{"kinds":["grown up"],"after":null,"limit":1}"#,
+            r#"{"kinds":["failed","failed","failed","failed","failed"],"after":null,"limit":1}"#,
+            r#"{"kinds":["failed"],"after":{"kind":"failed","child":{"queue":"x","id":"1"}},"limit":1}"#,
+        ] {
+            assert_eq!(ask(strange).unwrap_err().kind(), ErrorKind::Invalid, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_new_child_crosses_and_is_checked_again() {
+        let parent = JobKey::of("a:b:above", "p").unwrap();
+        let queue = QueueAddress::with_prefix("a:b", "kids").unwrap();
+        let mut options = JobOptions::parse(r#"{"attempts":3,"mine":[1, 2],"oxmq":{"timeout":5}}"#).unwrap();
+        options.job_id = Some("kid".into());
+        options.parent = Some(parent.clone());
+        options.on_failure = Some(ChildFailure::Ignore);
+        let child = NewJob { name: "n".into(), data: JsonText::stored("[ 1 ]"), options };
+        let sent = crossed(&WireNewChild::of(&queue, child.clone()));
+        let Ok(Ask::AddChild(to, added)) = sent.into_ask(parent.clone()) else { panic!("it was refused") };
+        assert_eq!((to, &*added), (queue, &child));
+
+        let new = |queue: &str, name: &str, data: &str, opts: &str| {
+            let [queue, name, data, opts] = [queue, name, data, opts].map(str::to_owned);
+            WireNewChild { queue, name, data, opts }.into_ask(parent.clone())
+        };
+        let another = r#"{"parent":{"id":"another","queue":"a:b:above"}}"#;
+        let Ok(Ask::AddChild(_, added)) = new("kids", "n", "1", another) else { panic!("it was refused") };
+        assert_eq!(added.options.parent.as_ref(), Some(&parent), "a child has no say in whose parent it is");
+        for (queue, name, data, opts) in [
+            ("x:kids", "n", "1", "{}"),
+            ("kids", "", "1", "{}"),
+            ("kids", "n", "one", "{}"),
+            ("kids", "n", "1", r#"{"priority":-1}"#),
+            ("kids", "n", "1", r#"{"jobId":"17"}"#),
+            ("kids", "n", "12345", r#"{"sizeLimit":4}"#),
+        ] {
+            let refused = new(queue, name, data, opts).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{queue} {name} {data} {opts}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_add_crosses() {
+        for fate in [
+            Fate::Created,
+            Fate::Existing,
+            Fate::Deduplicated { owner_exists: true },
+            Fate::KeptAsNext { next: "n".into() },
+            Fate::Replaced { removed: "r".into() },
+            Fate::Refused(ErrorKind::NotFound),
+        ] {
+            for state in JobState::ALL {
+                let added = Added::new("a".into(), state, fate.clone());
+                assert_eq!(crossed(&WireAdded::from(added.clone())).into_added(), Some(added));
+            }
+        }
     }
 }
