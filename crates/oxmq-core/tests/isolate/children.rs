@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use oxmq_core::{Deduplication, ErrorKind, HandlerError, JobContext, JsonText, QueueAddress, Store, Worker};
+use oxmq_core::{
+    Clock, Deduplication, ErrorKind, HandlerError, JobContext, JsonText, QueueAddress, Store, Worker,
+};
 use serde_json::{Value, json};
 
 use crate::faulty::Fault;
 use crate::handlers::{isolated, isolation, log_of, named, result};
-use crate::rig::{Rig, reason, soon};
+use crate::rig::{Rig, ms, reason, soon};
 
 /// A worker of the queue `kids`, in this process: `fail` fails, `long` has a long result, anything else is given back.
 fn kids(rig: &Rig, long: &'static str, times: usize) -> Worker {
@@ -128,6 +130,26 @@ async fn a_result_that_is_too_long_for_any_message_is_told_to_be() {
     assert!(reason(&view).contains("a message has at most"), "{}", reason(&view));
     let stack: JsonText = view.job.stacktrace.unwrap();
     assert!(!stack.as_str().contains("panicked"), "{stack}");
+    soon(worker.close()).await.unwrap();
+    soon(kids.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_flood_of_requests_does_not_keep_a_handler_from_being_told_to_stop() {
+    let rig = Rig::new();
+    let worker = isolated(&rig, isolation()).start().unwrap();
+    let kids = kids(&rig, "long ", 10_000);
+    rig.store.hold("children");
+    let id = rig.add_one(named("floods", &json!(1_000))).await;
+    rig.until(async || rig.store.count("children") == 1).await;
+    // Time for the handler's process to fill the line, until it waits for it to be read.
+    Clock::system().sleep(ms(100)).await;
+    assert_eq!(rig.store.count("children"), 1, "one request after the other");
+    assert!(worker.handle().cancel_local(&id, "enough"));
+    rig.store.release("children");
+    let view = rig.until_state(&id, "failed").await;
+    assert_eq!(reason(&view), "cancelled: enough");
+    assert_eq!(log_of(&rig, &id).await, ["read 1000"]);
     soon(worker.close()).await.unwrap();
     soon(kids.close()).await.unwrap();
 }

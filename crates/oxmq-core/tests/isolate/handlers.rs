@@ -289,6 +289,26 @@ async fn reads_at_length(how: (usize, usize), context: JobContext) -> Result<Val
     Ok(json!([first, read]))
 }
 
+/// Asks for more at once than is read of it, and waits until it should stop.
+async fn floods(times: usize, context: JobContext) -> Result<(), HandlerError> {
+    if context.start_number() == 1 {
+        context.add_child_named("kids", "long", &0).await?;
+        return Err(HandlerError::wait_for_children());
+    }
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..times {
+        let context = context.clone();
+        all.spawn(async move { context.children_values::<String>().await.map(|values| values.len()) });
+    }
+    context.cancelled().await;
+    let mut read = 0;
+    while let Some(values) = all.join_next().await {
+        read += values??;
+    }
+    context.log(format!("read {read}")).await?;
+    Ok(())
+}
+
 pub fn all() -> Handlers {
     Handlers::new()
         .handle(double)
@@ -311,4 +331,5 @@ pub fn all() -> Handlers {
         .handle_named("releases", releases)
         .handle_named("fares-ill", fares_ill)
         .handle_named("reads-at-length", reads_at_length)
+        .handle_named("floods", floods)
 }
