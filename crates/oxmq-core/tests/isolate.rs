@@ -12,6 +12,8 @@ mod faulty;
 #[path = "engine/rig.rs"]
 mod rig;
 
+#[path = "isolate/children.rs"]
+mod children;
 #[path = "isolate/death.rs"]
 mod death;
 #[path = "isolate/handlers.rs"]

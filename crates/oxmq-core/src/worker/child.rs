@@ -43,7 +43,7 @@ impl AddChild {
         options.parent = Some(self.parent.key());
         let job = NewJob { name: self.name, data: self.data?, options };
         check(&job, DATA_BYTES_MAX_DEFAULT)?;
-        self.parent.add_job(&self.queue?, job).await
+        self.parent.add_job(self.queue?, job).await
     }
 }
 

@@ -23,7 +23,7 @@ use crate::json::JsonText;
 use crate::queue::{no_answer, payload};
 use crate::store::{
     AddGroup, AddRequest, Added, Answer, ChildCounts, ChildKind, ChildrenCursor, ChildrenPage,
-    ChildrenRequest, Note, NoteRequest, ReleaseRequest, RemoveRequest, RemoveScope, Store,
+    ChildrenRequest, Note, NoteRequest, ReleaseRequest, RemoveRequest, RemoveScope,
 };
 
 /// Why a handler should stop.
@@ -53,6 +53,8 @@ impl fmt::Display for CancelCause {
 
 /// The second argument of a handler, if it takes one. Cheap to clone.
 ///
+/// It is the same in a [process of its own](crate::Isolation): there the worker does what it is asked to.
+///
 /// ```
 /// use oxmq_core::{HandlerError, JobContext};
 ///
@@ -79,11 +81,21 @@ pub(crate) trait Desk: Send + Sync {
 
     fn clock(&self) -> &Clock;
 
-    /// The store, if this process has it open.
-    fn store(&self) -> Option<&Arc<dyn Store>>;
-
     /// Has something written down about the job.
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64>;
+
+    /// Lists children of the job.
+    fn children<'a>(&'a self, running: &'a Running, which: ChildrenRequest) -> Answer<'a, ChildrenPage>;
+
+    /// Adds a child of the job to a queue under its prefix.
+    fn add_child<'a>(&'a self, running: &'a Running, queue: QueueAddress, child: NewJob)
+    -> Answer<'a, Added>;
+
+    /// Removes the children that the job waits for.
+    fn remove_pending_children<'a>(&'a self, running: &'a Running) -> Answer<'a, ()>;
+
+    /// Frees the job's deduplication id, if the job owns one.
+    fn release_deduplication<'a>(&'a self, running: &'a Running) -> Answer<'a, bool>;
 }
 
 impl Desk for Shared {
@@ -93,10 +105,6 @@ impl Desk for Shared {
 
     fn clock(&self) -> &Clock {
         &self.clock
-    }
-
-    fn store(&self) -> Option<&Arc<dyn Store>> {
-        Some(&self.store)
     }
 
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
@@ -112,6 +120,36 @@ impl Desk for Shared {
             }
             Ok(lines)
         })
+    }
+
+    fn children<'a>(&'a self, _: &'a Running, which: ChildrenRequest) -> Answer<'a, ChildrenPage> {
+        self.store.children(&self.queue, which)
+    }
+
+    fn add_child<'a>(&'a self, _: &'a Running, queue: QueueAddress, child: NewJob) -> Answer<'a, Added> {
+        let request = AddRequest { groups: vec![AddGroup { jobs: vec![child] }], now: self.clock.now() };
+        Box::pin(async move {
+            let mut answers = self.store.add(&queue, request).await?;
+            answers
+                .pop()
+                .and_then(|group| group.map(|mut jobs| jobs.pop()).transpose())
+                .unwrap_or_else(|| Err(no_answer()))
+        })
+    }
+
+    fn remove_pending_children<'a>(&'a self, running: &'a Running) -> Answer<'a, ()> {
+        let (job, scope) = (running.job.id.clone(), RemoveScope::PendingChildren);
+        let request = RemoveRequest { job, scope, now: self.clock.now() };
+        Box::pin(async move { self.store.remove(&self.queue, request).await.map(drop) })
+    }
+
+    fn release_deduplication<'a>(&'a self, running: &'a Running) -> Answer<'a, bool> {
+        let Job { id: owner, deduplication_id: Some(id), .. } = &*running.job else {
+            return Box::pin(std::future::ready(Ok(false)));
+        };
+        let now = self.clock.now();
+        let request = ReleaseRequest { id: id.clone(), only_if_owner: Some(owner.clone()), now };
+        self.store.release_deduplication(&self.queue, request)
     }
 }
 
@@ -188,17 +226,7 @@ impl JobContext {
     /// # Errors
     /// Those of the store.
     pub async fn release_deduplication(&self) -> Result<bool> {
-        let Job { id: owner, deduplication_id: Some(id), .. } = &*self.running.job else { return Ok(false) };
-        let now = self.desk.clock().now();
-        let request = ReleaseRequest { id: id.clone(), only_if_owner: Some(owner.clone()), now };
-        self.store("release_deduplication")?.release_deduplication(self.queue(), request).await
-    }
-
-    fn store(&self, operation: &'static str) -> Result<&Arc<dyn Store>> {
-        self.desk.store().ok_or_else(|| {
-            let why = "a handler in a process of its own has no store: open it there with `connect`";
-            Error::new(ErrorKind::Unsupported, operation, why)
-        })
+        self.desk.release_deduplication(&self.running).await
     }
 
     /// Which job this is, for jobs in other queues: [`AddJob::parent`](crate::AddJob::parent).
@@ -229,7 +257,8 @@ impl JobContext {
     }
 
     /// A page of the job's children: of these kinds, from where the last page ended, at most `limit`
-    /// ([`GROUP_JOBS_MAX`](crate::store::GROUP_JOBS_MAX)).
+    /// ([`GROUP_JOBS_MAX`](crate::store::GROUP_JOBS_MAX)). In a process of its own a page with long results may end
+    /// earlier; `next` says whether there is more.
     ///
     /// # Errors
     /// Those of the store; so for all of these.
@@ -282,22 +311,15 @@ impl JobContext {
     /// # Errors
     /// [`ErrorKind::Refused`]: there are too many of them.
     pub async fn remove_pending_children(&self) -> Result<()> {
-        let scope = RemoveScope::PendingChildren;
-        let request = RemoveRequest { job: self.job().id.clone(), scope, now: self.now() };
-        self.store("remove_pending_children")?.remove(self.queue(), request).await.map(drop)
+        self.desk.remove_pending_children(&self.running).await
     }
 
     async fn children_page(&self, request: ChildrenRequest) -> Result<ChildrenPage> {
-        self.store("children")?.children(self.queue(), request).await
+        self.desk.children(&self.running, request).await
     }
 
-    pub(super) async fn add_job(&self, queue: &QueueAddress, job: NewJob) -> Result<Added> {
-        let request = AddRequest { groups: vec![AddGroup { jobs: vec![job] }], now: self.now() };
-        let mut answers = self.store("add_child")?.add(queue, request).await?;
-        answers
-            .pop()
-            .and_then(|group| group.map(|mut jobs| jobs.pop()).transpose())
-            .unwrap_or_else(|| Err(no_answer()))
+    pub(super) async fn add_job(&self, queue: QueueAddress, job: NewJob) -> Result<Added> {
+        self.desk.add_child(&self.running, queue, job).await
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::time::Duration;
 
 use oxmq_core::conformance::Draft;
-use oxmq_core::store::LogsRequest;
+use oxmq_core::store::{ChildKind, LogsRequest};
 use oxmq_core::{
-    CancelCause, Clock, HandlerError, Handlers, Isolation, JobArgs, JobContext, JobId, JsonText, Order,
-    Store, WorkerBuilder,
+    CancelCause, ChildFailure, Clock, Error, HandlerError, Handlers, Isolation, JobArgs, JobContext, JobId,
+    JsonText, Order, Store, WorkerBuilder,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -212,6 +212,103 @@ async fn speaks_too_late(_: Value, context: JobContext) -> Result<(), HandlerErr
     Ok(())
 }
 
+/// Has children in the queue `kids`, waits for them, and says what became of them.
+async fn sums(kids: Vec<Value>, context: JobContext) -> Result<Value, HandlerError> {
+    if context.child_counts().await?.total() == 0 {
+        let mut fates = Vec::new();
+        for (index, kid) in kids.iter().enumerate() {
+            let name = if kid == "fail" { "fail" } else { "n" };
+            let add = context.add_child_named("kids", name, kid).id(format!("kid-{index}"));
+            fates.push(add.on_failure(ChildFailure::Ignore).await?.fate);
+        }
+        let again = context.add_child_named("kids", "n", &1).id("kid-0").await?;
+        fates.push(again.fate);
+        context.log(format!("{fates:?}, {} pending", context.child_counts().await?.pending)).await?;
+        return Err(HandlerError::wait_for_children());
+    }
+    let values = context.children_values::<u64>().await?;
+    let mut cursor = None;
+    let mut pages = Vec::new();
+    loop {
+        let page = context.children(&[ChildKind::Ignored, ChildKind::Processed], cursor, 2).await?;
+        pages.push(page.children.iter().map(|child| child.outcome.kind().as_str()).collect::<Vec<_>>());
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    let failures = context.ignored_failures().await?;
+    let failures: Vec<_> = failures.iter().map(|(key, reason)| format!("{key}: {reason}")).collect();
+    Ok(json!({ "sum": values.values().sum::<u64>(), "failures": failures, "pages": pages }))
+}
+
+/// Thinks better of having children.
+async fn removes(_: Value, context: JobContext) -> Result<[u64; 2], HandlerError> {
+    context.add_child_named("kids", "n", &1).id("late").delay(Duration::from_secs(9)).await?;
+    let before = context.child_counts().await?.pending;
+    context.remove_pending_children().await?;
+    Ok([before, context.child_counts().await?.total()])
+}
+
+async fn releases(_: Value, context: JobContext) -> Result<[bool; 2], HandlerError> {
+    Ok([context.release_deduplication().await?, context.release_deduplication().await?])
+}
+
+/// Tells how all fails that it asks for, in the end what it asks for in vain by itself.
+async fn fares_ill(_: Value, context: JobContext) -> Result<Vec<String>, HandlerError> {
+    let told = |error: Error| format!("{}: {error}", error.kind());
+    Ok(vec![
+        told(context.child_counts().await.unwrap_err()),
+        told(context.add_child_named("kids", "n", &1).await.unwrap_err()),
+        told(context.remove_pending_children().await.unwrap_err()),
+        told(context.release_deduplication().await.unwrap_err()),
+        told(context.add_child_named("a:b", "n", &1).await.unwrap_err()),
+        told(context.add_child_named("kids", "n", &"too long").size_limit(3).await.unwrap_err()),
+    ])
+}
+
+/// Has children with long results, and asks for all of them many times at once.
+async fn reads_at_length(how: (usize, usize), context: JobContext) -> Result<Value, HandlerError> {
+    let (kids, times) = how;
+    if context.start_number() == 1 {
+        for kid in 0..kids {
+            context.add_child_named("kids", "long", &kid).await?;
+        }
+        return Err(HandlerError::wait_for_children());
+    }
+    let first = context.children(&[ChildKind::Processed], None, 10).await?.children.len();
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..times {
+        let context = context.clone();
+        all.spawn(async move { context.children_values::<String>().await.map(|values| values.len()) });
+    }
+    let mut read = 0;
+    while let Some(values) = all.join_next().await {
+        read += values??;
+    }
+    Ok(json!([first, read]))
+}
+
+/// Asks for more at once than is read of it, and waits until it should stop.
+async fn floods(times: usize, context: JobContext) -> Result<(), HandlerError> {
+    if context.start_number() == 1 {
+        context.add_child_named("kids", "long", &0).await?;
+        return Err(HandlerError::wait_for_children());
+    }
+    let mut all = tokio::task::JoinSet::new();
+    for _ in 0..times {
+        let context = context.clone();
+        all.spawn(async move { context.children_values::<String>().await.map(|values| values.len()) });
+    }
+    context.cancelled().await;
+    let mut read = 0;
+    while let Some(values) = all.join_next().await {
+        read += values??;
+    }
+    context.log(format!("read {read}")).await?;
+    Ok(())
+}
+
 pub fn all() -> Handlers {
     Handlers::new()
         .handle(double)
@@ -229,4 +326,10 @@ pub fn all() -> Handlers {
         .handle_named("meets", meets)
         .handle_named("chatters", chatters)
         .handle_named("speaks-too-late", speaks_too_late)
+        .handle_named("sums", sums)
+        .handle_named("removes", removes)
+        .handle_named("releases", releases)
+        .handle_named("fares-ill", fares_ill)
+        .handle_named("reads-at-length", reads_at_length)
+        .handle_named("floods", floods)
 }

@@ -19,11 +19,14 @@
 //! A child's stdin is one end of a socket pair; it takes it over and leaves `/dev/null` in its place. stdout and stderr
 //! stay what they are, and are [captured](ChildOutput). Each message is a JSON object on a line of its own, of at most
 //! [`CHILD_LINE_BYTES_MAX`] bytes; `cmd` says which. What is JSON itself (data, results, progress) travels as text.
-//! The messages are those of BullMQ's sandbox, by name instead of number; see `wire.rs`.
+//! The messages are those of BullMQ's sandbox, by name instead of number; see `wire.rs`. Requests are about the job that
+//! runs and no other; the worker does them one after the other, and reads no further while too many wait, or while the child
+//! does not take the answers.
 //!
 //! ```text
 //! worker: init ───► child: ready (or unready)
-//! worker: start ──► child: started; then progress, log, update (each answered: noted); then completed or failed
+//! worker: start ──► child: started; then requests (progress, log, update; children, add_child, remove_pending, release),
+//!                   each with a number, by which it is answered: answer; then completed or failed
 //! worker: cancel    while a job runs: its handler should stop, and why
 //! worker: stop      end when nothing runs; so does the end of the line, at once and whatever runs
 //! ```
@@ -79,6 +82,11 @@ pub const CHILD_LOG_LINE_BYTES_MAX: usize = 16 << 10;
 /// There are never more children than jobs run at once. A child runs one job at a time. It is
 /// started when it is needed, and waits for the next job until it is recycled or has been idle for too long.
 /// It ends when its worker does, however that ends.
+///
+/// Handlers see the same [`JobContext`](crate::JobContext) as elsewhere, with the children of the job too; the worker does for them
+/// what they ask for. A page of children that would not fit into one message
+/// ([`CHILD_LINE_BYTES_MAX`]) is cut, and the next one goes on there; a single result that does not fit is
+/// [`Invalid`](crate::ErrorKind::Invalid).
 ///
 /// Needs Unix, and a tokio runtime with I/O (`#[tokio::main]` makes one).
 ///

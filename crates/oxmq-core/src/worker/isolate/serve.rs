@@ -17,12 +17,13 @@ use rustix::process::{Signal, kill_current_process_group};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
-use super::wire::{PROTOCOL, ToChild, ToWorker, line};
+use super::wire::{PROTOCOL, ToChild, ToWorker, WireAnswer, WireNewChild, WireQuestion, line};
 use super::{CHILD_LINE_BYTES_MAX, CHILD_VARIABLE};
 use crate::address::QueueAddress;
 use crate::clock::Clock;
 use crate::error::{Error, ErrorKind, Result};
-use crate::store::{Answer, Note, Store};
+use crate::job::NewJob;
+use crate::store::{Added, Answer, ChildrenPage, ChildrenRequest, Note};
 use crate::worker::context::{Desk, JobContext};
 use crate::worker::errors::HandlerError;
 use crate::worker::handler::{Handlers, Routes};
@@ -54,7 +55,8 @@ pub fn child_queue() -> Option<String> {
 /// starts a worker: all that was done before is done in each child as well. stdin is `/dev/null` from then on; stdout and
 /// stderr are [captured](crate::ChildOutput).
 ///
-/// Handlers see the same [`JobContext`] as elsewhere. What they have written down is sent to the worker, which does it.
+/// Handlers see the same [`JobContext`] as elsewhere. What they have written down, and what they ask about their children or
+/// do with them, is sent to the worker, which does it: a child needs no store of its own.
 ///
 /// See [`Isolation`](crate::Isolation) for an example.
 pub async fn serve_if_child(handlers: Handlers) {
@@ -102,11 +104,12 @@ enum Order {
 struct Link {
     queue: QueueAddress,
     clock: Clock,
+    /// Held while a job is said to run, and something is sent about it, so that nothing is sent after its answer.
     writer: Mutex<UnixStream>,
-    /// The job that runs. It is held while something about it is sent, so that nothing is after its answer.
+    /// The job that runs. Held for a look only, never for a write: the thread that reads has to get at it.
     running: Mutex<Option<Arc<Running>>>,
     requests: AtomicU64,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Result<u64>>>>,
+    waiting: Mutex<HashMap<u64, oneshot::Sender<WireAnswer>>>,
 }
 
 async fn serve(link: &Arc<Link>, mut orders: mpsc::Receiver<Order>, routes: &Routes) -> i32 {
@@ -215,10 +218,10 @@ impl Link {
                     }
                     continue;
                 }
-                ToChild::Noted { request, lines, refusal } => {
+                ToChild::Answer { request, answer } => {
                     let waiting = held(&self.waiting).remove(&request);
                     if let Some(waiting) = waiting {
-                        let _ = waiting.send(refusal.map_or(Ok(lines), |refusal| Err(refusal.into())));
+                        let _ = waiting.send(answer);
                     }
                     continue;
                 }
@@ -247,29 +250,54 @@ impl Link {
     }
 
     fn end_job(&self) {
+        let writer = held(&self.writer);
         *held(&self.running) = None;
         held(&self.waiting).clear();
+        drop(writer);
     }
 
-    fn ask(&self, running: &Running, note: Note) -> Result<oneshot::Receiver<Result<u64>>> {
-        let request = self.requests.fetch_add(1, Ordering::Relaxed);
-        let message = match note {
-            Note::Progress(value) => ToWorker::Progress { request, value: value.as_str().to_owned() },
-            Note::Data(value) => ToWorker::Update { request, value: value.as_str().to_owned() },
-            Note::Log { line, keep: _ } => ToWorker::Log { request, line },
-            Note::ClearLogs { .. } => {
-                return Err(Error::new(ErrorKind::Unsupported, "note", "not from a child process"));
-            }
-        };
-        let line = line(&message)?;
+    /// The number of the next request.
+    fn number(&self) -> u64 {
+        self.requests.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Asks the worker about a job, and waits for what `read` makes of the answer.
+    async fn ask<T>(
+        &self,
+        running: &Running,
+        verb: &'static str,
+        request: u64,
+        message: ToWorker,
+        read: impl FnOnce(WireAnswer) -> Option<T>,
+    ) -> Result<T> {
+        let told = self.send_request(running, verb, request, &message)?;
+        match told.await {
+            Err(_) => Err(over(verb)),
+            Ok(WireAnswer::Refused(refusal)) => Err(refusal.into_error(verb)),
+            Ok(answer) => read(answer).ok_or_else(|| {
+                Error::new(ErrorKind::Internal, verb, "the worker's answer does not fit the request")
+            }),
+        }
+    }
+
+    /// Sends a request about a job, if that still runs.
+    fn send_request(
+        &self,
+        running: &Running,
+        verb: &'static str,
+        request: u64,
+        message: &ToWorker,
+    ) -> Result<oneshot::Receiver<WireAnswer>> {
+        let line = line(message)?;
         let (tell, told) = oneshot::channel();
-        let current = held(&self.running);
-        if !current.as_ref().is_some_and(|current| std::ptr::eq(&raw const **current, running)) {
-            return Err(over());
+        let mut writer = held(&self.writer);
+        let current = held(&self.running).clone();
+        if !current.is_some_and(|current| std::ptr::eq(&raw const *current, running)) {
+            return Err(over(verb));
         }
         held(&self.waiting).insert(request, tell);
-        self.write(&line);
-        drop(current);
+        // If nobody listens, the thread that reads finds out.
+        let _ = writer.write_all(&line);
         Ok(told)
     }
 }
@@ -283,17 +311,66 @@ impl Desk for Link {
         &self.clock
     }
 
-    fn store(&self) -> Option<&Arc<dyn Store>> {
-        None
+    fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
+        let request = self.number();
+        Box::pin(async move {
+            let message = match note {
+                Note::Progress(value) => ToWorker::Progress { request, value: value.as_str().to_owned() },
+                Note::Data(value) => ToWorker::Update { request, value: value.as_str().to_owned() },
+                Note::Log { line, keep: _ } => ToWorker::Log { request, line },
+                Note::ClearLogs { .. } => {
+                    return Err(Error::new(ErrorKind::Unsupported, "note", "not from a child process"));
+                }
+            };
+            let read = |answer| match answer {
+                WireAnswer::Noted(lines) => Some(lines),
+                _ => None,
+            };
+            self.ask(running, "note", request, message, read).await
+        })
     }
 
-    fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
-        Box::pin(async move { self.ask(running, note)?.await.unwrap_or_else(|_| Err(over())) })
+    fn children<'a>(&'a self, running: &'a Running, which: ChildrenRequest) -> Answer<'a, ChildrenPage> {
+        let request = self.number();
+        let message = ToWorker::Children { request, which: WireQuestion::of(&which) };
+        Box::pin(self.ask(running, "children", request, message, |answer| match answer {
+            WireAnswer::Children(children) => children.into_page(),
+            _ => None,
+        }))
+    }
+
+    fn add_child<'a>(
+        &'a self,
+        running: &'a Running,
+        queue: QueueAddress,
+        child: NewJob,
+    ) -> Answer<'a, Added> {
+        let request = self.number();
+        let message = ToWorker::AddChild { request, child: WireNewChild::of(&queue, child) };
+        Box::pin(self.ask(running, "add", request, message, |answer| match answer {
+            WireAnswer::Added(added) => added.into_added(),
+            _ => None,
+        }))
+    }
+
+    fn remove_pending_children<'a>(&'a self, running: &'a Running) -> Answer<'a, ()> {
+        let request = self.number();
+        let read = |answer| matches!(answer, WireAnswer::Removed).then_some(());
+        Box::pin(self.ask(running, "remove", request, ToWorker::RemovePending { request }, read))
+    }
+
+    fn release_deduplication<'a>(&'a self, running: &'a Running) -> Answer<'a, bool> {
+        let request = self.number();
+        let message = ToWorker::Release { request };
+        Box::pin(self.ask(running, "release_deduplication", request, message, |answer| match answer {
+            WireAnswer::Released(released) => Some(released),
+            _ => None,
+        }))
     }
 }
 
-fn over() -> Error {
-    Error::new(ErrorKind::Closed, "note", "the handler of this job has ended")
+fn over(verb: &'static str) -> Error {
+    Error::new(ErrorKind::Closed, verb, "the handler of this job has ended")
 }
 
 fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -11,8 +11,9 @@ use rustix::process::Signal;
 use tokio::io::AsyncWriteExt;
 
 use super::process::{Child, Lines, Pipe, keep_last, next_line};
-use super::wire::{ToChild, ToWorker, WireJob, WireRefusal, distant, line};
+use super::wire::{Ask, ToChild, ToWorker, WireAnswer, WireChildren, WireJob, WireRefusal, distant, line};
 use super::{CHILD_LOG_LINES_MAX, ChildOutput, Isolation};
+use crate::address::JobKey;
 use crate::clock::{Clock, Timestamp, millis};
 use crate::error::{Error, Result};
 use crate::json::JsonText;
@@ -25,8 +26,11 @@ use crate::worker::shared::Shared;
 
 /// How often the memory of a child that runs a job is looked at.
 const MEMORY_CHECK: Duration = Duration::from_millis(500);
-/// The most notes that wait for the store; while there are as many, nothing more is read from the child.
-const NOTES_MAX: usize = 64;
+/// The most that the child may have asked for and that waits for the store; while there is as much, nothing more is read
+/// from the child.
+const ASKED_MAX: usize = 64;
+/// While more bytes than that wait to be read by the child, the store is not asked for anything more.
+const OUTBOX_BYTES_MAX: usize = 1 << 20;
 /// How long the pipes of a child that has ended may stay open, held by something it left behind; real time.
 const PIPES_WAIT: Duration = Duration::from_secs(1);
 
@@ -52,17 +56,17 @@ enum Stop {
     Killed,
 }
 
-/// Something to be written down: for a request of the handler, or a line of its output.
-type Item = (Option<u64>, Note);
-type Writing = Pin<Box<dyn Future<Output = (Option<u64>, Result<u64>)> + Send>>;
+/// Something to be done: for a request of the handler, which may be refused already, or a line of its output.
+type Item = (Option<u64>, Result<Ask>);
+type Doing = Pin<Box<dyn Future<Output = (Option<u64>, Result<WireAnswer>)> + Send>>;
 
 pub(super) struct Talk<'a> {
     child: &'a mut Child,
     isolation: &'a Isolation,
     shared: &'a Arc<Shared>,
     running: &'a Arc<Running>,
-    notes: VecDeque<Item>,
-    writing: Option<Writing>,
+    asked: VecDeque<Item>,
+    doing: Option<Doing>,
     /// Until when the child has to take the job; `None` once it has.
     begin_by: Option<Timestamp>,
     stop: Stop,
@@ -77,7 +81,7 @@ pub(super) struct Talk<'a> {
 enum Step {
     Said(io::Result<Option<Vec<u8>>>),
     Sent(io::Result<usize>),
-    Noted(Option<u64>, Result<u64>),
+    Done(Option<u64>, Result<WireAnswer>),
     /// A line of its output; nothing at the end.
     Stdout(Option<String>),
     Stderr(Option<String>),
@@ -99,8 +103,8 @@ impl<'a> Talk<'a> {
             isolation,
             shared,
             running,
-            notes: VecDeque::new(),
-            writing: None,
+            asked: VecDeque::new(),
+            doing: None,
             begin_by: Some(now + isolation.start_timeout),
             stop: Stop::Not,
             measure_at: now + MEMORY_CHECK,
@@ -138,8 +142,8 @@ impl<'a> Talk<'a> {
                     self.child.outbox.clear();
                     None
                 }
-                Step::Noted(request, answer) => {
-                    self.noted(request, answer);
+                Step::Done(request, answer) => {
+                    self.done(request, answer);
                     None
                 }
                 Step::Stdout(text) => {
@@ -160,7 +164,7 @@ impl<'a> Talk<'a> {
             if matches!(ended, Ended::Answered(_)) {
                 self.hear_what_was_written().await;
             }
-            self.write_the_rest().await;
+            self.do_the_rest().await;
             return ended;
         }
     }
@@ -175,23 +179,23 @@ impl<'a> Talk<'a> {
             },
         ];
         let wake_at = wake_at.into_iter().flatten().min().unwrap_or(self.measure_at);
-        if self.writing.is_none()
-            && let Some((request, note)) = self.notes.pop_front()
+        if self.doing.is_none()
+            && self.child.outbox.len() <= OUTBOX_BYTES_MAX
+            && let Some((request, ask)) = self.asked.pop_front()
         {
             let (shared, running) = (self.shared.clone(), self.running.clone());
-            self.writing =
-                Some(Box::pin(async move { (request, Desk::note(&*shared, &running, note).await) }));
+            self.doing = Some(Box::pin(async move { (request, do_it(&shared, &running, ask).await) }));
         }
-        let Self { child, shared, running, notes, writing, stop, .. } = self;
+        let Self { child, shared, running, asked, doing, stop, .. } = self;
         let Child { reader, writer, outbox, stdout, stderr, .. } = &mut **child;
-        let reads = notes.len() < NOTES_MAX;
+        let reads = asked.len() < ASKED_MAX;
         // Not in any order: a child that writes without an end must not keep us from hearing it.
         tokio::select! {
             () = running.cancel.cancelled(), if matches!(stop, Stop::Not) => Step::ToStop,
             () = shared.clock.sleep_until(wake_at) => Step::Look,
             said = reader.next(), if reads => Step::Said(said),
             sent = writer.write(outbox), if !outbox.is_empty() => Step::Sent(sent),
-            (request, answer) = written(writing) => Step::Noted(request, answer),
+            (request, answer) = done(doing) => Step::Done(request, answer),
             text = next_line(stdout), if reads => Step::Stdout(text),
             text = next_line(stderr), if reads => Step::Stderr(text),
         }
@@ -213,13 +217,22 @@ impl<'a> Talk<'a> {
         }
         match message {
             ToWorker::Progress { request, value } => {
-                self.ask(request, JsonText::parse(value).map(Note::Progress));
+                self.ask(request, Ask::note_of(value, Note::Progress));
             }
-            ToWorker::Update { request, value } => self.ask(request, JsonText::parse(value).map(Note::Data)),
+            ToWorker::Update { request, value } => self.ask(request, Ask::note_of(value, Note::Data)),
             ToWorker::Log { request, line } => {
-                self.notes
-                    .push_back((Some(request), Note::Log { line, keep: self.running.options.keep_logs }));
+                let keep = self.running.options.keep_logs;
+                self.ask(request, Ok(Ask::Note(Note::Log { line, keep })));
             }
+            ToWorker::Children { request, which } => {
+                self.ask(request, which.into_request(&self.running.job.id).map(Ask::Children));
+            }
+            ToWorker::AddChild { request, child } => {
+                let parent = JobKey::new(self.shared.queue.clone(), &self.running.job.id);
+                self.ask(request, child.into_ask(parent));
+            }
+            ToWorker::RemovePending { request } => self.ask(request, Ok(Ask::RemovePending)),
+            ToWorker::Release { request } => self.ask(request, Ok(Ask::Release)),
             ToWorker::Completed { value } => match JsonText::parse(value) {
                 Ok(value) => return Some(Ended::Answered(Ok(value))),
                 Err(error) => return Some(self.broken(&format!("sent a result that is not JSON: {error}"))),
@@ -234,33 +247,31 @@ impl<'a> Talk<'a> {
         None
     }
 
-    fn ask(&mut self, request: u64, note: Result<Note, serde_json::Error>) {
-        match note {
-            Ok(note) => self.notes.push_back((Some(request), note)),
-            Err(error) => {
-                self.answer(request, Err(Error::invalid("note", "value", "not JSON", error)));
-            }
-        }
+    fn ask(&mut self, request: u64, ask: Result<Ask>) {
+        self.asked.push_back((Some(request), ask));
     }
 
-    fn noted(&mut self, request: Option<u64>, answer: Result<u64>) {
-        self.writing = None;
+    fn done(&mut self, request: Option<u64>, answer: Result<WireAnswer>) {
+        self.doing = None;
         match (request, answer) {
             (Some(request), answer) => self.answer(request, answer),
             (None, Ok(_)) => {}
             (None, Err(error)) => {
                 tracing::warn!(job = %self.running.job.id, %error, "what a child process wrote is lost");
-                self.notes.retain(|(request, _)| request.is_some());
+                self.asked.retain(|(request, _)| request.is_some());
                 self.lines = CHILD_LOG_LINES_MAX + 1;
             }
         }
     }
 
-    fn answer(&mut self, request: u64, answer: Result<u64>) {
-        let refusal = answer.as_ref().err().map(WireRefusal::from);
-        let lines = answer.unwrap_or(0);
-        if let Ok(noted) = line(&ToChild::Noted { request, lines, refusal }) {
-            self.child.outbox.extend(noted);
+    /// Every request is answered, if only with the error that the answer is too long for a line.
+    fn answer(&mut self, request: u64, answer: Result<WireAnswer>) {
+        let refused = |error: &Error| WireAnswer::Refused(WireRefusal::from(error));
+        let answer = answer.unwrap_or_else(|error| refused(&error));
+        let answer = line(&ToChild::Answer { request, answer })
+            .or_else(|error| line(&ToChild::Answer { request, answer: refused(&error) }));
+        if let Ok(answer) = answer {
+            self.child.outbox.extend(answer);
         }
     }
 
@@ -352,7 +363,8 @@ impl<'a> Talk<'a> {
             }
             std::cmp::Ordering::Greater => return,
         };
-        self.notes.push_back((None, Note::Log { line, keep: self.running.options.keep_logs }));
+        let keep = self.running.options.keep_logs;
+        self.asked.push_back((None, Ok(Ask::Note(Note::Log { line, keep }))));
     }
 
     /// What it wrote while it had no job.
@@ -390,17 +402,37 @@ impl<'a> Talk<'a> {
         }
     }
 
-    /// All that is to be written down, before the job's ending is.
-    async fn write_the_rest(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            let (request, answer) = writing.await;
-            self.noted(request, answer);
+    /// All that was asked for and changes something, before the job's ending does. Nobody hears the answers.
+    async fn do_the_rest(&mut self) {
+        if let Some(doing) = self.doing.take() {
+            let (request, answer) = doing.await;
+            self.done(request, answer);
         }
-        while let Some((request, note)) = self.notes.pop_front() {
-            let answer = Desk::note(&**self.shared, self.running, note).await;
-            self.noted(request, answer);
+        while let Some((request, ask)) = self.asked.pop_front() {
+            if matches!(ask, Err(_) | Ok(Ask::Children(_))) {
+                continue;
+            }
+            let answer = do_it(self.shared, self.running, ask).await;
+            self.done(request, answer);
         }
     }
+}
+
+async fn do_it(shared: &Shared, running: &Running, ask: Result<Ask>) -> Result<WireAnswer> {
+    Ok(match ask? {
+        Ask::Note(note) => WireAnswer::Noted(Desk::note(shared, running, note).await?),
+        Ask::Children(which) => {
+            WireAnswer::Children(WireChildren::of(Desk::children(shared, running, which).await?))
+        }
+        Ask::AddChild(queue, child) => {
+            WireAnswer::Added(Desk::add_child(shared, running, queue, *child).await?.into())
+        }
+        Ask::RemovePending => {
+            Desk::remove_pending_children(shared, running).await?;
+            WireAnswer::Removed
+        }
+        Ask::Release => WireAnswer::Released(Desk::release_deduplication(shared, running).await?),
+    })
 }
 
 /// The lines that are there without waiting, up to as many as a job may have; with the beginning of one that is not ended,
@@ -427,9 +459,9 @@ fn trace(pid: Option<u32>, stream: &'static str, line: &str) {
     tracing::info!(target: "oxmq::child", pid, stream, "{line}");
 }
 
-async fn written(writing: &mut Option<Writing>) -> (Option<u64>, Result<u64>) {
-    match writing {
-        Some(writing) => writing.await,
+async fn done(doing: &mut Option<Doing>) -> (Option<u64>, Result<WireAnswer>) {
+    match doing {
+        Some(doing) => doing.await,
         None => std::future::pending().await,
     }
 }

@@ -5,12 +5,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::CHILD_LINE_BYTES_MAX;
-use crate::address::{JobKey, Token};
+use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::{Timestamp, millis};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::family::{ChildFailure, Parent};
-use crate::job::{Job, Lease, LeasedJob};
+use crate::job::{Job, Lease, LeasedJob, NewJob};
 use crate::json::JsonText;
+use crate::options::{DATA_BYTES_MAX_DEFAULT, JobOptions};
+use crate::queue::check;
+use crate::store::{
+    Added, Child, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage, ChildrenRequest, Fate,
+    GROUP_JOBS_MAX, Note,
+};
 use crate::worker::context::CancelCause;
 use crate::worker::errors::{HandlerError, Wish};
 
@@ -27,8 +33,8 @@ pub(super) enum ToChild {
     Start { job: Box<WireJob>, token: String, remaining: Option<i64> },
     /// The handler should stop.
     Cancel { cause: WireCause },
-    /// The answer to a progress, log or update: a number, or why not.
-    Noted { request: u64, lines: u64, refusal: Option<WireRefusal> },
+    /// The answer to a request.
+    Answer { request: u64, answer: WireAnswer },
     /// End when nothing runs.
     Stop,
 }
@@ -49,6 +55,14 @@ pub(super) enum ToWorker {
     Log { request: u64, line: String },
     /// New data, JSON as text.
     Update { request: u64, value: String },
+    /// Which children has the job?
+    Children { request: u64, which: WireQuestion },
+    /// A new child.
+    AddChild { request: u64, child: WireNewChild },
+    /// The children that the job waits for should go.
+    RemovePending { request: u64 },
+    /// The job's deduplication id should be free.
+    Release { request: u64 },
     /// The result, JSON as text.
     Completed { value: String },
     /// The handler failed: the messages of the error and of what caused it, and what it wishes.
@@ -228,11 +242,21 @@ pub(super) enum WireWish {
     AwaitChildren(Option<WireChild>),
 }
 
-/// The one child that a handler wants to wait for.
+/// Which child: its queue's qualified name and its id.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireChild {
     queue: String,
     id: String,
+}
+
+impl WireChild {
+    fn of(key: &JobKey) -> Self {
+        Self { queue: key.queue.to_string(), id: key.id.as_str().to_owned() }
+    }
+
+    fn into_key(self) -> Option<JobKey> {
+        JobKey::of(&self.queue, self.id)
+    }
 }
 
 impl From<Wish> for WireWish {
@@ -245,9 +269,7 @@ impl From<Wish> for WireWish {
             Wish::AgainAt(time) => Self::AgainAt(time.as_millis()),
             Wish::RateLimited(pause) => Self::RateLimited(millis(pause)),
             Wish::GiveBack => Self::GiveBack,
-            Wish::AwaitChildren(child) => Self::AwaitChildren(
-                child.map(|key| WireChild { queue: key.queue.to_string(), id: key.id.as_str().to_owned() }),
-            ),
+            Wish::AwaitChildren(child) => Self::AwaitChildren(child.as_ref().map(WireChild::of)),
         }
     }
 }
@@ -262,9 +284,7 @@ impl From<WireWish> for Wish {
             WireWish::AgainAt(time) => Self::AgainAt(Timestamp::from_millis(time)),
             WireWish::RateLimited(pause) => Self::RateLimited(duration(pause)),
             WireWish::GiveBack => Self::GiveBack,
-            WireWish::AwaitChildren(child) => {
-                Self::AwaitChildren(child.and_then(|child| JobKey::of(&child.queue, child.id)))
-            }
+            WireWish::AwaitChildren(child) => Self::AwaitChildren(child.and_then(WireChild::into_key)),
         }
     }
 }
@@ -273,7 +293,277 @@ fn duration(ms: i64) -> Duration {
     Duration::from_millis(u64::try_from(ms).unwrap_or(0))
 }
 
-/// Why something was not written down.
+/// What a child asks of its worker, read and checked. It is always about the job that the child runs.
+#[derive(Debug)]
+pub(super) enum Ask {
+    Note(Note),
+    Children(ChildrenRequest),
+    /// Into which queue, and the job, whose parent is the one that runs.
+    AddChild(QueueAddress, Box<NewJob>),
+    RemovePending,
+    Release,
+}
+
+impl Ask {
+    pub(super) fn note_of(value: String, note: impl FnOnce(JsonText) -> Note) -> Result<Self> {
+        let refuse = |error| Error::invalid("note", "value", "not JSON", error);
+        JsonText::parse(value).map(|value| Self::Note(note(value))).map_err(refuse)
+    }
+}
+
+/// What comes of a request.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WireAnswer {
+    /// A progress, log or update is written down; so many lines the log has.
+    Noted(u64),
+    Children(WireChildren),
+    Added(WireAdded),
+    /// What was pending is removed.
+    Removed,
+    /// Whether the job owned its deduplication id.
+    Released(bool),
+    /// It was not done.
+    Refused(WireRefusal),
+}
+
+/// Which page of the job's children; kinds by BullMQ's names.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireQuestion {
+    kinds: Vec<String>,
+    after: Option<WireCursor>,
+    limit: usize,
+}
+
+/// Where a page of children ended.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireCursor {
+    kind: String,
+    child: WireChild,
+}
+
+impl WireCursor {
+    fn of(cursor: &ChildrenCursor) -> Self {
+        Self { kind: cursor.kind.as_str().to_owned(), child: WireChild::of(&cursor.after) }
+    }
+
+    fn into_cursor(self) -> Option<ChildrenCursor> {
+        Some(ChildrenCursor { kind: kind_of_child(&self.kind)?, after: self.child.into_key()? })
+    }
+}
+
+fn kind_of_child(name: &str) -> Option<ChildKind> {
+    ChildKind::ALL.into_iter().find(|kind| kind.as_str() == name)
+}
+
+impl WireQuestion {
+    pub(super) fn of(request: &ChildrenRequest) -> Self {
+        Self {
+            kinds: request.kinds.iter().map(|kind| kind.as_str().to_owned()).collect(),
+            after: request.cursor.as_ref().map(WireCursor::of),
+            limit: request.limit,
+        }
+    }
+
+    /// The request for the children of `job`. It asks for no more than a page may have.
+    pub(super) fn into_request(self, job: &JobId) -> Result<ChildrenRequest> {
+        let refuse = |field, value: String| {
+            Error::invalid(
+                "children",
+                field,
+                value,
+                "it must be what a worker and a child of one version say",
+            )
+        };
+        let kinds: Option<Vec<_>> = self.kinds.iter().map(|name| kind_of_child(name)).collect();
+        let kinds = kinds
+            .filter(|kinds| kinds.len() <= ChildKind::ALL.len())
+            .ok_or_else(|| refuse("kinds", format!("{:?}", self.kinds)))?;
+        let cursor = match self.after {
+            None => None,
+            Some(after) => {
+                let named = format!("{after:?}");
+                Some(after.into_cursor().ok_or_else(|| refuse("cursor", named))?)
+            }
+        };
+        Ok(ChildrenRequest { job: job.clone(), kinds, cursor, limit: self.limit.min(GROUP_JOBS_MAX) })
+    }
+}
+
+/// The most bytes that the keys and outcomes of a page's children have, but for a page of one child. With quotes and the like
+/// escaped they fit into one line.
+const PAGE_BYTES_MAX: usize = CHILD_LINE_BYTES_MAX / 8;
+
+/// A page of children.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireChildren {
+    children: Vec<(WireChild, WireOutcome)>,
+    next: Option<WireCursor>,
+    /// Of each kind, in the order of [`ChildKind::ALL`].
+    counts: [u64; 4],
+}
+
+/// What became of a child; results are JSON as text.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireOutcome {
+    Processed(String),
+    Pending,
+    Ignored(String),
+    Failed(i64),
+}
+
+impl WireOutcome {
+    fn of(outcome: &ChildOutcome) -> Self {
+        match outcome {
+            ChildOutcome::Processed(value) => Self::Processed(value.as_str().to_owned()),
+            ChildOutcome::Pending => Self::Pending,
+            ChildOutcome::Ignored(reason) => Self::Ignored(reason.clone()),
+            ChildOutcome::Failed(time) => Self::Failed(time.as_millis()),
+        }
+    }
+
+    fn into_outcome(self) -> ChildOutcome {
+        match self {
+            Self::Processed(value) => ChildOutcome::Processed(JsonText::stored(value)),
+            Self::Pending => ChildOutcome::Pending,
+            Self::Ignored(reason) => ChildOutcome::Ignored(reason),
+            Self::Failed(time) => ChildOutcome::Failed(Timestamp::from_millis(time)),
+        }
+    }
+}
+
+fn bytes_of(child: &Child) -> usize {
+    let text = match &child.outcome {
+        ChildOutcome::Processed(value) => value.as_str().len(),
+        ChildOutcome::Ignored(reason) => reason.len(),
+        ChildOutcome::Pending | ChildOutcome::Failed(_) => 0,
+    };
+    let JobKey { queue, id } = &child.key;
+    text + queue.prefix().len() + queue.name().len() + id.as_str().len()
+}
+
+impl WireChildren {
+    /// The page, or as much of it as fits into a line; then the next one begins earlier.
+    pub(super) fn of(mut page: ChildrenPage) -> Self {
+        let mut bytes = 0;
+        let fits = |child: &&Child| {
+            bytes += bytes_of(child);
+            bytes <= PAGE_BYTES_MAX
+        };
+        let count = page.children.iter().take_while(fits).count().max(1);
+        if count < page.children.len() {
+            page.children.truncate(count);
+            let last = page.children.last();
+            page.next =
+                last.map(|last| ChildrenCursor { kind: last.outcome.kind(), after: last.key.clone() });
+        }
+        let child = |child: &Child| (WireChild::of(&child.key), WireOutcome::of(&child.outcome));
+        Self {
+            children: page.children.iter().map(child).collect(),
+            next: page.next.as_ref().map(WireCursor::of),
+            counts: ChildKind::ALL.map(|kind| page.counts.of(kind)),
+        }
+    }
+
+    /// `None` if it is none.
+    pub(super) fn into_page(self) -> Option<ChildrenPage> {
+        let mut page = ChildrenPage::default();
+        for (key, outcome) in self.children {
+            page.children.push(Child { key: key.into_key()?, outcome: outcome.into_outcome() });
+        }
+        if let Some(next) = self.next {
+            page.next = Some(next.into_cursor()?);
+        }
+        for (kind, count) in ChildKind::ALL.into_iter().zip(self.counts) {
+            *page.counts.of_mut(kind) = count;
+        }
+        Some(page)
+    }
+}
+
+/// A child to be added: the name of a queue under the job's own prefix, and the job; what is JSON is text.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireNewChild {
+    queue: String,
+    name: String,
+    data: String,
+    opts: String,
+}
+
+impl WireNewChild {
+    pub(super) fn of(queue: &QueueAddress, child: NewJob) -> Self {
+        Self {
+            queue: queue.name().to_owned(),
+            name: child.name,
+            data: child.data.as_str().to_owned(),
+            opts: child.options.to_json().as_str().to_owned(),
+        }
+    }
+
+    /// Checked as if it was made here; `parent` is the job that runs, whatever was sent.
+    pub(super) fn into_ask(self, parent: JobKey) -> Result<Ask> {
+        let queue = QueueAddress::with_prefix(parent.queue.prefix(), self.queue)?;
+        let data =
+            JsonText::parse(self.data).map_err(|error| Error::invalid("add", "data", "not JSON", error))?;
+        let mut options = JobOptions::parse(&self.opts)?;
+        options.parent = Some(parent);
+        let child = NewJob { name: self.name, data, options };
+        check(&child, DATA_BYTES_MAX_DEFAULT)?;
+        Ok(Ask::AddChild(queue, Box::new(child)))
+    }
+}
+
+/// What became of a child that was added.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct WireAdded {
+    id: String,
+    state: String,
+    fate: WireFate,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum WireFate {
+    Created,
+    Existing,
+    Deduplicated { owner_exists: bool },
+    KeptAsNext { next: String },
+    Replaced { removed: String },
+    Refused { kind: String },
+}
+
+impl From<Added> for WireAdded {
+    fn from(added: Added) -> Self {
+        let text = |id: &JobId| id.as_str().to_owned();
+        let fate = match added.fate {
+            Fate::Created => WireFate::Created,
+            Fate::Existing => WireFate::Existing,
+            Fate::Deduplicated { owner_exists } => WireFate::Deduplicated { owner_exists },
+            Fate::KeptAsNext { next } => WireFate::KeptAsNext { next: text(&next) },
+            Fate::Replaced { removed } => WireFate::Replaced { removed: text(&removed) },
+            Fate::Refused(kind) => WireFate::Refused { kind: kind.as_str().to_owned() },
+        };
+        Self { id: text(&added.id), state: added.state.as_str().to_owned(), fate }
+    }
+}
+
+impl WireAdded {
+    /// `None` if it is none.
+    pub(super) fn into_added(self) -> Option<Added> {
+        let fate = match self.fate {
+            WireFate::Created => Fate::Created,
+            WireFate::Existing => Fate::Existing,
+            WireFate::Deduplicated { owner_exists } => Fate::Deduplicated { owner_exists },
+            WireFate::KeptAsNext { next } => Fate::KeptAsNext { next: next.into() },
+            WireFate::Replaced { removed } => Fate::Replaced { removed: removed.into() },
+            WireFate::Refused { kind } => Fate::Refused(kind_of(&kind)),
+        };
+        Some(Added::new(self.id.into(), self.state.parse().ok()?, fate))
+    }
+}
+
+/// Why something was not done: the error without the operation, which the child knows.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct WireRefusal {
     kind: String,
@@ -282,17 +572,21 @@ pub(super) struct WireRefusal {
 
 impl From<&Error> for WireRefusal {
     fn from(error: &Error) -> Self {
-        Self { kind: error.kind().as_str().to_owned(), message: error.to_string() }
+        let said = error.to_string();
+        let message = said.strip_prefix(error.operation()).and_then(|rest| rest.strip_prefix(": "));
+        Self { kind: error.kind().as_str().to_owned(), message: message.unwrap_or(&said).to_owned() }
     }
 }
 
-/// The kinds that a store's answer may have.
-const KINDS: [ErrorKind; 15] = [
+/// The kinds that an answer may have.
+const KINDS: [ErrorKind; 18] = [
     ErrorKind::NotFound,
     ErrorKind::NotLocked,
     ErrorKind::LockedByAnother,
     ErrorKind::WrongState,
     ErrorKind::CancelRequested,
+    ErrorKind::PendingChildren,
+    ErrorKind::FailedChildren,
     ErrorKind::Refused,
     ErrorKind::Invalid,
     ErrorKind::Unavailable,
@@ -303,12 +597,17 @@ const KINDS: [ErrorKind; 15] = [
     ErrorKind::Gone,
     ErrorKind::Newer,
     ErrorKind::Unsupported,
+    ErrorKind::Closed,
 ];
 
-impl From<WireRefusal> for Error {
-    fn from(refusal: WireRefusal) -> Self {
-        let kind = KINDS.into_iter().find(|kind| kind.as_str() == refusal.kind);
-        Self::new(kind.unwrap_or(ErrorKind::Internal), "note", refusal.message)
+fn kind_of(name: &str) -> ErrorKind {
+    KINDS.into_iter().find(|kind| kind.as_str() == name).unwrap_or(ErrorKind::Internal)
+}
+
+impl WireRefusal {
+    /// The error of the request `verb`.
+    pub(super) fn into_error(self, verb: &'static str) -> Error {
+        Error::new(kind_of(&self.kind), verb, self.message)
     }
 }
 
@@ -351,7 +650,7 @@ pub(super) fn distant(messages: Vec<String>, wish: WireWish) -> HandlerError {
 ///
 /// # Errors
 /// [`ErrorKind::Invalid`] if it is longer than a line may be.
-pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>, Error> {
+pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>> {
     let mut line = serde_json::to_vec(message).map_err(|error| {
         Error::new(ErrorKind::Internal, "isolate", "a message cannot be written as JSON").caused_by(error)
     })?;
@@ -367,6 +666,7 @@ pub(super) fn line(message: &impl Serialize) -> Result<Vec<u8>, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::JobState;
 
     #[test]
     fn a_job_crosses_whole() {
@@ -442,8 +742,9 @@ mod tests {
             assert_eq!(CancelCause::from(WireCause::from(cause.clone())), cause);
         }
         for kind in KINDS {
-            let crossed = Error::from(WireRefusal::from(&Error::new(kind, "note", "no")));
-            assert_eq!((crossed.kind(), crossed.message()), (kind, "note: no"));
+            let error = Error::new(kind, "note", "no").with("job", 7);
+            let crossed = WireRefusal::from(&error).into_error("note");
+            assert_eq!((crossed.kind(), crossed.to_string()), (kind, error.to_string()));
         }
     }
 
@@ -451,5 +752,124 @@ mod tests {
     fn a_message_that_is_too_long_is_refused() {
         let message = ToWorker::Completed { value: "x".repeat(CHILD_LINE_BYTES_MAX) };
         assert_eq!(line(&message).unwrap_err().kind(), ErrorKind::Invalid);
+    }
+
+    fn crossed<T: Serialize + serde::de::DeserializeOwned>(message: &T) -> T {
+        serde_json::from_slice(&line(message).unwrap()).unwrap()
+    }
+
+    fn kid(id: &str, outcome: ChildOutcome) -> Child {
+        Child { key: JobKey::of("a:b:kids", id).unwrap(), outcome }
+    }
+
+    #[test]
+    fn a_page_of_children_crosses_whole() {
+        let mut page = ChildrenPage {
+            children: vec![
+                kid("1", ChildOutcome::Processed(JsonText::stored("{\n\"big\": 12345678901234567890123 }"))),
+                kid("x:y:2", ChildOutcome::Pending),
+                kid("3", ChildOutcome::Ignored("why\n\u{1}".into())),
+                kid("4", ChildOutcome::Failed(Timestamp::from_millis(7))),
+            ],
+            next: Some(ChildrenCursor {
+                kind: ChildKind::Failed,
+                after: JobKey::of("a:b:kids", "4").unwrap(),
+            }),
+            ..ChildrenPage::default()
+        };
+        for (kind, count) in ChildKind::ALL.into_iter().zip(1..) {
+            *page.counts.of_mut(kind) = count;
+        }
+        assert_eq!(crossed(&WireChildren::of(page.clone())).into_page(), Some(page));
+    }
+
+    #[test]
+    fn a_page_that_is_too_long_is_cut_and_goes_on_behind_the_cut() {
+        // What takes the most room when it is escaped.
+        let reason = "\u{1}".repeat(PAGE_BYTES_MAX / 2 - 100);
+        let children: Vec<_> =
+            ["1", "2", "3"].map(|id| kid(id, ChildOutcome::Ignored(reason.clone()))).into();
+        let page = ChildrenPage { children: children.clone(), ..ChildrenPage::default() };
+        let cut = crossed(&WireChildren::of(page)).into_page().unwrap();
+        assert_eq!(cut.children[..], children[..2]);
+        let next = ChildrenCursor { kind: ChildKind::Ignored, after: children[1].key.clone() };
+        assert_eq!(cut.next, Some(next));
+        // One child is a page, however long; whether it fits is another matter.
+        let long = kid("1", ChildOutcome::Ignored("x".repeat(PAGE_BYTES_MAX + 1)));
+        let page = ChildrenPage { children: vec![long, children[0].clone()], ..ChildrenPage::default() };
+        assert_eq!(WireChildren::of(page).into_page().unwrap().children.len(), 1);
+    }
+
+    #[test]
+    fn a_question_crosses_and_is_bounded() {
+        let cursor = ChildrenCursor { kind: ChildKind::Ignored, after: JobKey::of("a:b:kids", "4").unwrap() };
+        let request = ChildrenRequest {
+            job: "p".into(),
+            kinds: vec![ChildKind::Ignored, ChildKind::Processed],
+            cursor: Some(cursor),
+            limit: 9,
+        };
+        let asked = crossed(&WireQuestion::of(&request)).into_request(&request.job);
+        assert_eq!(asked.unwrap(), request);
+        let ask = |json: &str| serde_json::from_str::<WireQuestion>(json).unwrap().into_request(&"p".into());
+        let all = ask(r#"{"kinds":[],"after":null,"limit":1000000}"#).unwrap();
+        assert_eq!(all.limit, GROUP_JOBS_MAX);
+        for strange in [
+            r#"{"kinds":["grown up"],"after":null,"limit":1}"#,
+            r#"{"kinds":["failed","failed","failed","failed","failed"],"after":null,"limit":1}"#,
+            r#"{"kinds":["failed"],"after":{"kind":"failed","child":{"queue":"x","id":"1"}},"limit":1}"#,
+        ] {
+            assert_eq!(ask(strange).unwrap_err().kind(), ErrorKind::Invalid, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_new_child_crosses_and_is_checked_again() {
+        let parent = JobKey::of("a:b:above", "p").unwrap();
+        let queue = QueueAddress::with_prefix("a:b", "kids").unwrap();
+        let mut options = JobOptions::parse(r#"{"attempts":3,"mine":[1, 2],"oxmq":{"timeout":5}}"#).unwrap();
+        options.job_id = Some("kid".into());
+        options.parent = Some(parent.clone());
+        options.on_failure = Some(ChildFailure::Ignore);
+        let child = NewJob { name: "n".into(), data: JsonText::stored("[ 1 ]"), options };
+        let sent = crossed(&WireNewChild::of(&queue, child.clone()));
+        let Ok(Ask::AddChild(to, added)) = sent.into_ask(parent.clone()) else { panic!("it was refused") };
+        assert_eq!((to, &*added), (queue, &child));
+
+        let new = |queue: &str, name: &str, data: &str, opts: &str| {
+            let [queue, name, data, opts] = [queue, name, data, opts].map(str::to_owned);
+            WireNewChild { queue, name, data, opts }.into_ask(parent.clone())
+        };
+        let another = r#"{"parent":{"id":"another","queue":"a:b:above"}}"#;
+        let Ok(Ask::AddChild(_, added)) = new("kids", "n", "1", another) else { panic!("it was refused") };
+        assert_eq!(added.options.parent.as_ref(), Some(&parent), "a child has no say in whose parent it is");
+        for (queue, name, data, opts) in [
+            ("x:kids", "n", "1", "{}"),
+            ("kids", "", "1", "{}"),
+            ("kids", "n", "one", "{}"),
+            ("kids", "n", "1", r#"{"priority":-1}"#),
+            ("kids", "n", "1", r#"{"jobId":"17"}"#),
+            ("kids", "n", "12345", r#"{"sizeLimit":4}"#),
+        ] {
+            let refused = new(queue, name, data, opts).unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::Invalid, "{queue} {name} {data} {opts}");
+        }
+    }
+
+    #[test]
+    fn what_became_of_an_add_crosses() {
+        for fate in [
+            Fate::Created,
+            Fate::Existing,
+            Fate::Deduplicated { owner_exists: true },
+            Fate::KeptAsNext { next: "n".into() },
+            Fate::Replaced { removed: "r".into() },
+            Fate::Refused(ErrorKind::NotFound),
+        ] {
+            for state in JobState::ALL {
+                let added = Added::new("a".into(), state, fate.clone());
+                assert_eq!(crossed(&WireAdded::from(added.clone())).into_added(), Some(added));
+            }
+        }
     }
 }
