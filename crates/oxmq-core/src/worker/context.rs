@@ -25,6 +25,7 @@ use crate::store::{
     AddGroup, AddRequest, Added, Answer, ChildCounts, ChildKind, ChildrenCursor, ChildrenPage,
     ChildrenRequest, Note, NoteRequest, ReleaseRequest, RemoveRequest, RemoveScope, Store,
 };
+use crate::telemetry::Tracer;
 
 /// Why a handler should stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,6 +83,11 @@ pub(crate) trait Desk: Send + Sync {
     /// The store, if this process has it open.
     fn store(&self) -> Option<&Arc<dyn Store>>;
 
+    /// Where spans go, if this process has it.
+    fn tracer(&self) -> Option<&Tracer> {
+        None
+    }
+
     /// Has something written down about the job.
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64>;
 }
@@ -97,6 +103,10 @@ impl Desk for Shared {
 
     fn store(&self) -> Option<&Arc<dyn Store>> {
         Some(&self.store)
+    }
+
+    fn tracer(&self) -> Option<&Tracer> {
+        Some(&self.settings.tracer)
     }
 
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {
