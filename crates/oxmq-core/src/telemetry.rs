@@ -1,9 +1,9 @@
 //! Spans and figures: what queues and workers tell a tracing system, and the context that travels with a job.
 //!
-//! Whoever has such a system implements [`Telemetry`] and gives it to [`QueueBuilder::telemetry`] and
-//! [`WorkerBuilder::telemetry`], [`FlowProducerBuilder::telemetry`]; for OpenTelemetry the crate `oxmq` has it ready, under its feature `otel`. The names
-//! of spans and attributes are BullMQ's, and so is the place of the context in a job (`opts.tm`), so that one trace
-//! runs from a producer in Node through a worker here, and the other way round.
+//! Whoever has such a system implements [`Telemetry`] and gives it to [`QueueBuilder::telemetry`],
+//! [`WorkerBuilder::telemetry`] and [`FlowProducerBuilder::telemetry`]; for OpenTelemetry the crate `oxmq` has it ready,
+//! under its feature `otel`. The names of spans and attributes are BullMQ's, and so is the place of the context in a job
+//! (`opts.tm`), so that one trace runs from a producer in Node through a worker here, and the other way round.
 //!
 //! Every span is named `<operation> <queue>` (of no queue: `<operation>`), and has [`QUEUE_NAME`](attribute::QUEUE_NAME) and
 //! [`OPERATION`](attribute::OPERATION). An error is recorded on the span of the call that it ended.
