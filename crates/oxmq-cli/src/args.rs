@@ -167,6 +167,7 @@ pub(crate) struct OptionArgs {
 /// A flag for each option that the jobs of a schedule can have, too.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of the job")]
+#[allow(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct CommonOptionArgs {
     /// 0 runs first, then 1, .. 2097151
     #[arg(long, short)]

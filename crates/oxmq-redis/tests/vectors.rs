@@ -25,6 +25,8 @@ mod recorded;
 mod replay;
 #[path = "vectors/running.rs"]
 mod running;
+#[path = "vectors/scene.rs"]
+mod scene;
 #[path = "vectors/schedules.rs"]
 mod schedules;
 #[path = "vectors/steering.rs"]
@@ -63,7 +65,7 @@ macro_rules! family_twins {
         $(
             #[test]
             fn $twin() {
-                families::replay($id, families::$twin);
+                scene::replay($id, families::$twin);
             }
         )*
 
@@ -77,9 +79,9 @@ family_twins! {
 
 #[test]
 fn every_recording_of_flows_has_a_twin_and_every_exception_a_step() {
-    assert_eq!(families::recordings(), FAMILY_TWINS);
+    assert_eq!(scene::recordings(), FAMILY_TWINS);
     for (id, step, what, reason) in exceptions::FAMILY_EXCEPTIONS {
-        assert!(families::step_names(id).iter().any(|name| name == step), "{id}, {step}");
+        assert!(scene::step_names(id).iter().any(|name| name == step), "{id}, {step}");
         assert!(!what.is_empty() && !reason.is_empty(), "{id}, {step}");
     }
 }

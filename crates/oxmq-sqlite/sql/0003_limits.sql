@@ -17,8 +17,9 @@ CREATE TABLE oxmq_successors (
     queue  INTEGER NOT NULL,
     -- The deduplication id.
     id     TEXT    NOT NULL,
-    -- The number that was given to the job.
+    -- The number and the id that were given to the job.
     number INTEGER NOT NULL,
+    job    TEXT    NOT NULL,
     name   TEXT    NOT NULL,
     data   TEXT    NOT NULL,
     opts   TEXT    NOT NULL,

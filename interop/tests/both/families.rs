@@ -206,6 +206,7 @@ fn trees(above: &Rig, below: &Rig) -> Vec<Value> {
     };
     let mut trees = vec![
         root(json!({}), vec![]),
+        root(json!({ "deduplication": { "id": "d" } }), vec![]),
         root(json!({ "priority": 4, "attempts": 2, "backoff": { "type": "fixed", "delay": 9 } }), vec![]),
         root(json!({ "delay": 60_000 }), vec![kid("a", json!({})), kid("b", json!({ "delay": 60_000 }))]),
         root(

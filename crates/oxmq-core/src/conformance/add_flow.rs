@@ -2,15 +2,16 @@
 
 use super::harness::{Harness, completed, completed_keeping, draft, failed, ms, refused, tree};
 use crate::address::JobId;
+use crate::deduplication::Deduplication;
 use crate::error::ErrorKind;
 use crate::events::EventCursor;
 use crate::family::{ChildFailure, Parent};
 use crate::json::JsonText;
-use crate::options::Retention;
+use crate::options::{JobOptions, Retention};
 use crate::outcome::Ending;
 use crate::state::JobState;
 use crate::store::{
-    AddFlowRequest, Added, FLOW_BYTES_MAX, FLOW_NODES_MAX, Fate, Flow, OnRefusal, RemoveScope,
+    AddFlowRequest, Added, FLOW_BYTES_MAX, FLOW_NODES_MAX, Fate, Flow, OnRefusal, OwnerRequest, RemoveScope,
 };
 
 fn returns(json: &str) -> Ending {
@@ -446,4 +447,31 @@ pub async fn ids_with_colons_are_found_again(bench: &Harness) {
     below.end("d", completed()).await;
     assert_eq!(above.state(JobId::from("p:q:r")).await, JobState::Waiting);
     assert_eq!(above.children("p:q:r").await, "processed below:a:b:c=null below:d=null");
+}
+
+pub async fn a_job_that_stands_alone_can_be_deduplicated(bench: &Harness) {
+    let q = bench.queue();
+    let once = |key: &'static str| {
+        move |options: &mut JobOptions| options.deduplication = Some(Deduplication::by(key))
+    };
+    let alone = |id: &str| tree(&q, id).with(|draft| draft.with(once("x"))).flow();
+    let add = async |flows: Vec<Flow>| {
+        let request = AddFlowRequest { flows, on_refusal: OnRefusal::UndoFlow, now: q.now() };
+        let answers = q.store().add_flow(request).await?;
+        Ok::<_, crate::Error>(answers.into_iter().map(|flow| flow.unwrap().remove(0)).collect::<Vec<_>>())
+    };
+    let added = add(vec![alone("a"), alone("b")]).await.unwrap();
+    let waits = Some(JobState::Waiting);
+    assert_eq!(
+        added,
+        [Added::created("a".into(), JobState::Waiting), Added::deduplicated("a".into(), waits)]
+    );
+    let owner = OwnerRequest { id: "x".into(), now: q.now() };
+    assert_eq!(q.store().deduplication_owner(&q.address, owner).await.unwrap(), Some("a".into()));
+    assert_eq!(q.counts().await.total(), 1);
+    q.end("a", completed()).await;
+    assert_eq!(add(vec![alone("c")]).await.unwrap()[0].fate, Fate::Created, "the owner has finished");
+
+    let family = tree(&q, "p").with(|draft| draft.with(once("y"))).over([tree(&q, "k")]);
+    assert_eq!(add(vec![family.flow()]).await.unwrap_err().kind(), ErrorKind::Invalid);
 }

@@ -63,6 +63,7 @@ macro_rules! conformance_cases {
             add_flow {
                 a_parent_waits_for_its_children
                 a_child_knows_its_parent
+                a_job_that_stands_alone_can_be_deduplicated
                 a_tree_ends_from_its_leaves_to_its_root
                 nodes_take_effect_level_by_level
                 each_node_spends_a_number

@@ -121,9 +121,10 @@ impl AddFlowRequest {
             }
             for (index, node) in flow.nodes.iter().enumerate() {
                 let mut options = Cow::Borrowed(&node.job.options);
-                if let Some(deduplication) = &options.deduplication {
-                    let remedy =
-                        "jobs of flows cannot be deduplicated; a job without children is added with `add`";
+                if let Some(deduplication) = &options.deduplication
+                    && (flow.nodes.len() > 1 || options.parent.is_some())
+                {
+                    let remedy = "a job with a parent or children cannot be deduplicated: leave it out";
                     return Err(Error::invalid("add_flow", "deduplication", &deduplication.id, remedy));
                 }
                 match node.parent {

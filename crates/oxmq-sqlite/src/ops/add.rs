@@ -47,14 +47,14 @@ fn add_one(tx: &mut Tx<'_>, address: &QueueAddress, job: &NewJob, now: Timestamp
         queue.emit(now, &Event::of(id, EventKind::Duplicated))?;
         return Ok(Added::existing(id.clone(), there.state()));
     }
+    let id = id_of(number, job);
     let fate = match &options.deduplication {
         None => Fate::Created,
-        Some(_) => match dedup::decide(tx, address, number, job, now)? {
+        Some(_) => match dedup::decide(tx, address, number, &id, job, now)? {
             Decision::Create(fate) => fate,
             Decision::Not(added) => return Ok(added),
         },
     };
-    let id = id_of(number, job);
     let timestamp = options.timestamp.unwrap_or(now);
     let own_id = options.job_id.as_ref();
     let new = New { number, own_id, job, options, parent: None, has_children: false, timestamp, flags: 0 };

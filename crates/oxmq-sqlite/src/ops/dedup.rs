@@ -50,6 +50,7 @@ pub(super) fn decide(
     tx: &mut Tx<'_>,
     address: &QueueAddress,
     number: i64,
+    id: &JobId,
     job: &NewJob,
     now: Timestamp,
 ) -> Sql<Decision> {
@@ -61,9 +62,8 @@ pub(super) fn decide(
     let keeps_last = deduplication.keep_last_if_active;
     let ttl = deduplication.ttl_ms().filter(|_| !keeps_last);
     let fresh = ttl.map(|ms| now.as_millis().saturating_add(ms));
-    let id = add::id_of(number, job);
     let Some(Claim { owner, until }) = find(queue.db, queue.row.no, key, now)? else {
-        give(queue, key, &id, fresh, now)?;
+        give(queue, key, id, fresh, now)?;
         return Ok(Decision::Create(Fate::Created));
     };
     let row = JobRow::find(queue.db, queue.row.no, &owner)?;
@@ -83,24 +83,24 @@ pub(super) fn decide(
         let queue = tx.known(address)?;
         let prev = JobState::Delayed.as_str().into();
         queue.emit(now, &Event::of(&owner, EventKind::Removed { prev }))?;
-        queue.emit(now, &told(&id, &owner))?;
+        queue.emit(now, &told(id, &owner))?;
         drop_successor(queue, key)?;
         let until = if ttl.is_some() && !deduplication.extend { until } else { fresh };
-        give(queue, key, &id, until, now)?;
+        give(queue, key, id, until, now)?;
         return Ok(Decision::Create(Fate::Replaced { removed: owner }));
     }
     if row.is_none() && until.is_none() {
         drop_successor(queue, key)?;
-        give(queue, key, &id, fresh, now)?;
+        give(queue, key, id, fresh, now)?;
         return Ok(Decision::Create(Fate::Created));
     }
-    queue.emit(now, &told(&owner, &id))?;
+    queue.emit(now, &told(&owner, id))?;
     if keeps_last && state == Some(JobState::Active) {
         queue
             .db
             .prepare_cached(
-                "INSERT OR REPLACE INTO oxmq_successors (queue, id, number, name, data, opts) \
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT OR REPLACE INTO oxmq_successors (queue, id, number, name, data, opts, job) \
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
             )?
             .execute(params![
                 queue.row.no,
@@ -108,10 +108,11 @@ pub(super) fn decide(
                 number,
                 job.name,
                 job.data.as_str(),
-                job.options.to_json().as_str()
+                job.options.to_json().as_str(),
+                id.as_str()
             ])?;
         give(queue, key, &owner, None, now)?;
-        return Ok(Decision::Not(Added::new(owner, JobState::Active, Fate::KeptAsNext { next: id })));
+        return Ok(Decision::Not(Added::new(owner, JobState::Active, Fate::KeptAsNext { next: id.clone() })));
     }
     if deduplication.extend && !deduplication.replace && deduplication.ttl_ms().is_some() {
         give(queue, key, &owner, fresh, now)?;
@@ -139,10 +140,9 @@ pub(super) fn finished(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) ->
             free(queue, &key)?;
         }
     }
-    let Some((number, next)) = successor(queue, &key)? else { return Ok(()) };
+    let Some((number, id, next)) = successor(queue, &key)? else { return Ok(()) };
     drop_successor(queue, &key)?;
     queue.next_id();
-    let id = add::id_of(number, &next);
     if JobRow::find(queue.db, queue.row.no, &id)?.is_some() {
         queue.emit(now, &Event::of(&id, EventKind::Duplicated))?;
         return Ok(());
@@ -150,7 +150,7 @@ pub(super) fn finished(queue: &mut QueueTx<'_>, job: &JobRow, now: Timestamp) ->
     give(queue, &key, &id, None, now)?;
     let new = add::New {
         number,
-        own_id: next.options.job_id.as_ref(),
+        own_id: (id.as_str() != number.to_string()).then_some(&id),
         job: &next,
         options: &next.options,
         parent: None,
@@ -223,15 +223,18 @@ fn free(queue: &QueueTx<'_>, id: &str) -> Sql<()> {
     Ok(())
 }
 
-/// The job that is kept, and its number.
-fn successor(queue: &QueueTx<'_>, id: &str) -> Sql<Option<(i64, NewJob)>> {
+/// The job that is kept, with its number and its id.
+fn successor(queue: &QueueTx<'_>, id: &str) -> Sql<Option<(i64, JobId, NewJob)>> {
     Ok(queue
         .db
-        .prepare_cached("SELECT number, name, data, opts FROM oxmq_successors WHERE queue = ?1 AND id = ?2")?
+        .prepare_cached(
+            "SELECT number, name, data, opts, job FROM oxmq_successors WHERE queue = ?1 AND id = ?2",
+        )?
         .query_row(params![queue.row.no, id], |row| {
             let data = JsonText::stored(row.get::<_, String>(2)?);
             let options = JobOptions::stored(&JsonText::stored(row.get::<_, String>(3)?));
-            Ok((row.get(0)?, NewJob { name: row.get(1)?, data, options }))
+            let job = JobId::stored(row.get::<_, String>(4)?);
+            Ok((row.get(0)?, job, NewJob { name: row.get(1)?, data, options }))
         })
         .optional()?)
 }

@@ -227,9 +227,10 @@ fn insert_one(
         tx.queue(node.queue, now)?.emit(now, &Event::of(id, EventKind::Duplicated))?;
         return Ok(Ok(Added::existing(id.clone(), state)));
     }
+    let id = node.id.cloned().unwrap_or_else(|| JobId::stored(number.to_string()));
     let fate = match &node.options.deduplication {
         None => Fate::Created,
-        Some(_) => match dedup::decide(tx, node.queue, number, node.job, now)? {
+        Some(_) => match dedup::decide(tx, node.queue, number, &id, node.job, now)? {
             Decision::Create(fate) => fate,
             Decision::Not(added) => return Ok(Ok(added)),
         },
@@ -245,7 +246,6 @@ fn insert_one(
         flags: 0,
     };
     let state = add::create(tx.known(node.queue)?, &new, now)?;
-    let id = node.id.cloned().unwrap_or_else(|| JobId::stored(number.to_string()));
     let added = Added::new(id, state, fate);
     if let Some(parent) = &node.parent {
         let child = JobKey::new(node.queue.clone(), &added.id);

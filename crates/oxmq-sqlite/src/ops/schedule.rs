@@ -176,7 +176,7 @@ pub(crate) fn put(
         return Ok(Ok(Scheduled { next: None }));
     }
     let template = NewJob { name: template.name.clone(), data: template.data.clone(), options };
-    let next = make(queue, &mut schedule, &repeat, template, number, now)?;
+    let next = make(queue, &mut schedule, &repeat, &template, number, now)?;
     schedule.write(queue.db, no)?;
     Ok(Ok(Scheduled { next: Some(next) }))
 }
@@ -228,7 +228,7 @@ fn advance_one(queue: &mut QueueTx<'_>, request: &AdvanceScheduleRequest) -> Sql
         data: JsonText::stored(schedule.data.as_str()),
         options: options.clone(),
     };
-    let next = make(queue, &mut schedule, repeat, template, repeat.count.unwrap_or(1), *now)?;
+    let next = make(queue, &mut schedule, repeat, &template, repeat.count.unwrap_or(1), *now)?;
     queue
         .db
         .prepare_cached(
@@ -338,7 +338,7 @@ fn make(
     queue: &mut QueueTx<'_>,
     schedule: &mut Schedule,
     repeat: &Repeat,
-    template: NewJob,
+    template: &NewJob,
     number: u64,
     now: Timestamp,
 ) -> Sql<NextRun> {
@@ -350,7 +350,7 @@ fn make(
     let new = add::New {
         number: counter,
         own_id: Some(&job),
-        job: &template,
+        job: template,
         options: &options,
         parent: None,
         has_children: false,

@@ -79,7 +79,7 @@ impl Model {
         if is_over {
             return Ok(Scheduled { next: None });
         }
-        Ok(Scheduled { next: Some(queue.make(&id, &repeat, template, number, slot, now)) })
+        Ok(Scheduled { next: Some(queue.make(&id, &repeat, &template, number, slot, now)) })
     }
 
     /// [`Store::advance_schedule`](crate::Store::advance_schedule).
@@ -196,14 +196,14 @@ impl Queue {
         schedule.slot = slot;
         schedule.made += 1;
         let number = repeat.count.unwrap_or(1);
-        AdvanceFate::Made(self.make(id, &repeat, template, number, slot, now))
+        AdvanceFate::Made(self.make(id, &repeat, &template, number, slot, now))
     }
 
     fn make(
         &mut self,
         id: &str,
         repeat: &Repeat,
-        template: NewJob,
+        template: &NewJob,
         number: u64,
         slot: Timestamp,
         now: Timestamp,
@@ -212,7 +212,7 @@ impl Queue {
         let options: JobOptions = job_options(&template.options, id, repeat, number, slot, now);
         let job = slot_id(id, slot);
         let fresh = Fresh {
-            job: &template,
+            job: template,
             options: &options,
             parent: None,
             has_children: false,

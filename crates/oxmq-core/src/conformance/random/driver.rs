@@ -499,8 +499,10 @@ impl<'a> Driver<'a> {
             let (other, _, spec) = &spec.nodes[*place];
             let queue = if *place == 0 { index } else { usize::from(*other) };
             let mut job = self.new_job(spec);
-            // Flows have no deduplicated jobs.
-            job.options.deduplication = None;
+            if count > 1 || job.options.parent.is_some() {
+                // Only a job that stands alone can be deduplicated.
+                job.options.deduplication = None;
+            }
             self.drawn += 1;
             let id = job.options.job_id.clone().unwrap_or_else(|| format!("f{}", self.drawn).into());
             let parent = place.checked_sub(1).map(|below| {
