@@ -245,6 +245,8 @@ fn end_nodes(traces: &[Trace], answer: &Result<Vec<Added>>) {
     match answer {
         Ok(added) => {
             for (trace, added) in traces.iter().zip(added) {
+                // Another job may stand for it.
+                trace.set(attribute::JOB_ID, || added.id.as_str().into());
                 if let Fate::Refused(kind) = added.fate {
                     trace.error(|| format!("refused: {kind}"));
                 }

@@ -459,6 +459,14 @@ async fn what_is_refused_of_a_flow_is_on_its_span() {
     assert_eq!(errors("addBulkFlows", None), json!([]));
     assert_eq!(errors("addNode q", Some("G")), json!([]));
     assert_eq!(errors("addNode q", Some("B")), json!([error.to_string()]));
+    // Another job stands for one that is deduplicated.
+    let alone = |id: &str| {
+        let options = json!({ "jobId": id, "deduplication": { "id": "once" } });
+        FlowJob::named("q", "alone", &json!({})).options(JobOptions::parse(&options.to_string()).unwrap())
+    };
+    all.add(alone("A1")).await.unwrap();
+    assert_eq!(all.add(alone("A2")).await.unwrap().job.id.as_str(), "A1");
+    assert_eq!(recorder.named("addNode q", Some("A1")).len(), 2);
     // A node is refused, and the rest is kept.
     let rest = flows(&rig, &recorder).on_refusal(OnRefusal::KeepRest).build().unwrap();
     rest.add(node("q", "other", "P").child(node("c", "kid", "K"))).await.unwrap();
