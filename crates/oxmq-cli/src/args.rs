@@ -506,6 +506,9 @@ pub(crate) struct MetricsArgs {
     /// How many minutes, from now back
     #[arg(long, short, default_value_t = 60, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_800))]
     pub(crate) minutes: u32,
+    /// The queue's figures as Prometheus text instead, with BullMQ's names and our own
+    #[arg(long, conflicts_with_all = ["minutes", "json"])]
+    pub(crate) prometheus: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,17 +1,21 @@
 //! Spans and figures: what queues and workers tell a tracing system, and the context that travels with a job.
 //!
-//! Whoever has such a system implements [`Telemetry`] and gives it to [`QueueBuilder::telemetry`] and
-//! [`WorkerBuilder::telemetry`]; for OpenTelemetry the crate `oxmq` has it ready, under its feature `otel`. The names
-//! of spans and attributes are BullMQ's, and so is the place of the context in a job (`opts.tm`), so that one trace
-//! runs from a producer in Node through a worker here, and the other way round.
+//! Whoever has such a system implements [`Telemetry`] and gives it to [`QueueBuilder::telemetry`],
+//! [`WorkerBuilder::telemetry`] and [`FlowProducerBuilder::telemetry`]; for OpenTelemetry the crate `oxmq` has it ready,
+//! under its feature `otel`. The names of spans and attributes are BullMQ's, and so is the place of the context in a job
+//! (`opts.tm`), so that one trace runs from a producer in Node through a worker here, and the other way round.
 //!
-//! Every span is named `<operation> <queue>`, and has [`QUEUE_NAME`](attribute::QUEUE_NAME) and
+//! Every span is named `<operation> <queue>` (of no queue: `<operation>`), and has [`QUEUE_NAME`](attribute::QUEUE_NAME) and
 //! [`OPERATION`](attribute::OPERATION). An error is recorded on the span of the call that it ended.
 //!
 //! | operation | kind | further attributes |
 //! | --- | --- | --- |
 //! | `add` (its name ends in `.<job name>`) | producer | `job.name`, `job.id` |
+//! | `add`, of a schedule that is put (its name ends in `.<job name>`) | producer | `job.scheduler.id`, `job.id` (of its next job) |
 //! | `addBulk` | producer | `job.bulk.names`, `job.bulk.count` |
+//! | `addFlow` (of the root's queue) | producer | `flow.name` (the root's) |
+//! | `addBulkFlows` (of no queue) | producer | `job.bulk.names` (of the roots, as one text with commas), `job.bulk.count` |
+//! | `addNode`, under its parent's or one of these two | producer | `job.name`, `job.id` |
 //! | `process` | consumer | `worker.id`, `worker.name`, `job.id`, `job.name`; at its end `job.attempts.made`, `job.attempt_finished_timestamp`, `job.processed.timestamp`; events `job completed` (`job.result`), `job failed` (`job.failed.reason`) |
 //! | `complete`, `fail`, `retry`, `delay` | internal, under `process` | `job.name`, `job.id` |
 //! | `rateLimit` | internal | `queue.rate.limit`; by a handler: `worker.id`, `worker.rate.limit` |
@@ -20,6 +24,7 @@
 //! | `extendLocks` | internal, a trace of its own | `worker.id`, `worker.name`, `worker.jobs.to.extend.locks` |
 //! | `moveStalledJobsToWait` | internal, a trace of its own | `worker.id`, `worker.name`, `worker.stalled.jobs`; events `job stalled` (`job.id`) |
 //! | `remove` | internal | `job.id`, `job.options` |
+//! | `removeDeduplicationKey` | internal | `job.deduplication.key` |
 //! | `updateJobProgress` (of a queue) | internal | `job.id`, `job.progress` |
 //! | `drain` | internal | `queue.drain.delay` |
 //! | `clean` | internal | `queue.grace`, `job.type`, `queue.clean.limit`, `queue.clean.count` |
@@ -27,11 +32,17 @@
 //! | `retryJobs` | producer | `queue.options` |
 //! | `trimEvents` | internal | `queue.event.max.length` |
 //!
+//! A job carries the context of the span that it is added in: of `add`, whatever its producer says; of `addBulk` and
+//! `addNode`, unless its options bring one ([`JobOptions::trace`]). [`JobOptions::omit_trace`] keeps it out. Jobs of a
+//! schedule carry none, unless the schedule's options bring one: each run begins a trace of its own. With BullMQ they
+//! carry that in which the schedule was put, for ever; here a trace ends. A schedule that BullMQ has put goes on as there.
+//!
 //! With a [`Meter`], each ending that is stored counts one of `bullmq.jobs.completed`, `.failed`, `.retried`, `.delayed`,
 //! `.waiting`, `.waiting_children`, and records `bullmq.job.duration`; [`Queue::record_counts`] records `bullmq.queue.jobs`.
 //!
 //! [`QueueBuilder::telemetry`]: crate::QueueBuilder::telemetry
 //! [`WorkerBuilder::telemetry`]: crate::WorkerBuilder::telemetry
+//! [`FlowProducerBuilder::telemetry`]: crate::FlowProducerBuilder::telemetry
 //! [`Queue::record_counts`]: crate::Queue::record_counts
 
 use std::fmt;
@@ -233,7 +244,7 @@ impl Tracer {
         self.start_at(operation, queue, queue, kind, parent)
     }
 
-    /// Starts the span `<operation> <destination>` of a queue.
+    /// Starts the span `<operation> <destination>` of a queue; `<operation>` if there is no destination.
     pub(crate) fn start_at(
         &self,
         operation: &'static str,
@@ -243,7 +254,10 @@ impl Tracer {
         parent: SpanParent<'_>,
     ) -> Trace {
         let Some(telemetry) = &self.0 else { return Trace::none() };
-        let name = format!("{operation} {destination}");
+        let name = match destination {
+            "" => operation.to_owned(),
+            destination => format!("{operation} {destination}"),
+        };
         let span = quietly(|| Some(telemetry.start(&name, kind, parent)));
         let trace = Trace { span, ended: AtomicBool::new(false) };
         trace.set(attribute::QUEUE_NAME, || queue.into());

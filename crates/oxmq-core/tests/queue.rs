@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::conformance::ModelStore;
-use oxmq_core::store::{GROUP_JOBS_MAX, QueueLimits, TakeRequest};
+use oxmq_core::store::{Finish, FinishRequest, GROUP_JOBS_MAX, QueueLimits, TakeRequest};
 use oxmq_core::{
     Clock, Deduplication, Ending, ErrorKind, EventCursor, Failure, JobOptions, JobOutcome, JobState,
     JsonText, Lease, NewJob, Notice, Queue, Retention, Store, Timestamp, Token,
@@ -35,9 +35,12 @@ async fn take(queue: &Queue) -> Vec<Lease> {
 }
 
 async fn finish(queue: &Queue, lease: Lease, ending: Ending) {
-    let finished = vec![oxmq_core::store::Finish { lease, ending, heeds_cancel: false }];
-    let request =
-        oxmq_core::store::FinishRequest { finished, take: None, metrics: None, now: queue.clock().now() };
+    finish_counting(queue, lease, ending, None).await;
+}
+
+async fn finish_counting(queue: &Queue, lease: Lease, ending: Ending, metrics: Option<u32>) {
+    let finished = vec![Finish { lease, ending, heeds_cancel: false }];
+    let request = FinishRequest { finished, take: None, metrics, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");
 }
@@ -255,6 +258,34 @@ async fn the_figures_of_a_queue_say_how_late_its_jobs_are() {
     }
     hand.advance(minute);
     assert_eq!(queue.figures().await.unwrap().oldest_waiting, Some(minute));
+}
+
+#[tokio::test]
+async fn the_figures_of_a_queue_say_how_many_jobs_have_ended() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    queue.add_chunked((0..3).map(|_| job("n")), |_| ()).await.unwrap();
+    let failure = Failure { reason: "boom".into(), stacktrace: None };
+    let completed = || Ending::Completed { return_value: JsonText::stored("1"), keep: Retention::NONE };
+    let failed = Ending::Failed { failure, attempts: 1, keep: Retention::NONE };
+    let endings = [completed(), completed(), failed];
+    let leases = take(&queue).await;
+    assert_eq!(leases.len(), 3);
+    for (lease, ending) in leases.into_iter().zip(endings) {
+        finish_counting(&queue, lease, ending, Some(60)).await;
+    }
+    let figures = queue.figures().await.unwrap();
+    // They are counted though nothing of them is kept.
+    assert_eq!((figures.counts.completed, figures.counts.failed), (0, 0));
+    assert_eq!((figures.completed_total, figures.failed_total), (2, 1));
+    let text = queue.prometheus(&[("env", "dev")]).await.unwrap();
+    for line in [
+        "bullmq_job_completed_total{queue=\"q\", env=\"dev\"} 2",
+        "bullmq_job_failed_total{queue=\"q\", env=\"dev\"} 1",
+        "oxmq_waiting_jobs{queue=\"q\", env=\"dev\"} 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+    }
+    assert_eq!(queue.prometheus(&[("queue", "x")]).await.unwrap_err().kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]

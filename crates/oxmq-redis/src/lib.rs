@@ -12,8 +12,8 @@
 //!     +evalsha +script|load +bzpopmin +xread +xrevrange +subscribe +unsubscribe +ping +info +time
 //!     +select +scan +client|id +client|list +client|setname +client|unblock +del +exists +expire +get +hdel
 //!     +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +hvals +incr +incrby +llen +lpos +lpush
-//!     +lrange +lrem +ltrim +mget +pexpire +pttl +publish +rename +rpop +rpush +sadd +set +smembers
-//!     +srem +unlink +xadd +xinfo|stream +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange
+//!     +lrange +lrem +ltrim +mget +persist +pexpire +pttl +publish +rename +rpop +rpush +sadd +scard
+//!     +set +sismember +smembers +srem +unlink +xadd +xinfo|stream +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange
 //!     +zrangebyscore +zrem +zrevrange +zrevrangebyscore +zscore
 //! ```
 //!

@@ -143,4 +143,13 @@ async fn metrics_are_written_and_read_by_both() {
         assert_eq!(json!(ours.points), theirs["data"]);
         assert_eq!(rig.queue.metrics(state, 60).await.unwrap().sum(60), total);
     }
+    // As Prometheus text: theirs, then ours.
+    rig.add(Side::Node, "later", json!(null), json!({ "delay": 60_000 })).await;
+    let theirs = rig.node("exportPrometheusMetrics", json!([{ "env": "dev" }])).await;
+    let theirs = theirs.as_str().unwrap();
+    for value in ["state=\"delayed\", env=\"dev\"} 1", "bullmq_job_completed_total", "env=\"dev\"} 7"] {
+        assert!(theirs.contains(value), "{theirs}");
+    }
+    let ours = rig.queue.prometheus(&[("env", "dev")]).await.unwrap();
+    assert_eq!(ours.split("\n# HELP oxmq_").next().unwrap(), theirs);
 }

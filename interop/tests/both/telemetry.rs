@@ -6,7 +6,7 @@ use std::sync::Arc;
 use opentelemetry_sdk::trace::{InMemorySpanExporter, SdkTracerProvider};
 use oxmq::otel::OpenTelemetry;
 use oxmq::otel::opentelemetry::trace::SpanKind;
-use oxmq_core::{HandlerError, JobState, Queue, Worker};
+use oxmq_core::{FlowJob, FlowProducer, HandlerError, JobState, Queue, Worker};
 use oxmq_interop::{Rig, Side, until};
 use serde_json::{Value, json};
 
@@ -118,6 +118,65 @@ async fn a_trace_runs_from_a_producer_of_ours_through_a_worker_in_node() {
     let mine = ours.spans_of(&trace);
     assert_eq!((mine.len(), &mine[0]["id"]), (1, &json!(add)), "{mine:#?}");
     rig.agent.close(&worker, json!([])).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_is_one_trace_on_either_side() {
+    let rig = Rig::new().await;
+    let ours = Ours::new();
+    let theirs = async |trace: &str| {
+        let spans = rig.agent.ask(json!({ "do": "spans", "trace": trace })).await.unwrap();
+        spans.as_array().unwrap().clone()
+    };
+    let (process, node) = (format!("process {}", rig.name), format!("addNode {}", rig.name));
+    for adds in Side::BOTH {
+        let [root, kid] = ["root", "kid"].map(|id| format!("{adds:?}-{id}"));
+        match adds {
+            Side::Node => {
+                let producer = rig.make("FlowProducer", json!({ "telemetry": true })).await;
+                let of = |id: &str| json!({ "name": "echo", "queueName": rig.name, "data": 1, "opts": { "jobId": id } });
+                let mut flow = of(&root);
+                flow["children"] = json!([of(&kid)]);
+                rig.agent.call(&producer, "add", json!([flow])).await.unwrap();
+            }
+            Side::Rust => {
+                let flows =
+                    FlowProducer::builder(&rig.store).telemetry(ours.telemetry.clone()).build().unwrap();
+                let of = |id: &str| FlowJob::named(&rig.name, "echo", &1).id(id);
+                flows.add(of(&root).child(of(&kid))).await.unwrap();
+            }
+        }
+        let ((trace, above), (same, below)) = (carried(&rig, &root).await, carried(&rig, &kid).await);
+        assert_eq!(trace, same);
+        let of = async |side: Side| match side {
+            Side::Node => theirs(&trace).await,
+            Side::Rust => ours.spans_of(&trace),
+        };
+        let added = of(adds).await;
+        let find =
+            |id: &Value| added.iter().find(|span| &span["id"] == id).unwrap_or_else(|| panic!("{added:#?}"));
+        let (above, below) = (find(&json!(above)), find(&json!(below)));
+        assert_eq!((&above["name"], &below["name"]), (&json!(node), &json!(node)));
+        assert_eq!((&below["parent"], &below["kind"]), (&above["id"], &json!(3)), "{added:#?}");
+        assert_eq!(find(&above["parent"])["name"], format!("addFlow {}", rig.name));
+        // The other side works on both.
+        match adds.other() {
+            Side::Node => {
+                let worker = rig.make("Worker", json!({ "telemetry": true })).await;
+                rig.reaches(&root, JobState::Completed).await;
+                rig.agent.close(&worker, json!([])).await;
+            }
+            Side::Rust => {
+                let worker = ours.worker(&rig);
+                rig.reaches(&root, JobState::Completed).await;
+                worker.close().await.unwrap();
+            }
+        }
+        let worked = of(adds.other()).await;
+        let ran: Vec<&Value> = worked.iter().filter(|span| span["name"] == process.as_str()).collect();
+        let parents: Vec<&Value> = ran.iter().map(|span| &span["parent"]).collect();
+        assert_eq!(parents, [&below["id"], &above["id"]], "{worked:#?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -15,6 +15,9 @@ const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█']
 
 pub(crate) async fn run(args: MetricsArgs, context: &Context) -> Result<()> {
     let queue = context.existing(&args.queue).await?;
+    if args.prometheus {
+        return context.out.line(queue.prometheus(&[]).await?.trim_end());
+    }
     let mut all = Vec::new();
     for state in [JobState::Completed, JobState::Failed] {
         all.push(queue.metrics(state, args.minutes).await?);

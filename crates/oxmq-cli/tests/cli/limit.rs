@@ -55,5 +55,17 @@ fn what_ended_is_counted_if_the_worker_counts() {
     assert_eq!(minutes.iter().filter_map(serde_json::Value::as_u64).sum::<u64>(), 2);
     let shown = bench.ok(&["metrics", "q", "--minutes", "5"]);
     assert!(shown.contains("last 5 min") && shown.contains('█'), "{shown}");
+    let text = bench.ok(&["metrics", "q", "--prometheus"]);
+    for line in [
+        "bullmq_job_count{queue=\"q\", state=\"completed\"} 4",
+        "bullmq_job_completed_total{queue=\"q\"} 2",
+        "bullmq_job_failed_total{queue=\"q\"} 1",
+        "oxmq_waiting_jobs{queue=\"q\"} 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is not in\n{text}");
+    }
+    assert!(text.ends_with('\n') && !text.ends_with("\n\n"), "{text:?}");
+    bench.fails(2, &["metrics", "q", "--prometheus", "--json"]);
+    bench.fails(2, &["metrics", "q", "--prometheus", "--minutes", "5"]);
     bench.fails(6, &["work", "q", "--exec", "true", "--metrics", "0", "--until-drained"]);
 }

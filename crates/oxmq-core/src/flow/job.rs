@@ -100,6 +100,14 @@ impl FlowJob {
 
     option_setters!(node);
 
+    pub(super) fn queue(&self) -> &str {
+        &self.node.queue
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.node.name
+    }
+
     pub(super) fn has_children(&self) -> bool {
         !self.children.0.is_empty()
     }

@@ -18,7 +18,8 @@ use crate::job::NewJob;
 use crate::options::{DATA_BYTES_MAX_DEFAULT, JobOptions};
 use crate::queue::{check, no_answer};
 use crate::setters::with_time;
-use crate::store::{AddFlowRequest, Added, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, Store};
+use crate::store::{AddFlowRequest, Added, FLOW_NODES_MAX, Fate, Flow, FlowNode, OnRefusal, Store};
+use crate::telemetry::{Carried, SpanKind, SpanParent, Telemetry, Trace, Tracer, attribute};
 
 /// The most levels that a flow may have, the root's included.
 pub const FLOW_DEPTH_MAX: usize = 1_000;
@@ -55,6 +56,7 @@ struct Inner {
     defaults: BTreeMap<String, JobOptions>,
     data_limit: usize,
     on_refusal: OnRefusal,
+    tracer: Tracer,
 }
 
 impl FlowProducer {
@@ -72,6 +74,7 @@ impl FlowProducer {
             defaults: BTreeMap::new(),
             data_limit: DATA_BYTES_MAX_DEFAULT,
             on_refusal: OnRefusal::default(),
+            tracer: Tracer::default(),
         })
     }
 
@@ -85,10 +88,15 @@ impl FlowProducer {
     /// [`Unsupported`](crate::ErrorKind::Unsupported): the queues are on several nodes of a Redis Cluster. The store's own errors;
     /// after [`Ambiguous`](crate::ErrorKind::Ambiguous) a flow can be added again if each of its jobs has an id of its own.
     pub async fn add(&self, flow: FlowJob) -> Result<JobNode> {
+        let trace = self.inner.tracer.start("addFlow", flow.queue(), SpanKind::Producer, SpanParent::Current);
+        trace.set(attribute::FLOW_NAME, || flow.name().into());
         let now = self.inner.clock.now();
-        let flow = self.plan(flow, FLOW_NODES_MAX, now)?;
-        let mut added = self.send(vec![flow], now).await?;
-        added.pop().unwrap_or_else(|| Err(no_answer()))
+        let flow = self.plan(flow, FLOW_NODES_MAX, now);
+        let added = async {
+            let mut added = self.send(vec![flow?], now, &trace).await?;
+            added.pop().unwrap_or_else(|| Err(no_answer()))
+        };
+        trace.call(added, |_, _| {}).await
     }
 
     /// Adds several flows in one call to the store, each by itself: one that is refused does not keep the others back.
@@ -98,6 +106,23 @@ impl FlowProducer {
     /// `flow_index`; more than [`FLOW_NODES_MAX`] jobs or [`FLOW_BYTES_MAX`](crate::store::FLOW_BYTES_MAX) in all; the store's own errors.
     pub async fn add_bulk(&self, flows: impl IntoIterator<Item = FlowJob>) -> Result<Vec<Result<JobNode>>> {
         let now = self.inner.clock.now();
+        let planned = self.plan_all(flows, now);
+        if planned.as_ref().is_ok_and(Vec::is_empty) {
+            return Ok(Vec::new());
+        }
+        let trace = self.inner.tracer.start("addBulkFlows", "", SpanKind::Producer, SpanParent::Current);
+        if let Ok(flows) = &planned {
+            trace.set(attribute::JOB_BULK_COUNT, || (flows.len() as u64).into());
+            trace.set(attribute::JOB_BULK_NAMES, || {
+                let roots = flows.iter().filter_map(|flow| flow.nodes.first());
+                roots.map(|root| root.job.name.as_str()).collect::<Vec<_>>().join(",").into()
+            });
+        }
+        let added = async { self.send(planned?, now, &trace).await };
+        trace.call(added, |_, _| {}).await
+    }
+
+    fn plan_all(&self, flows: impl IntoIterator<Item = FlowJob>, now: Timestamp) -> Result<Vec<Flow>> {
         let mut planned = Vec::new();
         let mut left = FLOW_NODES_MAX;
         for (index, flow) in flows.into_iter().enumerate() {
@@ -105,10 +130,7 @@ impl FlowProducer {
             left -= flow.nodes.len();
             planned.push(flow);
         }
-        if planned.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.send(planned, now).await
+        Ok(planned)
     }
 
     /// Reads a flow back, from a job downwards. Ends in `.await`; `None` if there is no such job.
@@ -176,7 +198,33 @@ impl FlowProducer {
         Ok(FlowNode { queue, id, job, parent })
     }
 
-    async fn send(&self, flows: Vec<Flow>, now: Timestamp) -> Result<Vec<Result<JobNode>>> {
+    /// Starts the span of each node, under that of the node above it, and puts its context into the node.
+    fn trace_nodes(&self, flow: &mut Flow, trace: &Trace) -> Vec<Trace> {
+        let mut traces: Vec<Trace> = Vec::new();
+        if !self.inner.tracer.is_on() {
+            return traces;
+        }
+        for node in &mut flow.nodes {
+            let above = node.parent.and_then(|parent| traces.get(parent)).unwrap_or(trace);
+            let started = above.within(|| {
+                let queue = node.queue.name();
+                self.inner.tracer.start("addNode", queue, SpanKind::Producer, SpanParent::Current)
+            });
+            started.set(attribute::JOB_NAME, || node.job.name.as_str().into());
+            started.set(attribute::JOB_ID, || node.id.as_str().into());
+            started.put_context(&mut node.job.options, Carried::Producers);
+            traces.push(started);
+        }
+        traces
+    }
+
+    async fn send(
+        &self,
+        mut flows: Vec<Flow>,
+        now: Timestamp,
+        trace: &Trace,
+    ) -> Result<Vec<Result<JobNode>>> {
+        let traces: Vec<Vec<Trace>> = flows.iter_mut().map(|flow| self.trace_nodes(flow, trace)).collect();
         let shape = |node: &FlowNode| (node.queue.clone(), node.parent);
         let shapes: Vec<Vec<_>> = flows.iter().map(|flow| flow.nodes.iter().map(shape).collect()).collect();
         let request = AddFlowRequest { flows, on_refusal: self.inner.on_refusal, now };
@@ -184,8 +232,34 @@ impl FlowProducer {
         if answers.len() != shapes.len() {
             return Err(no_answer());
         }
+        for (traces, answer) in traces.iter().zip(&answers) {
+            end_nodes(traces, answer);
+        }
         let trees = shapes.into_iter().zip(answers);
         Ok(trees.map(|(shape, answer)| answer.and_then(|added| grown(shape, added))).collect())
+    }
+}
+
+/// Ends the spans of a flow's nodes, from the leaves up. What was refused is an error of its node; the whole flow, of its root.
+fn end_nodes(traces: &[Trace], answer: &Result<Vec<Added>>) {
+    match answer {
+        Ok(added) => {
+            for (trace, added) in traces.iter().zip(added) {
+                // Another job may stand for it.
+                trace.set(attribute::JOB_ID, || added.id.as_str().into());
+                if let Fate::Refused(kind) = added.fate {
+                    trace.error(|| format!("refused: {kind}"));
+                }
+            }
+        }
+        Err(error) => {
+            if let Some(root) = traces.first() {
+                root.error(|| error.to_string());
+            }
+        }
+    }
+    for trace in traces.iter().rev() {
+        trace.end();
     }
 }
 
@@ -319,6 +393,14 @@ impl FlowProducerBuilder {
     /// ([`DATA_BYTES_MAX_DEFAULT`]). A job's own `size_limit` counts instead of it.
     pub fn data_limit(mut self, bytes: usize) -> Self {
         self.0.data_limit = bytes;
+        self
+    }
+
+    /// Where spans go, and where the context comes from that travels with each job; default nowhere. There is one for each call and
+    /// below it one for each job, as the tree is: see [`telemetry`](crate::telemetry). Every job carries its own, also one without
+    /// options, for which BullMQ leaves it out.
+    pub fn telemetry(mut self, telemetry: Arc<dyn Telemetry>) -> Self {
+        self.0.tracer = Tracer::new(telemetry);
         self
     }
 

@@ -10,8 +10,8 @@ use crate::job::{Job, JobView};
 use crate::metrics::QueueFigures;
 use crate::state::JobState;
 use crate::store::{
-    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, OwnerRequest, QueueLimits, Tally,
-    WorkerInfo,
+    JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, MetricsRequest, Order, OwnerRequest,
+    QueueLimits, Tally, WorkerInfo,
 };
 use crate::telemetry::{attribute, figure};
 
@@ -60,7 +60,9 @@ impl Queue {
     }
 
     /// The queue's figures for [`metrics::prometheus`](crate::metrics::prometheus), except for what workers did: see
-    /// [`QueueFigures::with_worker`]. Up to five calls, which read few jobs.
+    /// [`QueueFigures::with_worker`]. Up to seven calls, which read few jobs.
+    ///
+    /// How many jobs have ended is what workers have counted that [count](crate::WorkerBuilder::metrics), here or in BullMQ.
     ///
     /// The oldest waiting job is looked for among the 10 at either end of the line, and of the prioritized ones among
     /// the 10 that run first. Of a job that was tried before, the time counts since its last start; of one that was
@@ -83,6 +85,12 @@ impl Queue {
         if counts.prioritized > 0 {
             waiting.extend(page(JobState::Prioritized, FIGURES_JOBS, Order::Ascending).await?);
         }
+        let total = async |state| {
+            let request = MetricsRequest { state, offset: 0, limit: 0 };
+            self.metrics_page(request).await.map(|page| page.total)
+        };
+        figures.completed_total = total(JobState::Completed).await?;
+        figures.failed_total = total(JobState::Failed).await?;
         figures.oldest_waiting = waiting.iter().map(|view| now - waits_since(&view.job)).max();
         figures.delayed_late = Some(Duration::ZERO);
         if counts.delayed > 0 {
@@ -90,6 +98,17 @@ impl Queue {
             figures.delayed_late = first.and_then(|view| view.due).map(|due| now - due);
         }
         Ok(figures)
+    }
+
+    /// The queue's [figures](Self::figures) as Prometheus text, with `labels` on every line; its first part is what BullMQ's
+    /// `exportPrometheusMetrics` gives. [`metrics::prometheus`](crate::metrics::prometheus) makes one text of several queues,
+    /// of workers, and of the store's calls.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Invalid`](crate::ErrorKind::Invalid): a label's name is not one, is used already, or is given twice; those of
+    /// the store.
+    pub async fn prometheus(&self, labels: &[(&str, &str)]) -> Result<String> {
+        crate::metrics::prometheus(&[self.figures().await?], &[], labels)
     }
 
     /// The limits of the queue, and whether it is at one of them. BullMQ's `getGlobalConcurrency`, `getGlobalRateLimit`,

@@ -19,6 +19,7 @@ use crate::schedule::{Missed, Overlap, PREVIEW_RUNS_MAX, Policy, Repeat, Rule, Z
 use crate::store::{
     PutScheduleRequest, RemoveScheduleRequest, ScheduleInfo, Scheduled, SchedulesPage, SchedulesRequest,
 };
+use crate::telemetry::{SpanKind, SpanParent, Trace, attribute};
 
 /// When a schedule makes jobs, and what becomes of runs that were missed or overlap.
 ///
@@ -308,6 +309,24 @@ impl PutSchedule {
     }
 
     async fn send(self) -> Result<Scheduled> {
+        let tracer = &self.queue.inner.tracer;
+        if !tracer.is_on() {
+            return self.hand_over().await;
+        }
+        let queue = self.queue.name();
+        let destination = format!("{queue}.{}", self.name);
+        let trace = tracer.start_at("add", queue, &destination, SpanKind::Producer, SpanParent::Current);
+        trace.set(attribute::JOB_SCHEDULER_ID, || self.id.as_str().into());
+        let id = |trace: &Trace, scheduled: &Scheduled| {
+            if let Some(next) = &scheduled.next {
+                trace.set(attribute::JOB_ID, || next.job.as_str().into());
+            }
+        };
+        trace.call(self.hand_over(), id).await
+    }
+
+    /// Puts it. No context goes into the template: a trace in which a schedule was put would never end.
+    async fn hand_over(self) -> Result<Scheduled> {
         const VERB: &str = "put_schedule";
         let Self { queue, id, schedule: Schedule { mut repeat, policy }, name, data, options } = self;
         let now = queue.inner.clock.now();

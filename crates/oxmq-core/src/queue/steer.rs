@@ -278,7 +278,9 @@ impl Queue {
     /// BullMQ's `removeDeduplicationKey`.
     pub async fn release_deduplication(&self, id: impl Into<String>) -> Result<bool> {
         let request = ReleaseRequest { id: id.into(), only_if_owner: None, now: self.inner.clock.now() };
-        self.inner.store.release_deduplication(&self.inner.address, request).await
+        let trace = self.trace("removeDeduplicationKey", SpanKind::Internal);
+        trace.set(attribute::JOB_DEDUPLICATION_KEY, || request.id.as_str().into());
+        trace.call(self.inner.store.release_deduplication(&self.inner.address, request), |_, _| {}).await
     }
 
     /// Removes all jobs that wait, and the delayed ones if asked; `each` hears how many it were so far.

@@ -13,6 +13,7 @@ use crate::options::{DATA_BYTES_MAX_DEFAULT, JobOptions};
 use crate::queue::check;
 use crate::setters::{option_setters, with_time};
 use crate::store::Added;
+use crate::telemetry::{Carried, SpanKind, SpanParent, Trace, attribute};
 
 /// A child of the running job that is about to be added: set its options, then `.await`. Made by
 /// [`JobContext::add_child`].
@@ -39,10 +40,24 @@ impl AddChild {
     option_setters!();
 
     async fn send(self) -> Result<Added> {
+        let desk = self.parent.desk.clone();
+        let (Some(tracer), Ok(queue)) = (desk.tracer().filter(|tracer| tracer.is_on()), &self.queue) else {
+            return self.hand_over(&Trace::none()).await;
+        };
+        let destination = format!("{}.{}", queue.name(), self.name);
+        let trace =
+            tracer.start_at("add", queue.name(), &destination, SpanKind::Producer, SpanParent::Current);
+        trace.set(attribute::JOB_NAME, || self.name.as_str().into());
+        let id = |trace: &Trace, added: &Added| trace.set(attribute::JOB_ID, || added.id.as_str().into());
+        trace.call(self.hand_over(&trace), id).await
+    }
+
+    async fn hand_over(self, trace: &Trace) -> Result<Added> {
         let mut options = with_time(self.options, self.at, self.parent.now());
         options.parent = Some(self.parent.key());
-        let job = NewJob { name: self.name, data: self.data?, options };
+        let mut job = NewJob { name: self.name, data: self.data?, options };
         check(&job, DATA_BYTES_MAX_DEFAULT)?;
+        trace.put_context(&mut job.options, Carried::Spans);
         self.parent.add_job(self.queue?, job).await
     }
 }

@@ -25,6 +25,7 @@ use crate::store::{
     AddGroup, AddRequest, Added, Answer, ChildCounts, ChildKind, ChildrenCursor, ChildrenPage,
     ChildrenRequest, Note, NoteRequest, ReleaseRequest, RemoveRequest, RemoveScope,
 };
+use crate::telemetry::Tracer;
 
 /// Why a handler should stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +82,11 @@ pub(crate) trait Desk: Send + Sync {
 
     fn clock(&self) -> &Clock;
 
+    /// Where spans go, if this process has it.
+    fn tracer(&self) -> Option<&Tracer> {
+        None
+    }
+
     /// Has something written down about the job.
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64>;
 
@@ -105,6 +111,10 @@ impl Desk for Shared {
 
     fn clock(&self) -> &Clock {
         &self.clock
+    }
+
+    fn tracer(&self) -> Option<&Tracer> {
+        Some(&self.settings.tracer)
     }
 
     fn note<'a>(&'a self, running: &'a Running, note: Note) -> Answer<'a, u64> {

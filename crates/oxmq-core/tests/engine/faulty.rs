@@ -192,7 +192,7 @@ impl Store for FaultyStore {
     }
 
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
-        self.model.add_flow(request)
+        Box::pin(self.call(plain("add_flow"), self.model.add_flow(request)))
     }
 
     fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {

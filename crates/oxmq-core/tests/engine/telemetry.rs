@@ -4,9 +4,11 @@ use std::cell::RefCell;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use oxmq_core::store::OnRefusal;
 use oxmq_core::telemetry::{AttributeValue, Meter, Span, SpanKind, SpanParent, Telemetry};
 use oxmq_core::{
-    Backoff, ErrorKind, HandlerError, JobContext, JobId, JobOptions, JobState, JsonText, NewJob, Queue, Store,
+    Backoff, ErrorKind, FlowJob, FlowProducer, FlowProducerBuilder, HandlerError, JobContext, JobId, JobKey,
+    JobOptions, JobState, JsonText, NewJob, Queue, QueueAddress, Schedule, Store,
 };
 use serde_json::{Map, Value as Json, json};
 
@@ -358,6 +360,145 @@ async fn whose_context_a_job_carries_is_as_in_bullmq() {
     let queue = Queue::new(&store, "q").unwrap();
     let id = queue.add_named("a", &json!({})).options(own(false)).await.unwrap().id;
     assert_eq!(rig.job(&id).await.job.options().trace.as_deref(), Some("mine"));
+}
+
+fn flows(rig: &Rig, recorder: &Arc<Recorder>) -> FlowProducerBuilder {
+    let store: Arc<dyn Store> = rig.store.clone();
+    FlowProducer::builder(&store).clock(rig.clock.clone()).telemetry(recorder.clone())
+}
+
+fn node(queue: &str, name: &str, id: &str) -> FlowJob {
+    FlowJob::named(queue, name, &json!({})).id(id)
+}
+
+/// The context that a job carries.
+async fn carried(rig: &Rig, queue: &str, id: &JobId) -> Option<String> {
+    let queue = QueueAddress::new(queue).unwrap();
+    rig.store.model.job(&queue, id).await.unwrap().unwrap().job.options().trace
+}
+
+#[tokio::test]
+async fn flows_schedules_and_released_ids_have_bullmqs_spans() {
+    let rig = Rig::new();
+    let recorder = Arc::new(Recorder::default());
+    let (queue, flows) = (queue(&rig, &recorder), flows(&rig, &recorder).build().unwrap());
+    let mine = JobOptions::parse(r#"{"jobId":"M","telemetry":{"metadata":"mine"}}"#).unwrap();
+    let omit = JobOptions::parse(r#"{"jobId":"O","telemetry":{"omitContext":true}}"#).unwrap();
+    let flow = node("q", "root", "R")
+        .child(node("c", "kid", "K"))
+        .child(FlowJob::named("c", "bare", &json!({})))
+        .child(FlowJob::named("c", "mine", &json!({})).options(mine).child(node("d", "deep", "D")))
+        .child(FlowJob::named("c", "omit", &json!({})).options(omit));
+    let added = flows.add(flow).await.unwrap();
+    let bare = &added.children[1].job.id;
+    let both = [node("q", "b1", "B1").child(node("c", "bk", "BK")), node("q", "b2", "B2")];
+    assert!(flows.add_bulk(both).await.unwrap().iter().all(Result::is_ok));
+    assert!(flows.add_bulk([]).await.unwrap().is_empty());
+    assert!(!queue.release_deduplication("x").await.unwrap());
+    let every = Schedule::every(Duration::from_secs(100));
+    let next = queue.schedules().put_named("sch", every, "tick", &json!({})).await.unwrap().next.unwrap();
+
+    // What BullMQ 6.7 gave for the same.
+    let theirs = include_str!("telemetry_flow_bullmq.json");
+    let theirs = theirs.replace("<bare>", bare.as_str()).replace("<next>", next.job.as_str());
+    let mut theirs: Vec<Json> = serde_json::from_str(&theirs).unwrap();
+    let mut ours = recorder.spans();
+    // It goes through several flows level by level.
+    for spans in [&mut theirs, &mut ours] {
+        spans.sort_by_key(Json::to_string);
+    }
+    assert_eq!(theirs.len(), 13);
+    assert_eq!(json!(ours), json!(theirs));
+
+    let of = async |queue: &str, id: &str| carried(&rig, queue, &id.into()).await;
+    let tag = |way: &str| Some(format!(r#"{{"tag":"root>{way}"}}"#));
+    assert_eq!(of("q", "R").await, tag("addFlow q>addNode q"));
+    assert_eq!(of("c", "K").await, tag("addFlow q>addNode q>addNode c"));
+    assert_eq!(of("d", "D").await, tag("addFlow q>addNode q>addNode c>addNode d"));
+    assert_eq!(of("c", "M").await.as_deref(), Some("mine"));
+    assert_eq!(of("c", "O").await, None);
+    assert_eq!(of("c", "BK").await, tag("addBulkFlows>addNode q>addNode c"));
+    // BullMQ leaves it out of a node without options.
+    assert_eq!(of("c", bare.as_str()).await, tag("addFlow q>addNode q>addNode c"));
+    // A schedule goes on after the trace in which it was put.
+    assert_eq!(of("q", next.job.as_str()).await, None);
+    let options = JobOptions::parse(r#"{"telemetry":{"metadata":"mine"}}"#).unwrap();
+    let every = Schedule::every(Duration::from_secs(100));
+    let put = queue.schedules().put_named("own", every, "tick", &json!({})).options(options);
+    let next = put.await.unwrap().next.unwrap();
+    assert_eq!(of("q", next.job.as_str()).await.as_deref(), Some("mine"));
+}
+
+#[tokio::test]
+async fn what_is_refused_of_a_flow_is_on_its_span() {
+    let rig = Rig::new();
+    let recorder = Arc::new(Recorder::default());
+    let errors = |name: &str, job: Option<&str>| {
+        let mut spans = recorder.named(name, job);
+        let span = spans.pop().unwrap();
+        assert_eq!(span["ended"], true, "{span:#}");
+        span["errors"].clone()
+    };
+    let all = flows(&rig, &recorder).build().unwrap();
+    // One that makes no sense has no nodes yet.
+    let error = all.add(node("q", "", "N")).await.unwrap_err();
+    assert_eq!(errors("addFlow q", None), json!([error.to_string()]));
+    let error = all.add_bulk([node("q", "", "N")]).await.unwrap_err();
+    assert_eq!(errors("addBulkFlows", None), json!([error.to_string()]));
+    assert!(recorder.named("addNode q", None).is_empty());
+    // The store fails the call.
+    rig.store.fail_next("add_flow", Fault::Before(ErrorKind::Unavailable));
+    let error = all.add(node("q", "n", "N")).await.unwrap_err();
+    assert_eq!(errors("addFlow q", None), json!([error.to_string()]));
+    assert_eq!(errors("addNode q", Some("N")), json!([]));
+    // One of two is refused: its root tells.
+    let gone = JobKey::new(QueueAddress::new("q").unwrap(), "gone");
+    let two = [node("q", "good", "G"), node("q", "bad", "B").parent(gone)];
+    let error = all.add_bulk(two).await.unwrap().remove(1).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert_eq!(errors("addBulkFlows", None), json!([]));
+    assert_eq!(errors("addNode q", Some("G")), json!([]));
+    assert_eq!(errors("addNode q", Some("B")), json!([error.to_string()]));
+    // Another job stands for one that is deduplicated.
+    let alone = |id: &str| {
+        let options = json!({ "jobId": id, "deduplication": { "id": "once" } });
+        FlowJob::named("q", "alone", &json!({})).options(JobOptions::parse(&options.to_string()).unwrap())
+    };
+    all.add(alone("A1")).await.unwrap();
+    assert_eq!(all.add(alone("A2")).await.unwrap().job.id.as_str(), "A1");
+    assert_eq!(recorder.named("addNode q", Some("A1")).len(), 2);
+    // A node is refused, and the rest is kept.
+    let rest = flows(&rig, &recorder).on_refusal(OnRefusal::KeepRest).build().unwrap();
+    rest.add(node("q", "other", "P").child(node("c", "kid", "K"))).await.unwrap();
+    rest.add(node("q", "root", "R").child(node("c", "kid", "K"))).await.unwrap();
+    assert_eq!(errors("addNode q", Some("R")), json!([]));
+    assert_eq!(errors("addNode c", Some("K")), json!(["refused: refused"]));
+}
+
+#[tokio::test]
+async fn a_child_that_a_handler_adds_is_in_the_trace_of_its_job() {
+    let rig = Rig::new();
+    let recorder = Arc::new(Recorder::default());
+    let queue = queue(&rig, &recorder);
+    let work = async |_: Json, job: JobContext| -> Result<(), HandlerError> {
+        if job.child_counts().await?.pending > 0 {
+            return Ok(());
+        }
+        job.add_child_named("c", "kid", &json!({})).id("K").await?;
+        Err(HandlerError::wait_for_children())
+    };
+    let worker = rig.worker().telemetry(recorder.clone()).handle_any(work).start().unwrap();
+    queue.add_named("a", &json!({})).id("J").await.unwrap();
+    rig.until_state(&"J".into(), "waiting-children").await;
+    let way = "root>add q.a>process q";
+    let add = recorder.named("add c.kid", Some("K")).remove(0);
+    assert_eq!((&add["parent"], &add["kind"], &add["ended"]), (&json!(way), &json!(3), &json!(true)));
+    let attributes = json!({
+        "bullmq.queue.name": "c", "bullmq.queue.operation": "add", "bullmq.job.name": "kid", "bullmq.job.id": "K"
+    });
+    assert_eq!(add["attributes"], attributes);
+    assert_eq!(carried(&rig, "c", &"K".into()).await, Some(format!(r#"{{"tag":"{way}>add c.kid"}}"#)));
+    soon(worker.close()).await.unwrap();
 }
 
 #[tokio::test]
