@@ -16,10 +16,19 @@ if redis.call('EXISTS', top) == 0 and not state_of(q, top_id) then
   return -1
 end
 
-local function is_held(p, id)
-  if redis.call('EXISTS', p.base .. id .. ':lock') == 1 then
-    return true
+-- Whether there is any of the keys that end so, of jobs by their keys.
+local function has_any(jobs, from, to, endings)
+  local keys = {}
+  for i = from, to do
+    for _, ending in ipairs(endings) do
+      keys[#keys + 1] = jobs[i] .. ending
+    end
   end
+  return redis.call('EXISTS', unpack(keys)) > 0
+end
+
+-- Whether somebody holds a job by a lease of ours, whose lock may be gone.
+local function is_leased(p, id)
   if p.has_leases == nil then
     p.has_leases = redis.call('EXISTS', p.leases) == 1
   end
@@ -30,11 +39,19 @@ local function is_held(p, id)
   return token and ends and ends > now and redis.call('LPOS', p.active, id) ~= false
 end
 
+local function is_locked(p, id)
+  return redis.call('EXISTS', p.base .. id .. ':lock') == 1
+end
+
+local function has_failed(p, id)
+  if p.has_failures == nil then
+    p.has_failures = redis.call('EXISTS', p.failed) == 1
+  end
+  return p.has_failures and redis.call('ZSCORE', p.failed, id)
+end
+
 -- The keys of a job's children, in order: all, or those it waits for.
 local function children_of(key, pending)
-  if redis.call('EXISTS', key .. ':dependencies', key .. ':processed', key .. ':failed', key .. ':unsuccessful') == 0 then
-    return {}
-  end
   local keys = redis.call('SMEMBERS', key .. ':dependencies')
   if not pending then
     for _, list in ipairs({
@@ -54,15 +71,26 @@ end
 local function is_held_below(key)
   local left, seen = { key }, {}
   while #left > 0 do
-    local parent = table.remove(left)
-    for _, child in ipairs(redis.call('SMEMBERS', parent .. ':dependencies')) do
+    local children = {}
+    for _, child in ipairs(redis.call('SMEMBERS', table.remove(left) .. ':dependencies')) do
       if not seen[child] then
         seen[child] = true
-        local p, id = family_at(child)
-        if is_held(p, id) then
+        children[#children + 1] = child
+      end
+    end
+    for from = 1, #children, 100 do
+      local to = math.min(from + 99, #children)
+      if has_any(children, from, to, { ':lock' }) then
+        return true
+      end
+      local are_parents = has_any(children, from, to, { ':dependencies' })
+      for i = from, to do
+        if is_leased(family_at(children[i])) then
           return true
         end
-        left[#left + 1] = child
+        if are_parents then
+          left[#left + 1] = children[i]
+        end
       end
     end
   end
@@ -75,16 +103,24 @@ local function below(pending)
   while #left > 0 do
     local parent = table.remove(left)
     local children = children_of(parent, pending)
-    for i = #children, 1, -1 do
-      local child = children[i]
-      if not seen[child] and redis.call('HGET', child, 'parentKey') == parent then
-        local p, id = family_at(child)
-        if not (pending and (is_held(p, id) or redis.call('ZSCORE', p.failed, id))) then
-          seen[child] = true
-          left[#left + 1] = child
-          found[#found + 1] = { p, id, parent }
-          if #found > most then
-            return false
+    for to = #children, 1, -100 do
+      local from = math.max(to - 99, 1)
+      local are_parents = has_any(children, from, to, { ':dependencies', ':processed', ':failed', ':unsuccessful' })
+      local are_locked = pending and has_any(children, from, to, { ':lock' })
+      for i = to, from, -1 do
+        local child = children[i]
+        if not seen[child] and redis.call('HGET', child, 'parentKey') == parent then
+          local p, id = family_at(child)
+          local stays = pending and ((are_locked and is_locked(p, id)) or is_leased(p, id) or has_failed(p, id))
+          if not stays then
+            seen[child] = true
+            found[#found + 1] = { p, id, parent }
+            if are_parents then
+              left[#left + 1] = child
+            end
+            if #found > most then
+              return false
+            end
           end
         end
       end
@@ -154,10 +190,10 @@ local function leave_many(q, ids)
       at = at + 1000
     end
     -- Marked by what cannot be an id, then removed in one pass.
-    for _, place in ipairs(places) do
-      redis.call('LSET', q[state], place, ':')
-    end
     if #places > 0 then
+      for _, place in ipairs(places) do
+        redis.call('LSET', q[state], place, ':')
+      end
       redis.call('LREM', q[state], #places, ':')
       left = {}
       for id in pairs(wanted) do
@@ -207,7 +243,7 @@ end
 
 local going = {}
 if scope ~= 'pending' then
-  if is_held(q, top_id) or (scope == 'children' and is_held_below(top)) then
+  if is_locked(q, top_id) or is_leased(q, top_id) or (scope == 'children' and is_held_below(top)) then
     return 0
   end
   local state = state_of(q, top_id)
