@@ -411,6 +411,7 @@ macro_rules! conformance_cases {
                 pending_children_go_and_the_job_runs
                 pending_children_that_run_or_have_failed_stay
                 a_deep_tree_goes_with_its_root
+                many_children_leave_their_neighbours_in_their_places
             }
             reschedule {
                 a_delayed_job_is_due_so_long_from_now

@@ -192,3 +192,65 @@ pub async fn a_deep_tree_goes_with_its_root(bench: &Harness) {
     assert_eq!(q.remove_as("n0", RemoveScope::WithChildren).await, RemoveAnswer::Removed);
     assert_eq!(q.tally().await, "");
 }
+
+/// A parent of twelve children in all states, and a neighbour of each that runs, in one queue.
+async fn many_children(q: &On<'_>, bench: &Harness) {
+    let mut children: Vec<_> = ["done", "old", "w1", "w2", "w3", "w4"].map(|id| tree(q, id)).into();
+    children.extend(["l1", "l2"].map(|id| tree(q, id).with(|job| job.delay(ms(9_000)))));
+    children.extend(["p1", "p2"].map(|id| tree(q, id).with(|job| job.priority(3))));
+    children.push(tree(q, "mid").over([tree(q, "deep")]));
+    let wide = tree(q, "parent").over(children);
+    bench.add_flow(wide).await;
+    q.end("done", completed()).await;
+    q.take_one().await;
+    for id in ["n1", "n2"] {
+        q.add(draft().id(id)).await;
+    }
+    q.add(draft().id("np").priority(3)).await;
+    bench.add_flow(tree(q, "later").over([tree(q, "w5"), tree(q, "w6")])).await;
+    // The lease of `old` runs out.
+    q.advance(super::harness::LEASE + ms(1)).await;
+}
+
+pub async fn many_children_leave_their_neighbours_in_their_places(bench: &Harness) {
+    for scope in [RemoveScope::WithChildren, RemoveScope::PendingChildren] {
+        let q = bench.on(if scope == RemoveScope::WithChildren { "all" } else { "pending" });
+        many_children(&q, bench).await;
+        let waiting = q.list(JobState::Waiting).await;
+        let stays = |id: &&str| ["n1", "n2", "w5", "w6"].contains(id);
+        let neighbours: Vec<&str> = waiting.split(' ').filter(stays).collect();
+        assert_eq!(neighbours.len(), 4, "{waiting}");
+        let here = q.here().await;
+        assert_eq!(q.remove_as("parent", scope).await, RemoveAnswer::Removed);
+        let mut events = q.events_since(&here).await;
+        let (left, released) = if scope == RemoveScope::WithChildren {
+            assert_eq!(events.pop().as_deref(), Some("removed parent prev=waiting-children"));
+            (neighbours.join(" "), Some("removed done prev=completed"))
+        } else {
+            assert_eq!(events[events.len() - 2], "waiting parent prev=waiting-children");
+            // At the front, as a parent always.
+            (format!("parent {}", neighbours.join(" ")), Some("waiting parent prev=waiting-children"))
+        };
+        events.sort();
+        let mut expected = vec![
+            "removed deep prev=wait",
+            "removed l1 prev=delayed",
+            "removed l2 prev=delayed",
+            "removed mid prev=waiting-children",
+            "removed old prev=active",
+            "removed p1 prev=prioritized",
+            "removed p2 prev=prioritized",
+            "removed w1 prev=wait",
+            "removed w2 prev=wait",
+            "removed w3 prev=wait",
+            "removed w4 prev=wait",
+        ];
+        expected.extend(released);
+        expected.sort_unstable();
+        assert_eq!(events, expected, "{scope:?}");
+        assert_eq!(q.list(JobState::Waiting).await, left, "{scope:?}");
+        assert_eq!(q.list(JobState::Prioritized).await, "np");
+        assert_eq!(q.list(JobState::Active).await, "");
+        assert_eq!(q.list(JobState::WaitingChildren).await, "later");
+    }
+}

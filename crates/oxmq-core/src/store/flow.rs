@@ -18,8 +18,19 @@ pub const FLOW_NODES_MAX: usize = 10_000;
 /// The most bytes of data in one call of an add of flows, all jobs together: 64 MiB. It is one step for the store.
 pub const FLOW_BYTES_MAX: usize = 64 << 20;
 
-/// The most jobs that one removal takes along with a parent. Beyond it the removal is refused.
-pub const REMOVE_JOBS_MAX: usize = 50_000;
+/// The most jobs that one removal takes along with a parent: as many as one call adds. It is one step for the store, which
+/// does nothing else meanwhile. Beyond it the removal is refused.
+pub const REMOVE_JOBS_MAX: usize = FLOW_NODES_MAX;
+
+/// What a store says if there are more than [`REMOVE_JOBS_MAX`] jobs below one.
+#[doc(hidden)]
+#[must_use]
+pub fn too_many_below() -> String {
+    format!(
+        "more than {REMOVE_JOBS_MAX} jobs are below it, too many for one step: drain or clean the queues of its children first, or \
+         remove the job alone"
+    )
+}
 
 /// Flows to be added.
 #[derive(Debug, Clone, PartialEq)]

@@ -51,7 +51,7 @@ use std::pin::Pin;
 pub use self::flow::{
     AddFlowRequest, Child, ChildCounts, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage,
     ChildrenRequest, DetachRequest, FLOW_BYTES_MAX, FLOW_NODES_MAX, Flow, FlowNode, OnRefusal, ParentRefusal,
-    PlannedNode, REMOVE_JOBS_MAX,
+    PlannedNode, REMOVE_JOBS_MAX, too_many_below,
 };
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};

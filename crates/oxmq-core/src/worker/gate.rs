@@ -172,6 +172,8 @@ impl Gate {
 
 fn wait(shared: Arc<Shared>) -> Wait {
     Box::pin(async move {
+        // On Redis the connection that waits bears the worker's name: somebody who sees it first takes it for a worker of BullMQ's.
+        shared.announced.cancelled().await;
         let settings = &shared.settings;
         let request = WaitRequest { worker: settings.name.clone(), timeout: settings.poll };
         shared.store.wait(&shared.queue, request).await

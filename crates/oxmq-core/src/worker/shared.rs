@@ -188,6 +188,8 @@ pub(crate) struct Shared {
     trouble: Mutex<HashMap<&'static str, ErrorKind>>,
     /// Ends the duties.
     pub(crate) stop: CancellationToken,
+    /// Set when the worker has announced itself for the first time, or could not.
+    pub(crate) announced: CancellationToken,
     /// Whether the end is an orderly one.
     goodbye: AtomicBool,
     /// Set when all has ended.
@@ -236,6 +238,7 @@ impl Shared {
             busy: Notify::new(),
             trouble: Mutex::default(),
             stop: CancellationToken::new(),
+            announced: CancellationToken::new(),
             goodbye: AtomicBool::new(false),
             closed: CancellationToken::new(),
         }

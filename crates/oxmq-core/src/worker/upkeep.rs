@@ -91,6 +91,7 @@ pub(crate) async fn announce(shared: &Shared) {
             Ok(()) => shared.answered("announce"),
             Err(error) => shared.trouble("announce", &error),
         }
+        shared.announced.cancel();
         shared.clock.sleep(ANNOUNCE_EVERY).await;
     }
 }

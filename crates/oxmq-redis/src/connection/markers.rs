@@ -222,12 +222,21 @@ fn deliver(shared: &Arc<Shared>, key: &str, marker: Marker) {
     });
 }
 
-/// Puts a marker back. What cannot be put back was lost with the server that had it.
+/// Puts a marker back, unless the queue has been obliterated meanwhile. What cannot be put back was lost with the server that had it.
 async fn put(shared: &Arc<Shared>, key: &str, marker: &Marker) {
+    let ask = |command| {
+        let call =
+            Call { operation: "wait", slot_key: key.to_owned(), command, script: None, repeatable: true };
+        calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false)))
+    };
+    let mut settings = redis::cmd("EXISTS");
+    settings.arg(format!("{}meta", key.strip_suffix("marker").unwrap_or(key)));
+    if matches!(ask(settings).await, Ok(Value::Int(0))) {
+        return;
+    }
     let mut command = redis::cmd("ZADD");
     command.arg(key).arg("NX").arg(marker.score).arg(&marker.member);
-    let call = Call { operation: "wait", slot_key: key.to_owned(), command, script: None, repeatable: true };
-    if let Err(error) = calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false))).await {
+    if let Err(error) = ask(command).await {
         tracing::debug!(%error, key, "a marker could not be put back");
     }
 }

@@ -480,36 +480,54 @@ async fn a_marker_popped_for_nobody_is_kept_and_then_given_back() {
     let server = Server::start(&[]).await;
     let hub = Hub::open(&server.url()).await.unwrap();
     let mut raw = server.raw();
+    let _: () = raw.ask("HSET q:meta opts.maxLenEvents 1");
     for again in [true, false] {
-        let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+        let mut wait = Box::pin(hub.wait_marker(marker_wait("q:marker", "n", LONG)));
         assert!(timeout(Duration::from_millis(1), &mut wait).await.is_err());
         eventually("it blocks", || std::future::ready(raw.clients(&["cmd=bzpopmin", "flags=b"]).len() == 1))
             .await;
-        let _: () = raw.ask("ZADD m 0 0");
-        eventually("it is popped", || std::future::ready(raw.ask::<i64>("ZCARD m") == 0)).await;
+        let _: () = raw.ask("ZADD q:marker 0 0");
+        eventually("it is popped", || std::future::ready(raw.ask::<i64>("ZCARD q:marker") == 0)).await;
         drop(wait);
         if again {
             let began = Instant::now();
-            let marker = hub.wait_marker(marker_wait("m", "other", LONG)).await.unwrap();
+            let marker = hub.wait_marker(marker_wait("q:marker", "other", LONG)).await.unwrap();
             assert_eq!(marker, Some(Marker { member: "0".to_owned(), score: 0.0 }));
             assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
         } else {
-            eventually("it is given back", || std::future::ready(raw.ask::<i64>("ZCARD m") == 1)).await;
+            eventually("it is given back", || std::future::ready(raw.ask::<i64>("ZCARD q:marker") == 1))
+                .await;
         }
     }
     // A block for nobody does not go on, so that the marker is there for others.
-    let _: () = raw.ask("DEL m");
-    assert!(timeout(Duration::from_millis(20), hub.wait_marker(marker_wait("m", "n", LONG))).await.is_err());
+    let _: () = raw.ask("DEL q:marker");
+    assert!(
+        timeout(Duration::from_millis(20), hub.wait_marker(marker_wait("q:marker", "n", LONG)))
+            .await
+            .is_err()
+    );
     eventually("it no longer blocks", || std::future::ready(raw.clients(&["flags=b"]).is_empty())).await;
     // Closing gives back at once.
-    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+    let mut wait = Box::pin(hub.wait_marker(marker_wait("q:marker", "n", LONG)));
     assert!(timeout(Duration::from_millis(1), &mut wait).await.is_err());
     eventually("it blocks", || std::future::ready(raw.clients(&["flags=b"]).len() == 1)).await;
-    let _: () = raw.ask("ZADD m 0 0");
-    eventually("it is popped", || std::future::ready(raw.ask::<i64>("ZCARD m") == 0)).await;
+    let _: () = raw.ask("ZADD q:marker 0 0");
+    eventually("it is popped", || std::future::ready(raw.ask::<i64>("ZCARD q:marker") == 0)).await;
     drop(wait);
     hub.close().await;
-    assert_eq!(raw.ask::<i64>("ZCARD m"), 1);
+    assert_eq!(raw.ask::<i64>("ZCARD q:marker"), 1);
+    // Nothing is given back to a queue that has been obliterated.
+    let _: () = raw.ask("DEL q:marker");
+    let hub = Hub::open(&server.url()).await.unwrap();
+    let mut wait = Box::pin(hub.wait_marker(marker_wait("q:marker", "n", LONG)));
+    assert!(timeout(Duration::from_millis(1), &mut wait).await.is_err());
+    eventually("it blocks", || std::future::ready(raw.clients(&["flags=b"]).len() == 1)).await;
+    let _: () = raw.ask("ZADD q:marker 0 0");
+    eventually("it is popped", || std::future::ready(raw.ask::<i64>("ZCARD q:marker") == 0)).await;
+    drop(wait);
+    let _: () = raw.ask("DEL q:meta");
+    hub.close().await;
+    assert_eq!(raw.ask::<i64>("ZCARD q:marker"), 0);
 }
 
 #[tokio::test]

@@ -18,10 +18,18 @@ pub(crate) async fn announce(
     })?;
     let keys = store.keys(queue);
     let client_name = client_name(&keys, request.worker.name.as_deref());
-    store.hub().show(keys.key("marker"), client_name, request.ttl);
+    let is_leaving = request.ttl.is_zero();
+    // Whoever sees the connection without the announcement takes it for a worker of BullMQ's.
+    let show = || store.hub().show(keys.key("marker"), client_name.clone(), request.ttl);
+    if is_leaving {
+        show();
+    }
     let mut call = store.script("announce", queue, &ANNOUNCE);
     call.arg(request.now.as_millis()).arg(millis(request.ttl)).arg(request.worker.id).arg(json);
     let answer = call.repeatable().await?;
+    if !is_leaving {
+        show();
+    }
     let read = || -> Read<(Option<String>, u64)> {
         let [version, paused] = reply::tuple::<2>(answer)?;
         Ok((reply::maybe_text(version)?, reply::count(paused)?))

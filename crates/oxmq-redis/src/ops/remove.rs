@@ -1,6 +1,6 @@
 //! `Store::remove`: `lua/remove.lua`.
 
-use oxmq_core::store::{REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope};
+use oxmq_core::store::{REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope, too_many_below};
 use oxmq_core::{Error, ErrorKind, QueueAddress, Result};
 
 use crate::scripts::REMOVE;
@@ -30,7 +30,7 @@ pub(crate) async fn remove(
             return Err(error.with("queue", queue).with("job", request.job));
         }
         -9 => {
-            let message = format!("more than {REMOVE_JOBS_MAX} jobs are below it: remove its children first");
+            let message = too_many_below();
             let error = Error::new(ErrorKind::Refused, "remove", message);
             return Err(error.with("queue", queue).with("job", request.job));
         }

@@ -14,16 +14,19 @@ pub(crate) async fn workers(
     queue: &QueueAddress,
     now: Timestamp,
 ) -> Result<Vec<WorkerInfo>> {
-    let mut workers = announced(store, queue, now).await?;
+    let before = announced(store, queue, now).await?;
     let mut list = cmd("CLIENT");
     list.arg("LIST");
     // A server that does not let us see its clients shows only ours.
-    if let Ok(clients) = store.read("workers", queue, list).await {
+    let clients = store.read("workers", queue, list).await;
+    // Those that came or went meanwhile are in one of the two.
+    let mut workers = announced(store, queue, now).await?;
+    if let Ok(clients) = clients {
         let clients = reply::text(clients).map_err(|bad| bad.into_error("workers"))?;
         let keys = store.keys(queue);
         let own = store.hub().named_connections();
         let mut expected: BTreeMap<String, BTreeSet<(&str, u32)>> = BTreeMap::new();
-        for worker in workers.iter().filter(|worker| worker.pid != std::process::id()) {
+        for worker in workers.iter().chain(&before).filter(|worker| worker.pid != std::process::id()) {
             let name = client_name(&keys, worker.name.as_deref());
             expected.entry(name).or_default().insert((&worker.host, worker.pid));
         }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use oxmq_core::store::{ChildKind, REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope};
+use oxmq_core::store::{
+    ChildKind, REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope, too_many_below,
+};
 use oxmq_core::{ErrorKind, Event, EventKind, JobId, JobKey, JobState, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
 
@@ -33,7 +35,7 @@ pub(crate) fn remove(
     let mut going = Vec::new();
     if scope.has_children() && job.has(flag::CHILDREN) {
         let Some(below) = below(tx, &top, only_pending, *now)? else {
-            let message = format!("more than {REMOVE_JOBS_MAX} jobs are below it: remove its children first");
+            let message = too_many_below();
             return Ok(Err(refused(ErrorKind::Refused, "remove", message, address, id)));
         };
         going = below;

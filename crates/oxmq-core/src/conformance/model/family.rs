@@ -15,6 +15,7 @@ use crate::state::JobState;
 use crate::store::{
     AddFlowRequest, Added, Child, ChildCounts, ChildKind, ChildOutcome, ChildrenCursor, ChildrenPage,
     ChildrenRequest, DetachRequest, REMOVE_JOBS_MAX, RemoveAnswer, RemoveRequest, RemoveScope,
+    too_many_below,
 };
 
 impl Model {
@@ -298,7 +299,7 @@ impl Model {
             }
         }
         if found.len() > REMOVE_JOBS_MAX {
-            let message = format!("more than {REMOVE_JOBS_MAX} jobs are below it: remove its children first");
+            let message = too_many_below();
             return Err(Error::new(ErrorKind::Refused, "remove", message));
         }
         found.reverse();
