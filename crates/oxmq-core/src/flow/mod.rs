@@ -337,7 +337,7 @@ pub struct JobNode {
     /// Its queue.
     pub queue: QueueAddress,
     /// Its id and state, and whether it was created: with [`OnRefusal::KeepRest`] it may be
-    /// [`Fate::Refused`](crate::store::Fate::Refused).
+    /// [`Fate::Refused`].
     pub job: Added,
     /// Its children, in the order in which they were given.
     pub children: Vec<JobNode>,

@@ -154,7 +154,7 @@ impl WorkerBuilder {
     }
 
     /// Counts the jobs that complete and fail in it, minute by minute, and keeps so many minutes of them: 1 to
-    /// [`METRICS_POINTS_MAX`](crate::store::METRICS_POINTS_MAX), such as [`MetricsTime::ONE_WEEK`](crate::MetricsTime::ONE_WEEK). They are read by [`Queue::metrics`](crate::Queue::metrics), to
+    /// [`METRICS_POINTS_MAX`], such as [`MetricsTime::ONE_WEEK`](crate::MetricsTime::ONE_WEEK). They are read by [`Queue::metrics`](crate::Queue::metrics), to
     /// which all workers of a queue contribute that count. Default not.
     pub fn metrics(mut self, minutes: u32) -> Self {
         self.settings.metrics = Some(minutes);

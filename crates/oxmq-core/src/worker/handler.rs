@@ -25,7 +25,7 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Result<JsonText, HandlerErr
 /// async fn(T, JobContext) -> Result<R, E>
 /// ```
 ///
-/// where `T` is the payload ([`JobArgs`](crate::JobArgs), or anything that serde can read, `serde_json::Value` too), `R` is stored as
+/// where `T` is the payload ([`JobArgs`], or anything that serde can read, `serde_json::Value` too), `R` is stored as
 /// the job's result (serde can write it; `()` is stored as `null`), and `E` is any error, or [`HandlerError`].
 ///
 /// `Shape` tells the two apart; it is inferred.

@@ -151,7 +151,7 @@ pub enum ChildOutput {
 }
 
 impl Isolation {
-    /// This program, started once more with the same arguments. It must call [`serve_if_child`](super::serve_if_child) before it does
+    /// This program, started once more with the same arguments. It must call [`serve_if_child`] before it does
     /// anything else. On Linux it is the very file that runs now, even if another was put in its place since.
     pub fn this_program() -> Self {
         Self {
@@ -169,7 +169,7 @@ impl Isolation {
         }
     }
 
-    /// Another program that calls [`serve_if_child`](super::serve_if_child), without arguments.
+    /// Another program that calls [`serve_if_child`], without arguments.
     pub fn program(path: impl Into<PathBuf>) -> Self {
         Self { program: Some(path.into()), args: Some(Vec::new()), ..Self::this_program() }
     }
