@@ -71,7 +71,8 @@ fn test(all: bool) -> Result<()> {
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
     if all {
         for command in [&mut tests, &mut doc_tests] {
-            command.env("OXMQ_KILLS", "200").env("OXMQ_MODEL_CASES", "500").env("OXMQ_ALL", "1");
+            command.env("OXMQ_KILLS", "200").env("OXMQ_ALL", "1");
+            command.env("OXMQ_MODEL_CASES", "500").env("OXMQ_MODEL_SEED", "random");
             command.env("OXMQ_SOAK_JOBS", "50000").env("OXMQ_FAULT_ROUNDS", "100");
             command.env("OXMQ_CRON_CASES", "8000").env("OXMQ_CRON_ZONES", "all");
         }

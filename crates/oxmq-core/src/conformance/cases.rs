@@ -345,6 +345,7 @@ macro_rules! conformance_cases {
                 a_job_that_waits_for_children_holds_no_lease
                 a_parent_does_not_complete_before_its_children
                 a_lease_is_looked_at_before_the_children
+                without_a_lease_the_children_are_looked_at_before_the_state
                 a_child_and_its_parent_may_end_in_one_call
                 a_released_parent_is_given_in_the_same_call
                 the_result_of_a_child_that_is_not_kept_stays

@@ -1,9 +1,10 @@
 //! What happens to a parent when something happens to a child, and the endings of parents.
 
 use super::harness::{
-    Harness, On, Tree, again, completed, completed_keeping, draft, failed, failed_keeping, finish, ms,
-    refused, tree,
+    Harness, On, Tree, again, completed, completed_keeping, draft, failed, failed_keeping, failure, finish,
+    ms, refused, tree,
 };
+use crate::address::Token;
 use crate::error::ErrorKind;
 use crate::family::ChildFailure;
 use crate::options::Retention;
@@ -310,6 +311,18 @@ pub async fn a_lease_is_looked_at_before_the_children(bench: &Harness) {
     q.add(draft().id("c").parent(&q, "p")).await;
     parent.lease = On::lease(&"p".into(), "other:1");
     refused(q.finish(&parent, completed()).await, ErrorKind::LockedByAnother);
+}
+
+pub async fn without_a_lease_the_children_are_looked_at_before_the_state(bench: &Harness) {
+    let q = bench.queue();
+    q.add(draft().id("p")).await;
+    let parent = q.take_by(TakeRequest { token: Token::none(), ..q.demand(1) }).await.jobs.remove(0);
+    q.add(draft().id("c").parent(&q, "p")).await;
+    q.finish(&parent, Ending::Retry { failure: failure("once"), at: None }).await.unwrap();
+    let before = q.job("p").await;
+    refused(q.finish(&parent, completed()).await, ErrorKind::PendingChildren);
+    refused(q.finish(&parent, failed("not active")).await, ErrorKind::WrongState);
+    assert_eq!(q.job("p").await, before);
 }
 
 pub async fn a_child_and_its_parent_may_end_in_one_call(bench: &Harness) {

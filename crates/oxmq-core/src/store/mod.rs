@@ -213,6 +213,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// For one ending: [`NotFound`](crate::ErrorKind::NotFound) (the job is gone), [`NotLocked`](crate::ErrorKind::NotLocked) (nobody holds it: recovered, or finished by somebody else),
     /// [`LockedByAnother`](crate::ErrorKind::LockedByAnother), [`WrongState`](crate::ErrorKind::WrongState) (a token of none, and the job is not active), [`CancelRequested`](crate::ErrorKind::CancelRequested);
     /// of a completion [`PendingChildren`](crate::ErrorKind::PendingChildren); of a completion, and of waiting for children, [`FailedChildren`](crate::ErrorKind::FailedChildren).
+    /// The lease is looked at first, then a request to cancel, then the children, then the state.
     fn finish<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Finished>;
 
     /// Keeps leases: each lasts until `now + lease_for` from then on. Answers for each, in the order given.

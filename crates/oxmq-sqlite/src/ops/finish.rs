@@ -87,11 +87,7 @@ fn check(queue: &QueueTx<'_>, address: &QueueAddress, finish: &Finish) -> Sql<Re
         return Ok(Err(not_found("finish", address, id)));
     };
     let refuse = |kind, message: &str| Ok(Err(refused(kind, "finish", message, address, id)));
-    if token.is_none() {
-        if job.state != stored::ACTIVE {
-            return refuse(ErrorKind::WrongState, &format!("the job is {}, not active", job.state()));
-        }
-    } else {
+    if !token.is_none() {
         match &job.token {
             None => {
                 return refuse(ErrorKind::NotLocked, "nobody holds the job: it was recovered, or has ended");
@@ -120,6 +116,10 @@ fn check(queue: &QueueTx<'_>, address: &QueueAddress, finish: &Finish) -> Sql<Re
         let verb = if awaits { "moveToWaitingChildren" } else { "moveToFinished" };
         let message = format!("Cannot complete job {id} because it has at least one failed child. {verb}");
         return refuse(ErrorKind::FailedChildren, &message);
+    }
+    // As in BullMQ, what the children say comes before the state. Whoever holds a lease holds an active job.
+    if token.is_none() && job.state != stored::ACTIVE {
+        return refuse(ErrorKind::WrongState, &format!("the job is {}, not active", job.state()));
     }
     Ok(Ok(job))
 }

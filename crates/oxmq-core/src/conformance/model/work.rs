@@ -287,11 +287,7 @@ impl Queue {
         let Finish { lease: Lease { job: id, token }, ending, heeds_cancel } = finish;
         let entry = self.entry("finish", id)?;
         let refuse = |kind, why: &str| Err(Error::new(kind, "finish", why).with("job", id.as_str()));
-        if token.is_none() {
-            if entry.state != JobState::Active {
-                return Err(super::wrong_state("finish", id, entry.state));
-            }
-        } else {
+        if !token.is_none() {
             match &entry.lease {
                 None => return refuse(ErrorKind::NotLocked, "nobody holds the job"),
                 Some(held) if held.token != *token => {
@@ -315,6 +311,9 @@ impl Queue {
         if needs_children && !entry.children.failed.is_empty() {
             let why = format!("Cannot complete job {id} because it has at least one failed child. {verb}");
             return refuse(ErrorKind::FailedChildren, &why);
+        }
+        if token.is_none() && entry.state != JobState::Active {
+            return Err(super::wrong_state("finish", id, entry.state));
         }
         Ok(&self.jobs[id])
     }
