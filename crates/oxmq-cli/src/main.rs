@@ -13,12 +13,16 @@ mod values;
 
 use std::io::{self, IsTerminal};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
 use crate::args::Cli;
 use crate::context::Context;
+
+/// How long the end of the process waits for tasks to be dropped. Only a read that nobody can end takes that long.
+const LEFTOVERS_WAIT: Duration = Duration::from_secs(2);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -38,8 +42,8 @@ fn main() -> ExitCode {
         context.close().await;
         result
     });
-    // Whatever still runs is nobody's business any more.
-    runtime.shutdown_background();
+    // What still runs is dropped: the programs it has started are killed, and its files removed.
+    runtime.shutdown_timeout(LEFTOVERS_WAIT);
     match result {
         Ok(code) => code,
         Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,

@@ -179,6 +179,7 @@ fn a_progress_is_there_while_the_job_runs_and_the_channel_is_gone_afterwards() {
     let path = std::path::Path::new(path.trim());
     assert!(path.exists());
     worker.signal("TERM");
+    worker.wait_for("stopping");
     worker.signal("TERM");
     worker.code();
     assert!(!path.exists() && !path.parent().unwrap().exists());
