@@ -23,7 +23,7 @@ pub async fn a_limited_queue_gives_nothing_until_then(bench: &Harness) {
     assert_eq!(q.counts().await.limited_until, Some(until));
     q.advance(ms(4_000)).await;
     assert!(q.take(1).await.jobs.is_empty());
-    q.advance(ms(2_000)).await;
+    q.advance(ms(1_001)).await;
     assert_eq!(q.counts().await.limited_until, None);
     assert_eq!(ids(&q.take(1).await.jobs), "1");
 }

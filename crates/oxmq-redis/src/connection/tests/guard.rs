@@ -21,28 +21,56 @@ pub(super) struct Server {
     args: Vec<String>,
 }
 
+/// What a server of the tests says, in its folder.
+const LOG: &str = "server.log";
+
+/// A port that nobody listens on now. Below those that the system gives to outgoing connections, of which any could
+/// take it before the server does.
 pub(super) fn free_port() -> u16 {
-    StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    let mut found = (0..1_000).map(|_| fastrand::u16(12_000..32_000));
+    found.find(|port| StdListener::bind(("127.0.0.1", *port)).is_ok()).expect("there is a free port")
 }
 
 impl Server {
     pub(super) async fn start(args: &[&str]) -> Self {
-        Self::start_in(Arc::new(TempDir::new().unwrap()), free_port(), args).await
+        // Between the look for a free port and the server's start, another test can take it.
+        for _ in 0..10 {
+            let server = Self::spawn_in(Arc::new(TempDir::new().unwrap()), free_port(), args);
+            if server.is_ready().await {
+                return server;
+            }
+            assert!(server.log().contains("ddress already in use"), "it does not start: {}", server.log());
+        }
+        panic!("there is no port");
     }
 
     pub(super) async fn start_in(dir: Arc<TempDir>, port: u16, args: &[&str]) -> Self {
-        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
-        let child = spawn(dir.path(), port, &args);
-        let server = Self { child, port, dir, args };
-        server.ready().await;
+        let server = Self::spawn_in(dir, port, args);
+        assert!(server.is_ready().await, "it does not start: {}", server.log());
         server
     }
 
-    async fn ready(&self) {
-        eventually("the server listens", || async {
-            TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
-        })
-        .await;
+    fn spawn_in(dir: Arc<TempDir>, port: u16, args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let child = spawn(dir.path(), port, &args);
+        Self { child, port, dir, args }
+    }
+
+    /// Waits until it listens, on all that it listens on, or has given up; which it is. It is asked by its log: on its
+    /// port another server may answer, and its Unix socket comes after its port.
+    async fn is_ready(&self) -> bool {
+        const READY: [&str; 2] = ["Ready to accept connections", "Sentinel ID is"];
+        const OVER: [&str; 3] = ["Failed listening", "FATAL", "Exiting"];
+        let has = |texts: &[&str]| {
+            let log = self.log();
+            texts.iter().any(|text| log.contains(text))
+        };
+        eventually("the server listens", || std::future::ready(has(&READY) || has(&OVER))).await;
+        has(&READY)
+    }
+
+    fn log(&self) -> String {
+        std::fs::read_to_string(self.dir.path().join(LOG)).unwrap_or_default()
     }
 
     pub(super) fn url(&self) -> String {
@@ -63,7 +91,11 @@ impl Server {
 
     pub(super) async fn restart(&mut self) {
         self.child = spawn(self.dir.path(), self.port, &self.args);
-        self.ready().await;
+        // It may have data to load before it is ready.
+        eventually("the server listens again", || async {
+            TcpStream::connect(("127.0.0.1", self.port)).await.is_ok()
+        })
+        .await;
     }
 
     /// A connection that is none of ours.
@@ -85,6 +117,8 @@ impl Drop for Server {
 }
 
 fn spawn(dir: &Path, port: u16, args: &[String]) -> Child {
+    // Of an earlier start.
+    let _ = std::fs::remove_file(dir.join(LOG));
     let mut command = Command::new("redis-server");
     if args.iter().any(|arg| arg == "--sentinel") {
         command.args(args);
@@ -94,6 +128,7 @@ fn spawn(dir: &Path, port: u16, args: &[String]) -> Child {
     if !args.iter().any(|arg| arg == "--port") {
         command.args(["--port", &port.to_string()]);
     }
+    command.args(["--logfile", LOG]);
     command.current_dir(dir).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
