@@ -86,6 +86,9 @@ fn test(all: bool) -> Result<()> {
             suite.args(["--test", "vectors"]).env("OXMQ_SERVER", server);
             run(suite)?;
         }
+        let mut suite = cargo(&["test", "-p", "oxmq-redis", "--all-features", "--test", "conformance"]);
+        suite.env("OXMQ_CLUSTER", "1");
+        run(suite)?;
     }
     Ok(())
 }

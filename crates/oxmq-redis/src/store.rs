@@ -124,10 +124,14 @@ impl RedisStore {
 
     /// Names a job's parent as users do.
     pub(crate) fn name_parent(&self, job: &mut Job) {
-        if self.is_cluster()
-            && let Some(parent) = &mut job.parent
-        {
+        if !self.is_cluster() {
+            return;
+        }
+        if let Some(parent) = &mut job.parent {
             parent.key = self.key_of_keys(parent.key.clone());
+        }
+        // A job that was detached has its parent in the options still.
+        if job.opts.as_str().contains("\"parent\"") {
             let mut options = job.options();
             if let Some(key) = options.parent.take() {
                 options.parent = Some(self.key_of_keys(key));

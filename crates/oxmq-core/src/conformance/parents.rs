@@ -20,6 +20,13 @@ fn queues(bench: &Harness) -> (On<'_>, On<'_>) {
     (bench.on("above"), bench.on("below"))
 }
 
+/// Whether the reason names the child that failed, as its key is stored: on a cluster a prefix may have braces there.
+#[track_caller]
+fn tells_of_child(reason: Option<&str>, child: &str) {
+    let plain = reason.map(|reason| reason.replace("{bull}", "bull"));
+    assert_eq!(plain, Some(format!("child {child} failed")));
+}
+
 /// A parent `p` above of `c` (with this choice) and `x` below.
 fn family(above: &On<'_>, below: &On<'_>, choice: Option<ChildFailure>) -> Tree {
     let child = tree(below, "c");
@@ -55,7 +62,7 @@ pub async fn a_failure_that_fails_the_parent_is_deferred_to_its_worker(bench: &H
     assert_eq!(above.children("p").await, "unprocessed below:x | failed below:c@9");
     above.expect_events(&here, &["waiting p prev=waiting-children"]).await;
     let parent = above.take_one().await;
-    assert_eq!(parent.job.deferred_failure.as_deref(), Some("child bull:below:c failed"));
+    tells_of_child(parent.job.deferred_failure.as_deref(), "bull:below:c");
     above.finish(&parent, failed("child bull:below:c failed")).await.unwrap();
     assert_eq!(above.job("p").await.job.deferred_failure, None);
     below.end("x", completed()).await;
@@ -72,7 +79,7 @@ pub async fn a_failure_climbs_one_level_at_a_time(bench: &Harness) {
     assert_eq!(q.state("root").await, JobState::WaitingChildren);
     q.end("middle", failed("child bull:tasks:leaf failed")).await;
     let root = q.take_one().await.job;
-    assert_eq!(root.deferred_failure.as_deref(), Some("child bull:tasks:middle failed"));
+    tells_of_child(root.deferred_failure.as_deref(), "bull:tasks:middle");
 }
 
 pub async fn a_parent_that_is_to_fail_does_not_wait_for_its_delay(bench: &Harness) {
@@ -102,7 +109,7 @@ pub async fn a_running_parent_is_told_by_its_deferred_failure(bench: &Harness) {
     below.end("c", failed("no")).await;
     let view = above.job("p").await;
     assert_eq!(view.state, JobState::Active);
-    assert_eq!(view.job.deferred_failure.as_deref(), Some("child bull:below:c failed"));
+    tells_of_child(view.job.deferred_failure.as_deref(), "bull:below:c");
     let error = above.finish(&parent, completed()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::FailedChildren);
     let text = "Cannot complete job p because it has at least one failed child. moveToFinished";
@@ -122,7 +129,7 @@ pub async fn the_last_failure_is_the_one_that_is_told(bench: &Harness) {
     bench.advance(ms(1)).await;
     q.finish(&jobs[1], failed("x")).await.unwrap();
     let reason = q.job("p").await.job.deferred_failure;
-    assert_eq!(reason.as_deref(), Some("child bull:tasks:b failed"));
+    tells_of_child(reason.as_deref(), "bull:tasks:b");
     assert_eq!(q.tally().await, "failed=2 waiting=1");
 }
 
@@ -564,7 +571,7 @@ pub async fn a_parent_is_still_to_fail_for_another_child(bench: &Harness) {
     q.retry(&"b".into(), JobState::Failed).await.unwrap();
     let view = q.job("p").await;
     assert_eq!(view.state, JobState::Waiting);
-    assert_eq!(view.job.deferred_failure.as_deref(), Some("child bull:tasks:a failed"));
+    tells_of_child(view.job.deferred_failure.as_deref(), "bull:tasks:a");
     q.retry(&"a".into(), JobState::Failed).await.unwrap();
     assert_eq!(q.state("p").await, JobState::WaitingChildren);
 }
@@ -605,5 +612,5 @@ pub async fn a_child_that_dies_too_often_fails_its_parent(bench: &Harness) {
     let child = below.take_by(TakeRequest { ..below.demand(1) }).await.jobs.remove(0);
     let reason = child.job.deferred_failure.clone().unwrap();
     below.finish(&child, failed(&reason)).await.unwrap();
-    assert_eq!(above.take_one().await.job.deferred_failure.as_deref(), Some("child bull:below:c failed"));
+    tells_of_child(above.take_one().await.job.deferred_failure.as_deref(), "bull:below:c");
 }

@@ -1,7 +1,7 @@
 //! `Store::detach`: `lua/detach.lua`.
 
 use oxmq_core::store::DetachRequest;
-use oxmq_core::{Error, ErrorKind, QueueAddress, Result};
+use oxmq_core::{Error, ErrorKind, JobKey, QueueAddress, Result};
 
 use super::not_found;
 use crate::scripts::DETACH;
@@ -17,8 +17,11 @@ pub(crate) async fn detach(store: &RedisStore, queue: &QueueAddress, request: De
     {
         Ok((1, _)) => Ok(true),
         Ok((0, _)) => Ok(false),
-        Ok((-5, parent)) => Err(Error::new(ErrorKind::NotFound, "detach", "the parent is not there")
-            .with("job", parent.unwrap_or_default())),
+        Ok((-5, parent)) => {
+            let key = parent.unwrap_or_default();
+            let named = JobKey::parse(&key).map_or(key, |key| store.key_of_keys(key).to_string());
+            Err(Error::new(ErrorKind::NotFound, "detach", "the parent is not there").with("job", named))
+        }
         Ok(_) => Err(not_found("detach", queue, &request.child)),
         Err(bad) => Err(bad.into_error("detach")),
     }

@@ -1,32 +1,52 @@
-//! A bench of the behaviour suite: a database of its own on one server that all tests of the program share.
+//! A bench of the behaviour suite: a database of its own on one server that all tests of the program share. With `OXMQ_CLUSTER=1`
+//! a cluster of three, which they use one after the other.
 
 #![allow(dead_code, reason = "not all programs of tests need all of it")]
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use oxmq_core::Store;
 use oxmq_core::conformance::Bench;
 use oxmq_redis::RedisStore;
-use oxmq_testkit::{Options, Server};
+use oxmq_testkit::{Cluster, Options, Server};
+use tokio::sync::OwnedMutexGuard;
 
 /// How many databases the server has; each test uses one.
 const DATABASES: u32 = 4_096;
 
 /// A database that nobody else uses.
 pub(crate) fn fresh_url() -> String {
-    static SERVER: std::sync::OnceLock<Server> = std::sync::OnceLock::new();
+    static SERVER: OnceLock<Server> = OnceLock::new();
     SERVER.get_or_init(|| Server::start(Options::new().databases(DATABASES))).fresh_url()
 }
 
-/// A store with a database of its own.
-pub(crate) struct OnRedis {
-    store: Arc<RedisStore>,
-    raw: Mutex<Aging>,
+/// A cluster that nobody else uses as long as the guard is held, with nothing in it.
+async fn fresh_cluster() -> (&'static Cluster, OwnedMutexGuard<()>) {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    static TURN: OnceLock<Arc<tokio::sync::Mutex<()>>> = OnceLock::new();
+    let turn = TURN.get_or_init(Arc::default).clone().lock_owned().await;
+    let cluster = CLUSTER.get_or_init(|| Cluster::start(3, 0));
+    for node in cluster.nodes() {
+        let () = redis::cmd("FLUSHALL").query(&mut connect(&node.url())).unwrap();
+    }
+    (cluster, turn)
 }
 
+fn connect(url: &str) -> redis::Connection {
+    redis::Client::open(url).unwrap().get_connection().unwrap()
+}
+
+/// A store with a database, or a cluster, of its own.
+pub(crate) struct OnRedis {
+    store: Arc<RedisStore>,
+    nodes: Mutex<Vec<Aging>>,
+    _turn: Option<OwnedMutexGuard<()>>,
+}
+
+/// A server whose keys are made older.
 struct Aging {
     connection: redis::Connection,
     /// What the last advance left: each key that expires, with the time of the server's clock at which it does and what it had
@@ -36,10 +56,17 @@ struct Aging {
 
 impl OnRedis {
     pub(crate) async fn new() -> Self {
-        let url = fresh_url();
-        let connection = redis::Client::open(url.as_str()).unwrap().get_connection().unwrap();
-        let store = Arc::new(RedisStore::open(&url).await.unwrap());
-        Self { store, raw: Mutex::new(Aging { connection, left: "{}".into() }) }
+        let (url, nodes, turn) = if std::env::var_os("OXMQ_CLUSTER").is_some() {
+            let (cluster, turn) = fresh_cluster().await;
+            let nodes = cluster.nodes().iter().map(Server::url).collect();
+            (cluster.url(), nodes, Some(turn))
+        } else {
+            let url = fresh_url();
+            (url.clone(), vec![url], None)
+        };
+        let aging = |url: &String| Aging { connection: connect(url), left: "{}".into() };
+        let nodes = Mutex::new(nodes.iter().map(aging).collect());
+        Self { store: Arc::new(RedisStore::open(&url).await.unwrap()), nodes, _turn: turn }
     }
 }
 
@@ -75,10 +102,12 @@ impl Bench for OnRedis {
 
     fn advance(&self, by: Duration) -> Pin<Box<dyn Future<Output = ()> + Send + '_>> {
         Box::pin(async move {
-            let mut raw = self.raw.lock().unwrap();
-            let left = raw.left.clone();
             let by = u64::try_from(by.as_millis()).unwrap();
-            raw.left = redis::cmd("EVAL").arg(AGE).arg(0).arg(by).arg(left).query(&mut raw.connection).unwrap();
+            for node in &mut *self.nodes.lock().unwrap() {
+                let mut age = redis::cmd("EVAL");
+                age.arg(AGE).arg(0).arg(by).arg(&node.left);
+                node.left = age.query(&mut node.connection).unwrap();
+            }
         })
     }
 }
