@@ -78,7 +78,8 @@ impl Bench for OnRedis {
             let mut raw = self.raw.lock().unwrap();
             let left = raw.left.clone();
             let by = u64::try_from(by.as_millis()).unwrap();
-            raw.left = redis::cmd("EVAL").arg(AGE).arg(0).arg(by).arg(left).query(&mut raw.connection).unwrap();
+            raw.left =
+                redis::cmd("EVAL").arg(AGE).arg(0).arg(by).arg(left).query(&mut raw.connection).unwrap();
         })
     }
 }
