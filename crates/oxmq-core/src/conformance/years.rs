@@ -175,7 +175,8 @@ impl Plan {
 
     fn put(&mut self, id: String, schedule: Schedule, slots: Vec<Timestamp>) {
         assert!(!slots.is_empty(), "{id} has no slot");
-        assert!(self.schedules.insert(id.clone(), (schedule, slots)).is_none(), "{id} is there already");
+        let before = self.schedules.insert(id, (schedule, slots));
+        assert!(before.is_none(), "two schedules have one id");
     }
 
     fn every(&mut self, now: Timestamp, end: Timestamp) {
