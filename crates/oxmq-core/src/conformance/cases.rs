@@ -559,6 +559,13 @@ macro_rules! conformance_tests {
             fn random_operations_do_the_same_as_the_model() {
                 $crate::conformance::random::check(|| async { $crate::conformance::Harness::new($bench) });
             }
+
+            #[test]
+            fn schedules_miss_and_double_no_slot_in_years() {
+                $crate::conformance::block_on(async {
+                    $crate::conformance::years::check(&$crate::conformance::Harness::new($bench)).await;
+                });
+            }
         }
     };
 }

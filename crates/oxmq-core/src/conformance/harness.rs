@@ -107,6 +107,11 @@ impl Harness {
         &*self.store
     }
 
+    /// The store, to be held by workers.
+    pub fn store_handle(&self) -> Arc<dyn Store> {
+        self.store.clone()
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -115,10 +120,10 @@ impl Harness {
         self.clock.now()
     }
 
-    /// Moves the clock.
+    /// Moves the clock. What the store has expires first: nothing that is made at the new time is made older.
     pub async fn advance(&self, by: Duration) {
-        self.hand.advance(by);
         self.bench.advance(by).await;
+        self.hand.advance(by);
     }
 
     /// The queue `name` under the default prefix.

@@ -53,6 +53,7 @@ pub mod sweep;
 pub mod take;
 pub mod transitions;
 pub mod wait;
+pub mod years;
 
 pub use self::harness::{Bench, Draft, Harness, On, block_on, draft, eventually, ms};
 pub use self::model::Model;

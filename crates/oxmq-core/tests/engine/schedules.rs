@@ -1,15 +1,13 @@
 //! Jobs of schedules: the schedule goes on before the handler runs, whatever happens.
 
-use std::collections::BTreeMap;
-use std::env;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use oxmq_core::schedule::{Cron, Missed, Overlap, Repeat, Zone};
+use oxmq_core::schedule::{Missed, Overlap, Repeat};
 use oxmq_core::store::{PutScheduleRequest, ScheduleInfo};
 use oxmq_core::{
-    ErrorKind, HandlerError, Job, JobContext, JobState, Queue, Retention, Schedule, SkipReason, Store,
-    Timestamp, WorkerBuilder, WorkerEvent,
+    ErrorKind, HandlerError, Job, JobContext, JobState, Queue, Schedule, SkipReason, Store, Timestamp,
+    WorkerBuilder, WorkerEvent,
 };
 use serde_json::Value;
 
@@ -384,125 +382,5 @@ async fn a_retry_of_a_run_makes_no_other_next_one() {
     rig.until_told("Failed", 3).await;
     assert_eq!(schedule(&rig, "tick").await.made, 2);
     assert!(skipped(&rig).is_empty());
-    soon(worker.close()).await.unwrap();
-}
-
-/// How many years of virtual time; `OXMQ_SCHEDULE_YEARS`.
-fn years() -> u64 {
-    env::var("OXMQ_SCHEDULE_YEARS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
-/// How many zones; `OXMQ_SCHEDULE_ZONES`.
-fn zones() -> usize {
-    env::var("OXMQ_SCHEDULE_ZONES").ok().and_then(|text| text.parse().ok()).unwrap_or(3)
-}
-
-/// Zones whose clocks change in different ways, and some that never do.
-const ZONES: [&str; 56] = [
-    "Europe/Stockholm",
-    "Australia/Lord_Howe",
-    "America/Havana",
-    "UTC",
-    "America/New_York",
-    "Europe/London",
-    "Asia/Kolkata",
-    "Asia/Tokyo",
-    "America/Sao_Paulo",
-    "Pacific/Apia",
-    "Pacific/Chatham",
-    "Asia/Kathmandu",
-    "Africa/Cairo",
-    "Africa/Casablanca",
-    "America/Santiago",
-    "America/St_Johns",
-    "Asia/Tehran",
-    "Asia/Beirut",
-    "Asia/Gaza",
-    "Europe/Dublin",
-    "Europe/Lisbon",
-    "Europe/Athens",
-    "Europe/Moscow",
-    "Europe/Kyiv",
-    "Europe/Chisinau",
-    "Atlantic/Azores",
-    "America/Los_Angeles",
-    "America/Denver",
-    "America/Phoenix",
-    "America/Chicago",
-    "America/Mexico_City",
-    "America/Bogota",
-    "America/Asuncion",
-    "America/Nuuk",
-    "America/Halifax",
-    "America/Anchorage",
-    "America/Adak",
-    "Pacific/Honolulu",
-    "Pacific/Auckland",
-    "Pacific/Kiritimati",
-    "Pacific/Norfolk",
-    "Pacific/Easter",
-    "Pacific/Marquesas",
-    "Australia/Sydney",
-    "Australia/Adelaide",
-    "Australia/Brisbane",
-    "Australia/Eucla",
-    "Asia/Dhaka",
-    "Asia/Yangon",
-    "Asia/Shanghai",
-    "Asia/Jerusalem",
-    "Antarctica/Troll",
-    "Africa/Lagos",
-    "Africa/Johannesburg",
-    "Asia/Dubai",
-    "Asia/Singapore",
-];
-
-#[tokio::test]
-async fn no_slot_is_missed_or_doubled_in_years() {
-    let rig = Rig::new();
-    let end = rig.clock.now() + Duration::from_secs(years() * 365 * 24 * 3600);
-    let mut expected: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
-    for name in ZONES.iter().take(zones()) {
-        // In the hours in which clocks change, and at midnight.
-        for pattern in ["30 2 * * *", "0 0 * * 1"] {
-            let id = format!("{name} {pattern}");
-            let schedule = Schedule::cron(pattern).zone(*name).end(end);
-            let put = queue(&rig).schedules().put_named(&id, schedule, "tick", &());
-            // Those that have run are in the list of runs; the store need not carry them along.
-            put.remove_on_complete(Retention::count(1)).await.unwrap();
-            let (cron, zone) = (Cron::parse(pattern).unwrap(), Zone::named(name).unwrap());
-            let runs = std::iter::successors(Some(rig.clock.now()), |at| cron.next_after(*at, &zone));
-            expected.insert(id, runs.skip(1).take_while(|at| *at <= end).collect());
-        }
-    }
-    let (builder, runs) = worker(&rig);
-    let worker = builder.concurrency(8).start().unwrap();
-    let schedules = queue(&rig).schedules();
-    let request =
-        oxmq_core::store::SchedulesRequest { offset: 0, limit: 1_000, order: oxmq_core::Order::Ascending };
-    loop {
-        let page = schedules.list(request).await.unwrap().schedules;
-        let Some(next) = page.iter().find(|schedule| !schedule.ended).map(|schedule| schedule.next) else {
-            break;
-        };
-        rig.hand.advance(next - rig.clock.now());
-        rig.until(async || {
-            let page = schedules.list(request).await.unwrap().schedules;
-            page.iter().all(|schedule| schedule.ended || schedule.next > next)
-        })
-        .await;
-    }
-    rig.until(async || rig.counts().await.unfinished() == 0).await;
-    let mut found: BTreeMap<String, Vec<Timestamp>> = BTreeMap::new();
-    for job in runs.lock().unwrap().iter() {
-        let slot = job.id.as_str().rsplit(':').next().unwrap().parse().unwrap();
-        found.entry(job.scheduler_id.clone().unwrap()).or_default().push(Timestamp::from_millis(slot));
-    }
-    for (id, expected) in expected {
-        let mut found = found.remove(&id).unwrap_or_default();
-        found.sort();
-        assert_eq!(found, expected, "{id}");
-    }
-    assert!(found.is_empty() && trouble(&rig).is_empty());
     soon(worker.close()).await.unwrap();
 }

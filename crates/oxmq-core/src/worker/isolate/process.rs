@@ -1,7 +1,7 @@
 //! A child: a process in a group of its own, the line to it, its output, and what it takes to end it.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as Pair;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -49,8 +49,13 @@ pub(super) struct Child {
     over: bool,
 }
 
-/// What a child's output comes through.
-pub(super) type Pipe = Box<dyn AsyncRead + Send + Sync + Unpin>;
+/// What a child's output comes through. Never blocks.
+pub(super) type Pipe = Box<dyn Output>;
+
+/// See [`Pipe`].
+pub(super) trait Output: AsyncRead + AsFd + Send + Sync + Unpin {}
+
+impl<T: AsyncRead + AsFd + Send + Sync + Unpin> Output for T {}
 
 impl Child {
     /// Starts a child. Returns when it is ready for jobs; says why if it does not get so.
@@ -280,21 +285,9 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     /// Those of reading; [`io::ErrorKind::InvalidData`] for a line that is too long.
     pub(super) async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
         loop {
-            let end = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n');
-            let end = end.map(|place| self.seen + place);
-            if end.unwrap_or(self.buffer.len()) > self.bytes_max {
-                if self.long == Long::Refuse {
-                    let message = format!("a line of more than {} bytes", self.bytes_max);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, message));
-                }
-                return Ok(Some(self.take(self.bytes_max)));
-            }
-            if let Some(end) = end {
-                let mut line = self.take(end + 1);
-                line.pop();
+            if let Some(line) = self.whole()? {
                 return Ok(Some(line));
             }
-            self.seen = self.buffer.len();
             self.buffer.reserve(READ_BYTES);
             if self.reader.read_buf(&mut self.buffer).await? == 0 {
                 let rest = self.take(self.buffer.len());
@@ -303,8 +296,28 @@ impl<R: AsyncRead + Unpin> Lines<R> {
         }
     }
 
+    /// A line that is here with its end.
+    fn whole(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let end = self.buffer[self.seen..].iter().position(|byte| *byte == b'\n');
+        let end = end.map(|place| self.seen + place);
+        if end.unwrap_or(self.buffer.len()) > self.bytes_max {
+            if self.long == Long::Refuse {
+                let message = format!("a line of more than {} bytes", self.bytes_max);
+                return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+            }
+            return Ok(Some(self.take(self.bytes_max)));
+        }
+        if let Some(end) = end {
+            let mut line = self.take(end + 1);
+            line.pop();
+            return Ok(Some(line));
+        }
+        self.seen = self.buffer.len();
+        Ok(None)
+    }
+
     /// What has come of a line that is not ended.
-    pub(super) fn begun(&mut self) -> Option<Vec<u8>> {
+    fn begun(&mut self) -> Option<Vec<u8>> {
         (!self.buffer.is_empty()).then(|| self.take(self.buffer.len()))
     }
 
@@ -315,9 +328,64 @@ impl<R: AsyncRead + Unpin> Lines<R> {
     }
 }
 
+impl Lines<Pipe> {
+    /// The lines that lie in the pipe, up to so many; with the beginning of one that is not ended. The system is asked, not
+    /// the runtime, which may have heard of what the child said on its line but not yet of what it had written before.
+    pub(super) fn available(&mut self, count: usize) -> Vec<String> {
+        let mut texts = Vec::new();
+        while texts.len() < count {
+            // Lines of output are cut, not refused.
+            let mut line = self.whole().unwrap_or_default();
+            let more = line.is_none() && self.read_now();
+            if line.is_none() && !more {
+                line = self.begun();
+            }
+            match line {
+                Some(line) => texts.push(String::from_utf8_lossy(&line).into_owned()),
+                None if more => {}
+                None => break,
+            }
+        }
+        texts
+    }
+
+    /// Reads what is there; whether anything was. The end, and what goes wrong, are for [`next`](Self::next) to find.
+    fn read_now(&mut self) -> bool {
+        let mut bytes = [0; 4 << 10];
+        let read = loop {
+            match rustix::io::read(self.reader.as_fd(), &mut bytes) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other.unwrap_or(0),
+            }
+        };
+        self.buffer.extend_from_slice(&bytes[..read]);
+        read > 0
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn output_is_there_before_the_runtime_has_heard_of_it() {
+        let mut child = std::process::Command::new("sh")
+            .args(["-c", "read go; echo one; echo two; printf three"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let pipe = tokio::process::ChildStdout::from_std(child.stdout.take().unwrap()).unwrap();
+        let mut lines = Lines::new(Box::new(pipe) as Pipe, 100, Long::Cut);
+        assert_eq!(lines.available(10), [""; 0]);
+        // Nothing is awaited from here on, so the runtime does not look at the pipe.
+        drop(child.stdin.take());
+        assert!(child.wait().unwrap().success());
+        assert_eq!(lines.available(1), ["one"]);
+        assert_eq!(lines.available(10), ["two", "three"]);
+        assert_eq!(lines.available(10), [""; 0]);
+        assert_eq!(lines.next().await.unwrap(), None);
+    }
 
     async fn read(text: &str, bytes_max: usize, long: Long) -> Vec<Result<String, io::ErrorKind>> {
         let mut lines = Lines::new(text.as_bytes(), bytes_max, long);

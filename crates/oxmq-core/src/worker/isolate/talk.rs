@@ -125,7 +125,7 @@ impl<'a> Talk<'a> {
             Ok(start) => self.child.outbox.extend(start),
             Err(error) => return Ended::Answered(Err(HandlerError::give_up(error))),
         }
-        self.tell_idle_words().await;
+        self.tell_idle_words();
         loop {
             let ended = match self.step().await {
                 Step::Said(Ok(Some(said))) => self.heard(&said),
@@ -162,7 +162,7 @@ impl<'a> Talk<'a> {
             };
             let Some(ended) = ended else { continue };
             if matches!(ended, Ended::Answered(_)) {
-                self.hear_what_was_written().await;
+                self.hear_what_was_written();
             }
             self.do_the_rest().await;
             return ended;
@@ -368,21 +368,21 @@ impl<'a> Talk<'a> {
     }
 
     /// What it wrote while it had no job.
-    async fn tell_idle_words(&mut self) {
+    fn tell_idle_words(&mut self) {
         let id = self.child.id();
         for (stream, pipe) in [("stdout", &mut self.child.stdout), ("stderr", &mut self.child.stderr)] {
-            for text in available(pipe).await {
+            for text in available(pipe) {
                 trace(id, stream, &text);
             }
         }
     }
 
     /// What it wrote before it answered is here by now.
-    async fn hear_what_was_written(&mut self) {
-        for text in available(&mut self.child.stdout).await {
+    fn hear_what_was_written(&mut self) {
+        for text in available(&mut self.child.stdout) {
             self.wrote("stdout", Some(text));
         }
-        for text in available(&mut self.child.stderr).await {
+        for text in available(&mut self.child.stderr) {
             self.wrote_stderr(Some(text));
         }
     }
@@ -437,22 +437,8 @@ async fn do_it(shared: &Shared, running: &Running, ask: Result<Ask>) -> Result<W
 
 /// The lines that are there without waiting, up to as many as a job may have; with the beginning of one that is not ended,
 /// so that it is not taken for another job's.
-async fn available(pipe: &mut Option<Lines<Pipe>>) -> Vec<String> {
-    let mut texts = Vec::new();
-    while texts.len() <= CHILD_LOG_LINES_MAX {
-        let text = tokio::select! {
-            biased;
-            text = next_line(pipe) => text,
-            () = std::future::ready(()) => None,
-        };
-        let Some(text) = text else {
-            let begun = pipe.as_mut().and_then(Lines::begun);
-            texts.extend(begun.map(|text| String::from_utf8_lossy(&text).into_owned()));
-            break;
-        };
-        texts.push(text);
-    }
-    texts
+fn available(pipe: &mut Option<Lines<Pipe>>) -> Vec<String> {
+    pipe.as_mut().map(|lines| lines.available(CHILD_LOG_LINES_MAX + 1)).unwrap_or_default()
 }
 
 fn trace(pid: Option<u32>, stream: &'static str, line: &str) {
