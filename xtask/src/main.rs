@@ -67,7 +67,8 @@ fn test(all: bool) -> Result<()> {
     install_compiler()?;
     servers::install(all)?;
     install_bullmq()?;
-    let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets"]);
+    // All that fails in one run, not only the first of it.
+    let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]);
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
     if all {
         for command in [&mut tests, &mut doc_tests] {

@@ -585,6 +585,9 @@ mod tests {
     use std::fs;
     use std::path::Path;
 
+    /// Files with a campaign instead of cases; the macro names it by itself.
+    const CAMPAIGNS: [&str; 1] = ["years"];
+
     #[test]
     fn no_case_is_forgotten() {
         let listed = conformance_cases! { conformance_names [] };
@@ -594,13 +597,18 @@ mod tests {
             let path = file.unwrap().path();
             if path.extension().is_some_and(|extension| extension == "rs") {
                 let verb = path.file_stem().unwrap().to_string_lossy().into_owned();
+                if CAMPAIGNS.contains(&verb.as_str()) {
+                    continue;
+                }
                 for line in fs::read_to_string(&path).unwrap().lines() {
                     let name = line.strip_prefix("pub async fn ").and_then(|rest| rest.split_once("(bench"));
                     written.extend(name.map(|(name, _)| format!("{verb}::{name}")));
                 }
             }
         }
-        assert_eq!(listed.map(String::from).into_iter().collect::<BTreeSet<_>>(), written);
+        let names = listed.map(String::from).into_iter().collect::<BTreeSet<_>>();
+        let differ: Vec<_> = names.symmetric_difference(&written).collect();
+        assert!(differ.is_empty(), "listed or written, but not both: {differ:?}");
         assert_eq!(listed.len(), written.len(), "a case is listed twice");
     }
 }
