@@ -7,8 +7,8 @@ use crate::options::{Options, quoted};
 use crate::resp::Reply;
 use crate::server::Server;
 
-/// How long finding each other and a failover may take; usually 1 to 4 seconds, with Redis 6.2 up to 15.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Longer than the 30 seconds for which a sentinel does nothing after a busy machine held it up (its TILT mode).
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// How long a Sentinel may take to answer before it counts as gone.
 const GLANCE: Duration = Duration::from_millis(500);
@@ -110,7 +110,7 @@ impl Sentinels {
         self.servers.iter().find(|server| server.port() != master).expect("one of two is not the master")
     }
 
-    /// Waits, at most 30 seconds, until all is as at the start: the replica has the master's data, and every Sentinel knows
+    /// Waits, at most 90 seconds, until all is as at the start: the replica has the master's data, and every Sentinel knows
     /// and finds fit the master, the replica and the other Sentinels. What was killed must run again. (10 seconds after
     /// a restart with Redis 6.2, whose Sentinels do not look more often.)
     #[track_caller]
@@ -131,7 +131,7 @@ impl Sentinels {
         master
     }
 
-    /// Waits, at most 30 seconds, until another server than `old` is the master, says so itself and takes writes; which.
+    /// Waits, at most 90 seconds, until another server than `old` is the master, says so itself and takes writes; which.
     #[track_caller]
     pub fn until_replaced(&self, old: &Server) -> &Server {
         until(PATIENCE, || {

@@ -203,7 +203,12 @@ async fn a_delayed_job_wakes_an_idle_worker_of_the_other_side() {
 async fn workers_of_both_sides_share_five_hundred_jobs_and_each_is_done_once() {
     let rig = Rig::new().await;
     rig.node("pause", json!([])).await;
-    let jobs: Vec<Value> = (0..250).map(|n| json!({ "name": "echo", "data": { "node": n } })).collect();
+    // As many as there are slots wait for each other at a gate: so both sides have some, however fast the one is.
+    let gate = format!("{} gate", rig.name);
+    let hold = json!({ "name": "hold", "data": { "gate": gate } });
+    let slots = 12;
+    let echo = |n| json!({ "name": "echo", "data": { "node": n } });
+    let jobs: Vec<Value> = std::iter::repeat_n(hold, slots).chain((slots..250).map(echo)).collect();
     rig.node("addBulk", json!([jobs])).await;
     for n in 0..250 {
         rig.queue.add_named("echo", &json!({ "rust": n })).await.unwrap();
@@ -215,6 +220,9 @@ async fn workers_of_both_sides_share_five_hundred_jobs_and_each_is_done_once() {
         rig.work(Side::Rust, Work { concurrency: 1, ..Work::default() }).await,
     ];
     rig.queue.resume().await.unwrap();
+    until("every slot has a job", || async { rig.queue.counts().await.unwrap().active == slots as u64 })
+        .await;
+    rig.open(&gate).await;
     until("500 jobs are done", || async { rig.queue.counts().await.unwrap().completed == 500 }).await;
     let ours = rig.diary.runs.lock().unwrap().clone();
     let runs = || {
