@@ -53,37 +53,41 @@ pub(crate) async fn run(args: BackendArgs, context: &Context) -> Result<()> {
         (None, Some(address)) => Some(Listener::tcp(address, args.token_env.as_deref()).await?),
         (None, None) => None,
     };
-    let door = Door::open(context.store(Missing::Create).await?);
-    match listener {
-        Some(listener) => {
-            note!(context.out, "listening on {}", listener.describe());
-            tokio::select! {
-                never = serve_all(door, listener) => match never {},
-                () = signals.wait() => Ok(()),
-            }
-        }
+    let Some(listener) = listener else {
         // Signals to a whole process group are for the program that started this one: it may still want to end its jobs. When it
-        // ends, so does stdin.
-        None => Ok(door::serve(door, tokio::io::stdin(), tokio::io::stdout()).await?),
+        // ends, so does stdin. Nothing is said as long as nothing is wrong: its stderr is that of this program, too.
+        let door = Door::open(context.open(Missing::Create).await?);
+        return Ok(door::serve(door, tokio::io::stdin(), tokio::io::stdout()).await?);
+    };
+    let door = Door::open(context.store(Missing::Create).await?);
+    note!(context.out, "listening on {}", listener.describe());
+    tokio::select! {
+        never = serve_all(door, listener) => match never {},
+        () = signals.wait() => Ok(()),
     }
 }
-
 /// The requests to end this program. As long as this lives they do not end it by themselves.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("cannot listen to signals");
-        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
     }
 
     async fn wait(&mut self) {
         tokio::select! {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
+            _ = self.hangup.recv() => {}
         }
     }
 }

@@ -106,6 +106,15 @@ pub(super) fn done() -> Outcome {
     Ok("null".to_owned())
 }
 
+/// Reads what may also be `null`, which means the default.
+pub(super) fn or_default<'de, D, T>(json: D) -> Result<T, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de> + Default,
+{
+    Option::<T>::deserialize(json).map(Option::unwrap_or_default)
+}
+
 /// A number of JavaScript's as a whole one, as Node reads it; what is not finite is 0.
 #[allow(clippy::cast_possible_truncation, reason = "as intended: the nearest that is in range")]
 pub(super) fn whole(number: f64) -> i64 {

@@ -134,6 +134,13 @@ fn host() -> String {
 }
 
 impl Listing {
+    /// Which queue the object is of, as its first request about one says.
+    pub(super) fn place(&self, queue: QueueAddress) {
+        if let Some(entry) = self.clients.lock().open.get_mut(&self.number) {
+            entry.queue.get_or_insert(queue);
+        }
+    }
+
     /// What the object asks to be called.
     pub(super) fn rename(&self, name: String) {
         if let Some(entry) = self.clients.lock().open.get_mut(&self.number) {

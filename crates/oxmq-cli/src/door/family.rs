@@ -15,7 +15,7 @@ use super::errors::Failure;
 use super::job::JobOut;
 use super::look::Span;
 
-/// The least that one page gives. A page's size is a hint in BullMQ, where a small collection comes whole.
+/// The least that one page gives of children with something to tell. A page's size is a hint in BullMQ, where a small map comes whole.
 const PAGE_MIN: u64 = 128;
 
 /// How many children a page has unless it is told.
@@ -81,14 +81,9 @@ pub(super) async fn counts(call: Call) -> Outcome {
     let page = call.store().children(&call.address()?, request).await.map_err(|error| failed(&error))?;
     let counts = types.iter().map(|name| {
         let kind = ChildKind::ALL.into_iter().find(|kind| kind.as_str() == name);
-        kind.map(|kind| page.counts.of(kind)).ok_or_else(|| {
-            Failure::params(
-                &call.method,
-                format!("`types` has {name}: use processed, unprocessed, ignored, failed"),
-            )
-        })
+        kind.map_or(0, |kind| page.counts.of(kind))
     });
-    answer(&counts.collect::<Result<Vec<u64>, Failure>>()?)
+    answer(&counts.collect::<Vec<u64>>())
 }
 
 #[derive(Debug, Default, Clone, Copy, Deserialize)]
@@ -122,7 +117,7 @@ pub(super) async fn dependencies(call: Call) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct Params {
         job_id: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         opts: Groups,
     }
     let Params { job_id, opts } = call.read()?;
@@ -142,7 +137,8 @@ pub(super) async fn dependencies(call: Call) -> Outcome {
             let (children, _) = some(&call, &job, kind, skip, wanted.saturating_sub(skip)).await?;
             (children, skip + wanted)
         } else {
-            let (children, total) = some(&call, &job, kind, skip, wanted.max(PAGE_MIN)).await?;
+            let least = if kind == ChildKind::Pending { 1 } else { PAGE_MIN };
+            let (children, total) = some(&call, &job, kind, skip, wanted.max(least)).await?;
             let seen = skip + children.len() as u64;
             (children, if seen < total { seen } else { 0 })
         };
@@ -205,13 +201,13 @@ pub(super) async fn paginate(call: Call) -> Outcome {
     struct Opts {
         start: Option<f64>,
         end: Option<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         fetch_jobs: bool,
     }
     #[derive(Deserialize)]
     struct Params {
         key: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         opts: Opts,
     }
     let Params { key, opts } = call.read()?;

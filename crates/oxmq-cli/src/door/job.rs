@@ -113,13 +113,13 @@ impl JobIn {
     }
 }
 
+/// Options that say nothing to a store. They are kept as they were given, and read as what they mean when they come to count: `1` and
+/// `{"count":1}` are the same, but not to a program that looks at them.
+const AS_GIVEN: [&str; 5] = ["backoff", "removeOnComplete", "removeOnFail", "sizeLimit", "stackTraceLimit"];
+
 /// Options by BullMQ's names, long or short.
 pub(super) fn read_options(opts: &JsonText) -> JobOptions {
     let Ok(mut members) = opts.read::<BTreeMap<String, JsonText>>() else { return JobOptions::default() };
-    let is_short = |name: &String| SHORT.iter().chain(&TELEMETRY).any(|(short, _)| short == name);
-    if !members.keys().any(is_short) {
-        return JobOptions::stored(opts);
-    }
     for (short, long) in SHORT {
         if let Some(value) = members.remove(short) {
             members.insert(long.to_owned(), value);
@@ -130,7 +130,11 @@ pub(super) fn read_options(opts: &JsonText) -> JobOptions {
     if let (false, Ok(telemetry)) = (flat.is_empty(), JsonText::of(&flat)) {
         members.insert("telemetry".to_owned(), telemetry);
     }
-    JsonText::of(&members).map_or_else(|_| JobOptions::default(), |opts| JobOptions::stored(&opts))
+    let given: Vec<_> = AS_GIVEN.iter().filter_map(|name| members.remove_entry(*name)).collect();
+    let mut options =
+        JsonText::of(&members).map_or_else(|_| JobOptions::default(), |opts| JobOptions::stored(&opts));
+    options.other.extend(given.into_iter().filter(|(_, value)| value.as_str() != "null"));
+    options
 }
 
 /// A job as Node reads it.

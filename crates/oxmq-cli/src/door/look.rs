@@ -7,6 +7,7 @@ use serde::Deserialize;
 use super::call::{Call, Outcome, answer, count, whole};
 use super::errors::Failure;
 use super::job::JobOut;
+use super::schedule;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -58,8 +59,11 @@ pub(super) async fn is_in_state(call: Call) -> Outcome {
         job_id: String,
     }
     let Params { state, job_id } = call.read()?;
-    let Some(state) = state_named(&call, &state)? else { return answer(&false) };
-    answer(&find(&call, &job_id).await?.is_some_and(|view| view.state == state))
+    let found = find(&call, &job_id).await?;
+    if state_named(&state).is_none() && state != "paused" {
+        return Err(Failure::plain(format!("Unknown job state: {state}")));
+    }
+    answer(&state_named(&state).zip(found).is_some_and(|(state, view)| view.state == state))
 }
 
 /// 0: it has not ended; 1 completed; 2 failed; -1: there is none.
@@ -68,7 +72,7 @@ pub(super) async fn is_finished(call: Call) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct Params {
         job_id: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         return_value: bool,
     }
     let Params { job_id, return_value } = call.read()?;
@@ -89,12 +93,12 @@ pub(super) async fn is_finished(call: Call) -> Outcome {
     }
 }
 
-/// The state that BullMQ calls so; `None` for `paused`, in which no job is since its version 6.
-fn state_named(call: &Call, name: &str) -> Result<Option<JobState>, Failure> {
-    if name == "paused" {
-        return Ok(None);
-    }
-    name.parse().map(Some).map_err(|error: oxmq::Error| Failure::params(&call.method, error.message()))
+/// What BullMQ calls its schedulers where it counts jobs.
+const REPEAT: &str = "repeat";
+
+/// The state that BullMQ calls so. In all others is no job: in `paused` since its version 6.
+pub(super) fn state_named(name: &str) -> Option<JobState> {
+    name.parse().ok()
 }
 
 pub(super) async fn counts(call: Call) -> Outcome {
@@ -109,7 +113,8 @@ pub(super) async fn counts(call: Call) -> Outcome {
     let counts = call.store().counts(&queue, call.now).await.map_err(|error| failed(&error))?;
     let mut numbers = Vec::with_capacity(types.len());
     for name in types {
-        numbers.push(match (state_named(&call, &name)?, delayed_timestamp) {
+        numbers.push(match (state_named(&name), delayed_timestamp) {
+            (None, _) if name == REPEAT => schedule::count_of(&call).await?,
             (None, _) => 0,
             (Some(JobState::Delayed), Some(before)) => {
                 let tally = Tally::DueBefore(Timestamp::from_millis(whole(before)));
@@ -141,7 +146,7 @@ pub(super) async fn ranges(call: Call) -> Outcome {
         types: Vec<String>,
         start: Option<f64>,
         end: Option<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         asc: bool,
     }
     let Params { types, start, end, asc } = call.read()?;
@@ -152,7 +157,9 @@ pub(super) async fn ranges(call: Call) -> Outcome {
     let mut all = Vec::with_capacity(types.len());
     for name in types {
         let mut ids: Vec<String> = Vec::new();
-        if let Some(state) = state_named(&call, &name)?
+        if name == REPEAT {
+            ids = schedule::slots(&call, start, end, asc).await?.into_iter().map(|(id, _)| id).collect();
+        } else if let Some(state) = state_named(&name)
             && let Some(span) = Span::of(start, end, counts.of(state))
         {
             let order = if asc { Order::Ascending } else { Order::Descending };
@@ -167,6 +174,10 @@ pub(super) async fn ranges(call: Call) -> Outcome {
                 }
                 offset += page.jobs.len() as u64;
                 ids.extend(page.jobs.iter().map(|view| view.job.id.as_str().to_owned()));
+            }
+            // BullMQ's lists begin with the newest job, whichever part of them is asked for; its classes turn them round.
+            if asc && matches!(state, JobState::Waiting | JobState::Active) {
+                ids.reverse();
             }
         }
         all.push(ids);
@@ -226,9 +237,8 @@ pub(super) async fn metrics(call: Call) -> Outcome {
     let state = match &*kind {
         "completed" => JobState::Completed,
         "failed" => JobState::Failed,
-        other => {
-            return Err(Failure::params(&call.method, format!("`type` is {other}: use completed or failed")));
-        }
+        // Of others nothing is counted.
+        _ => return answer(&([(); 3], [(); 0], 0)),
     };
     let queue = call.address()?;
     let points_max = usize::try_from(METRICS_POINTS_MAX).unwrap_or(usize::MAX);

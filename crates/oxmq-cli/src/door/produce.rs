@@ -8,6 +8,7 @@ use oxmq::store::{
 };
 use oxmq::{ErrorKind, JobId, NewJob, QueueAddress, Result as StoreResult};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::call::{Call, Outcome, address, answer};
 use super::errors::Failure;
@@ -85,12 +86,12 @@ pub(super) async fn add_jobs(call: Call) -> Outcome {
     }
     let entries = call.read::<Params>()?.entries;
     let groups = entries.into_iter().map(AddJob::into_group).collect();
-    let mut ids = Vec::new();
+    let mut ids: Vec<Value> = Vec::new();
     for added in add(&call, groups).await? {
         ids.push(match id_of(added) {
-            Ok(id) => id,
+            Ok(id) => id.into(),
             Err(failure) => match failure.number() {
-                Some(number) => number.to_string(),
+                Some(number) => number.into(),
                 None => return Err(failure),
             },
         });
@@ -103,7 +104,7 @@ pub(super) async fn add_jobs(call: Call) -> Outcome {
 struct FlowEntry {
     job_data: JobIn,
     job_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::call::or_default")]
     parent_key_opts: ParentKeyOpts,
     prefix: String,
     queue_name: String,

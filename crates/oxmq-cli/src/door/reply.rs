@@ -1,12 +1,11 @@
 //! Answers on their way out.
 
 use std::io;
-use std::sync::Arc;
 
 use oxmq::JsonText;
 use serde::Serialize;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::mpsc;
 
 use super::call::Outcome;
 use super::errors::Failure;
@@ -17,31 +16,33 @@ const WAITING_MAX: usize = 1_024;
 /// The most bytes that are gathered for one write, unless one answer alone has more.
 const WRITE_BYTES: usize = 256 << 10;
 
-/// The answers of one stream.
+/// The way out of one stream.
 #[derive(Debug, Clone)]
-pub(super) struct Replies {
-    sender: mpsc::Sender<Vec<u8>>,
-    receiver: Arc<Mutex<mpsc::Receiver<Vec<u8>>>>,
+pub(super) struct Replies(mpsc::Sender<Vec<u8>>);
+
+/// Its other end.
+#[derive(Debug)]
+pub(super) struct Outbox(mpsc::Receiver<Vec<u8>>);
+
+pub(super) fn channel() -> (Replies, Outbox) {
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    (Replies(sender), Outbox(receiver))
 }
 
 impl Replies {
-    pub(super) fn new() -> Self {
-        let (sender, receiver) = mpsc::channel(WAITING_MAX);
-        Self { sender, receiver: Arc::new(Mutex::new(receiver)) }
-    }
-
     /// Hands over a line.
     pub(super) async fn send(&self, line: Vec<u8>) {
         // It fails when the stream has ended, and then nobody wants it.
-        let _ = self.sender.send(line).await;
+        let _ = self.0.send(line).await;
     }
+}
 
-    /// Writes all lines, several at once. Ends only with an error.
-    pub(super) async fn write_to(&self, mut output: impl AsyncWrite + Unpin) -> io::Result<()> {
-        let mut receiver = self.receiver.lock().await;
-        while let Some(mut lines) = receiver.recv().await {
+impl Outbox {
+    /// Writes all lines, several at once; ends when nobody has more to say.
+    pub(super) async fn write_to(mut self, mut output: impl AsyncWrite + Unpin) -> io::Result<()> {
+        while let Some(mut lines) = self.0.recv().await {
             while lines.len() < WRITE_BYTES {
-                let Ok(line) = receiver.try_recv() else { break };
+                let Ok(line) = self.0.try_recv() else { break };
                 lines.extend_from_slice(&line);
             }
             output.write_all(&lines).await?;

@@ -179,15 +179,26 @@ pub(super) async fn range(call: Call) -> Outcome {
     struct Params {
         start: Option<f64>,
         end: Option<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         asc: bool,
     }
     let Params { start, end, asc } = call.read()?;
+    let slots = slots(&call, start, end, asc).await?;
+    answer(&slots.into_iter().flat_map(|(id, slot)| [id, slot.as_millis().to_string()]).collect::<Vec<_>>())
+}
+
+/// The schedules in a part of the list by their slots.
+pub(super) async fn slots(
+    call: &Call,
+    start: Option<f64>,
+    end: Option<f64>,
+    asc: bool,
+) -> Result<Vec<(String, Timestamp)>, Failure> {
     let order = if asc { Order::Ascending } else { Order::Descending };
     let queue = call.address()?;
-    let mut flat = Vec::new();
-    let total = count_of(&call).await?;
-    let Some(span) = Span::of(start, end, total) else { return answer(&flat) };
+    let mut slots = Vec::new();
+    let total = count_of(call).await?;
+    let Some(span) = Span::of(start, end, total) else { return Ok(slots) };
     // Each page moves on by as many as it gives, so this ends with the schedules.
     let mut offset = span.start;
     while offset < span.end {
@@ -198,12 +209,12 @@ pub(super) async fn range(call: Call) -> Outcome {
             break;
         }
         offset += page.schedules.len() as u64;
-        flat.extend(page.schedules.into_iter().flat_map(|info| [info.id, info.next.as_millis().to_string()]));
+        slots.extend(page.schedules.into_iter().map(|info| (info.id, info.next)));
     }
-    answer(&flat)
+    Ok(slots)
 }
 
-async fn count_of(call: &Call) -> Result<u64, Failure> {
+pub(super) async fn count_of(call: &Call) -> Result<u64, Failure> {
     let request = SchedulesRequest { offset: 0, limit: 0, order: Order::Ascending };
     let page =
         call.store().schedules(&call.address()?, request).await.map_err(|error| Failure::of(&error))?;

@@ -7,10 +7,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
+use std::time::Duration;
 
-use oxmq::{EventCursor, JsonText, QueueAddress};
+use oxmq::{Clock, EventCursor, JsonText, QueueAddress};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -22,7 +24,7 @@ use super::call::{Call, Outcome, Request, answer, done};
 use super::clients::{Listing, Role};
 use super::errors::Failure;
 use super::line::{LINE_BYTES_MAX, Line, Lines};
-use super::reply::{Replies, written};
+use super::reply::{self, Replies, written};
 use super::verbs::{self, Kind};
 use super::{listen, produce};
 
@@ -45,20 +47,24 @@ const CLIENTS_MAX: usize = 10_000;
 const ADDS_JOINED_MAX: usize = 250;
 const ADDS_JOINED_BYTES_MAX: usize = 4 << 20;
 
-/// Serves a stream until its end. What still runs then is dropped.
+/// How long a stream that has ended may take to answer what was read of it.
+const LAST_ANSWERS_WAIT: Duration = Duration::from_secs(5);
+
+/// Serves a stream until its end. What was read by then is done and answered; only what waits, and what would take a job for somebody who
+/// has gone, is not.
 ///
 /// # Errors
-/// Those of reading.
+/// Those of reading and writing.
 pub(crate) async fn serve(
     door: Arc<Door>,
     input: impl AsyncRead + Unpin + Send + 'static,
     output: impl AsyncWrite + Unpin + Send + 'static,
 ) -> io::Result<()> {
     let (lines, arriving) = mpsc::channel(WAITING_MAX);
+    // Ends with this function.
     let mut tasks = JoinSet::new();
     tasks.spawn(read(input, lines));
-    let replies = Replies::new();
-    let writer = replies.clone();
+    let (replies, outbox) = reply::channel();
     let session = Session {
         door,
         clients: HashMap::new(),
@@ -69,11 +75,13 @@ pub(crate) async fn serve(
         blocked: JoinSet::new(),
         replies,
     };
-    // Whichever ends first ends the stream: its input, or whoever reads what is said.
+    let mut writing = pin!(outbox.write_to(output));
+    // Whoever does not read any more ends the stream, too.
     tokio::select! {
-        ended = session.run(arriving) => ended,
-        ended = writer.write_to(output) => ended,
+        ended = session.run(arriving) => ended?,
+        ended = &mut writing => return ended,
     }
+    Clock::system().timeout(LAST_ANSWERS_WAIT, writing).await.unwrap_or(Ok(()))
 }
 
 /// A line with its claim to memory.
@@ -126,6 +134,8 @@ enum What {
 /// An object of the other side's.
 struct Client {
     listing: Listing,
+    /// Whether it is known of which queue it is. Those of no one queue never are.
+    is_placed: bool,
     worker: Option<String>,
     /// Ends its waits for work. Cancelled as long as they are not to wait.
     waits: CancellationToken,
@@ -178,7 +188,7 @@ impl Session {
                 arrival = arriving.recv(), if self.waiting.len() < WAITING_MAX => match arrival {
                     Some(Ok((line, permit))) => self.accept(line, permit).await,
                     Some(Err(error)) => return Err(error),
-                    None => return Ok(()),
+                    None => break,
                 },
             }
             // What has arrived already may be joined to one call.
@@ -188,6 +198,24 @@ impl Session {
                     Ok(Err(error)) => return Err(error),
                     Err(_) => break,
                 }
+            }
+        }
+        self.blocked.abort_all();
+        Clock::system().timeout(LAST_ANSWERS_WAIT, self.finish()).await;
+        Ok(())
+    }
+
+    /// Does what was read, except for what only somebody can use who is still there.
+    async fn finish(&mut self) {
+        let is_useful = |waiting: &Waiting| {
+            matches!(waiting.what, What::Life | What::Operation(_)) && waiting.call.method != "moveToActive"
+        };
+        self.waiting.retain(is_useful);
+        loop {
+            self.begin_all().await;
+            match self.running.join_next_with_id().await {
+                Some(ended) => self.settle(ended).await,
+                None => return,
             }
         }
     }
@@ -258,9 +286,18 @@ impl Session {
                 return;
             }
             let Some(next) = self.waiting.pop_front() else { return };
-            if let Err(failure) = self.check_client(&next) {
-                self.reply(next.id.as_ref(), &Err(failure)).await;
-                continue;
+            if next.call.method != "open" {
+                let Some(client) = self.clients.get_mut(&next.call.client) else {
+                    // It is closed, or was never opened.
+                    self.reply(next.id.as_ref(), &Err(Failure::closed())).await;
+                    continue;
+                };
+                if !client.is_placed
+                    && let Ok(queue) = next.call.address()
+                {
+                    client.listing.place(queue);
+                    client.is_placed = true;
+                }
             }
             match (next.what, needs) {
                 (What::Life, _) => {
@@ -276,12 +313,6 @@ impl Session {
                 (What::Operation(kind), _) => self.begin(next, kind).await,
             }
         }
-    }
-
-    fn check_client(&self, next: &Waiting) -> Result<(), Failure> {
-        let is_open = self.clients.contains_key(&next.call.client);
-        // It is closed, or was never opened.
-        if is_open || next.call.method == "open" { Ok(()) } else { Err(Failure::closed()) }
     }
 
     async fn begin(&mut self, next: Waiting, kind: Kind) {
@@ -510,9 +541,11 @@ impl Session {
             return Err(Failure::plain(format!("one stream may have {CLIENTS_MAX} objects open")));
         }
         let worker = worker_name.filter(|name| !name.is_empty());
-        let listing = self.door.clients.open(role, call.address().ok(), worker.clone());
+        let queue = call.address().ok();
+        let is_placed = queue.is_some() || role != Role::Worker;
         let client = Client {
-            listing,
+            listing: self.door.clients.open(role, queue, worker.clone()),
+            is_placed,
             worker,
             waits: CancellationToken::new(),
             reads: CancellationToken::new(),

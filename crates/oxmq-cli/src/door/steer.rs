@@ -4,11 +4,12 @@ use oxmq::store::{
     Change, CleanRequest, DetachRequest, DrainRequest, GROUP_JOBS_MAX, ObliterateRequest, PromoteRequest,
     RemoveAnswer, RemoveRequest, RemoveScope, RescheduleRequest, RetryRequest, Step, too_many_below,
 };
-use oxmq::{Error, ErrorKind, JobId, JobState, PRIORITY_MAX, Timestamp};
+use oxmq::{Error, ErrorKind, Event, EventKind, JobId, JobState, PRIORITY_MAX, Timestamp};
 use serde::Deserialize;
 
 use super::call::{Call, Outcome, answer, count, done, whole};
 use super::errors::{About, Failure};
+use super::look::state_named;
 use super::work::ms;
 
 /// The most steps of one bulk request, each of up to [`GROUP_JOBS_MAX`] jobs. Only a queue that is filled as fast as it is emptied has
@@ -83,7 +84,7 @@ pub(super) async fn retry_finished_job(call: Call) -> Outcome {
     struct Params {
         job: Stub,
         state: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         opts: Opts,
     }
     let Params { job, state, opts } = call.read()?;
@@ -141,7 +142,7 @@ pub(super) async fn pause(call: Call) -> Outcome {
 pub(super) async fn drain(call: Call) -> Outcome {
     #[derive(Deserialize)]
     struct Params {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         delayed: bool,
     }
     let Params { delayed } = call.read()?;
@@ -164,14 +165,15 @@ pub(super) async fn clean(call: Call) -> Outcome {
         limit: Option<f64>,
     }
     let Params { state, timestamp, limit } = call.read()?;
-    // No job is in the state that BullMQ's paused jobs were in before version 6.
-    let mut ids: Vec<String> = Vec::new();
-    if state == "paused" {
-        return answer(&ids);
-    }
-    let state = state.parse::<JobState>().map_err(|error| Failure::params(&call.method, error.message()))?;
-    let wanted = limit.map(count).filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit).ok());
     let queue = call.address()?;
+    let mut ids: Vec<String> = Vec::new();
+    let Some(state) = state_named(&state).filter(|state| *state != JobState::WaitingChildren) else {
+        // There is no such job, but the event is told.
+        let none = Event::queue(EventKind::Cleaned { count: 0 });
+        call.store().publish(&queue, none, call.now).await.map_err(|error| store_failed(&error))?;
+        return answer(&ids);
+    };
+    let wanted = limit.map(count).filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit).ok());
     for _ in 0..STEPS_MAX {
         let left = wanted.map_or(GROUP_JOBS_MAX, |wanted| wanted - ids.len());
         let request = CleanRequest {
@@ -192,13 +194,13 @@ pub(super) async fn clean(call: Call) -> Outcome {
 pub(super) async fn obliterate(call: Call) -> Outcome {
     #[derive(Default, Deserialize)]
     struct Opts {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         force: bool,
         count: Option<f64>,
     }
     #[derive(Deserialize)]
     struct Params {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         opts: Opts,
     }
     let Params { opts } = call.read()?;
@@ -239,7 +241,7 @@ pub(super) async fn change_priority(call: Call) -> Outcome {
     struct Params {
         job_id: String,
         priority: Option<f64>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         lifo: bool,
     }
     let Params { job_id, priority, lifo } = call.read()?;
@@ -260,7 +262,7 @@ pub(super) async fn remove(call: Call) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct Params {
         job_id: String,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         remove_children: bool,
     }
     let Params { job_id, remove_children } = call.read()?;
@@ -296,21 +298,25 @@ pub(super) async fn detach(call: Call) -> Outcome {
     #[serde(rename_all = "camelCase")]
     struct Params {
         job_id: String,
-        parent_key: String,
+        parent_key: Option<String>,
     }
     let Params { job_id, parent_key } = call.read()?;
     let queue = call.address()?;
     let command = "removeChildDependency";
     let id = JobId::from(job_id.as_str());
-    let request = DetachRequest { child: id.clone(), now: call.now };
-    let error = match call.store().detach(&queue, request).await {
-        Ok(was_pending) => return answer(&was_pending),
-        Err(error) if error.kind() == ErrorKind::NotFound => error,
-        Err(error) => return Err(store_failed(&error)),
-    };
-    // Which of the two is gone?
+    // The child is looked for first, then its parent.
     if call.store().job(&queue, &id).await.map_err(|error| store_failed(&error))?.is_none() {
-        return Err(Failure::of_job(&error, About { command, job: &job_id, state: "" }));
+        let gone = Error::new(ErrorKind::NotFound, "detach", "there is no such job");
+        return Err(Failure::of_job(&gone, About { command, job: &job_id, state: "" }));
     }
-    Err(Failure::coded(-5, format!("Missing key for parent job {parent_key}. {command}")))
+    let missing =
+        |parent: &str| Failure::coded(-5, format!("Missing key for parent job {parent}. {command}"));
+    // JavaScript's word for it is in the text.
+    let Some(parent_key) = parent_key else { return Err(missing("undefined")) };
+    let request = DetachRequest { child: id, now: call.now };
+    match call.store().detach(&queue, request).await {
+        Ok(was_pending) => answer(&was_pending),
+        Err(error) if error.kind() == ErrorKind::NotFound => Err(missing(&parent_key)),
+        Err(error) => Err(store_failed(&error)),
+    }
 }

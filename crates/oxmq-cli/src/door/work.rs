@@ -144,7 +144,7 @@ pub(super) async fn move_to_active(call: Call) -> Outcome {
     struct Params {
         token: String,
         name: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         ctx: Ctx,
     }
     let Params { token, name, ctx } = call.read()?;
@@ -193,9 +193,9 @@ pub(super) async fn move_to_completed(call: Call) -> Outcome {
         return_value: Option<String>,
         remove_on_complete: Option<JsonText>,
         token: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         fetch_next: bool,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         ctx: Ctx,
     }
     let params: Params = call.read()?;
@@ -222,11 +222,11 @@ pub(super) async fn move_to_failed(call: Call) -> Outcome {
         failed_reason: Option<String>,
         remove_on_fail: Option<JsonText>,
         token: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         fetch_next: bool,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         fields_to_update: Fields,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         ctx: Ctx,
     }
     let params: Params = call.read()?;
@@ -253,10 +253,10 @@ pub(super) async fn move_to_delayed(call: Call) -> Outcome {
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Opts {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         skip_attempt: bool,
         fields_to_update: Option<Fields>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         fetch_next: bool,
     }
     #[derive(Deserialize)]
@@ -266,9 +266,9 @@ pub(super) async fn move_to_delayed(call: Call) -> Outcome {
         timestamp: Option<f64>,
         delay: Option<f64>,
         token: Option<String>,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         opts: Opts,
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         ctx: Ctx,
     }
     let Params { job_id, timestamp, delay, token, opts, ctx } = call.read()?;
@@ -297,7 +297,7 @@ pub(super) async fn move_to_delayed(call: Call) -> Outcome {
 struct OneActive {
     job_id: String,
     token: Option<String>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::call::or_default")]
     opts: OneActiveOpts,
 }
 
@@ -411,7 +411,7 @@ pub(super) async fn retry_job(call: Call) -> Outcome {
 pub(super) async fn move_stalled(call: Call) -> Outcome {
     #[derive(Deserialize)]
     struct Params {
-        #[serde(default)]
+        #[serde(default, deserialize_with = "super::call::or_default")]
         ctx: Ctx,
     }
     let Params { ctx } = call.read()?;
@@ -503,7 +503,7 @@ pub(super) async fn update_progress(call: Call) -> Outcome {
 #[serde(rename_all = "camelCase")]
 struct Log {
     job_id: String,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "super::call::or_default")]
     log_row: String,
     keep_logs: Option<f64>,
 }

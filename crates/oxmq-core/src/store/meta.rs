@@ -24,7 +24,7 @@ pub enum MetaField {
     RateMax,
     /// That window, in milliseconds.
     RateWindow,
-    /// How many events are kept: [`Store::trim_events`](crate::Store::trim_events). There since something was added to the queue.
+    /// How many events are kept: [`Store::trim_events`](crate::Store::trim_events). There since it was set, or something was added to the queue.
     EventsKept,
 }
 

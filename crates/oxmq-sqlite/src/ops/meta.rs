@@ -51,7 +51,11 @@ pub(crate) fn set_meta(
     for (name, value) in &request.set {
         added += u64::from(match MetaField::named(name) {
             Some(field) => {
-                let is_new = known(&queue.row, field).is_none();
+                let mut is_new = known(&queue.row, field).is_none();
+                if field == MetaField::EventsKept {
+                    // It is seen from then on, also if it is the number that every queue begins with.
+                    is_new &= set(queue, name, value)?;
+                }
                 set_known(queue, field, value.parse().ok())?;
                 is_new
             }
@@ -63,18 +67,20 @@ pub(crate) fn set_meta(
             Some(field) => {
                 let was_there = known(&queue.row, field).is_some();
                 set_known(queue, field, None)?;
-                was_there
+                unset(queue, name)? || was_there
             }
-            None => {
-                let mut delete =
-                    queue.db.prepare_cached("DELETE FROM oxmq_fields WHERE queue = ?1 AND name = ?2")?;
-                delete.execute(params![queue.row.no, name])? > 0
-            }
+            None => unset(queue, name)?,
         });
     }
     // A limit may be wider now, or the pause over.
     queue.ring_work();
     Ok(MetaChanged::new(added, removed))
+}
+
+/// Whether there was such a field.
+fn unset(queue: &QueueTx<'_>, name: &str) -> Sql<bool> {
+    let mut delete = queue.db.prepare_cached("DELETE FROM oxmq_fields WHERE queue = ?1 AND name = ?2")?;
+    Ok(delete.execute(params![queue.row.no, name])? > 0)
 }
 
 /// Whether the field is new.
