@@ -88,7 +88,6 @@ pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
             "removeUnprocessedChildren" => steer::remove_unprocessed,
             "retryFinishedJob" => steer::retry_finished_job,
             "retryFinishedJobs" => steer::retry_finished_jobs,
-            "retryJob" => work::retry_job,
             "setQueueMeta" => meta::set,
             "setRateLimit" => meta::set_rate_limit,
             "trimEvents" => listen::trim,
@@ -105,6 +104,7 @@ pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
             "obliterate" => steer::obliterate,
             "removeChildDependency" => steer::detach,
             "removeRateLimitKey" => meta::remove_rate_limit,
+            "retryJob" => work::retry_job,
         }
     })
 }

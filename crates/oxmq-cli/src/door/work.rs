@@ -134,8 +134,11 @@ impl Next {
     }
 
     /// After a job was delayed only a job is an answer.
-    fn only_job(taken: Option<Taken>, now: Timestamp) -> Option<Self> {
-        taken.filter(|taken| !taken.jobs.is_empty()).map(|taken| Self::of(taken, now))
+    fn only_job(taken: Option<Taken>, now: Timestamp) -> Self {
+        match taken {
+            Some(taken) if !taken.jobs.is_empty() => Self::of(taken, now),
+            _ => Self::Nothing([]),
+        }
     }
 }
 
@@ -393,8 +396,11 @@ pub(super) async fn move_to_wait(call: Call) -> Outcome {
     answer(&left)
 }
 
+/// Tries a job again at once. What is due by then comes before it.
 pub(super) async fn retry_job(call: Call) -> Outcome {
     let OneActive { job_id, token, opts } = call.read()?;
+    let promote = TakeRequest { limit: 0, ..Ctx::default().demand("0", None, call.now) };
+    call.store().take(&call.address()?, promote).await.map_err(|error| Failure::of(&error))?;
     let ending = Ending::Retry { failure: why(opts.fields_to_update), at: None };
     let written = Written {
         command: "retryJob",

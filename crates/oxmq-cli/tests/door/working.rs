@@ -105,7 +105,7 @@ fn a_job_is_tried_again_and_then_fails() {
     let fields = json!({ "failedReason": "two", "stacktrace": "[\"1\",\"2\"]" });
     let opts = json!({ "fieldsToUpdate": fields, "fetchNext": true });
     let delayed = json!({ "jobId": id, "timestamp": backend.now(), "delay": 50, "token": "t", "opts": opts, "ctx": ctx() });
-    assert_eq!(backend.call("moveToDelayed", delayed), Value::Null);
+    assert_eq!(backend.call("moveToDelayed", delayed), json!([]), "only a job is an answer");
     assert_eq!(backend.call("getState", json!({ "jobId": id })), "delayed");
     backend.advance(50);
     backend.take("t");
@@ -249,4 +249,16 @@ fn a_limit_by_hand_holds_workers_with_a_limiter_only() {
     assert!(ttl(json!(1)).as_i64().unwrap() > 58_000);
     assert_eq!(ttl(json!(2)), 0);
     assert_eq!(take(&ctx())[1], "2", "who has no limiter is not held");
+}
+
+#[test]
+fn what_is_due_comes_before_a_job_that_is_tried_again() {
+    let backend = Backend::start();
+    let late = backend.add(json!({ "delay": 100 }));
+    let id = backend.add(json!({}));
+    backend.take("t");
+    backend.advance(100);
+    backend.call("retryJob", json!({ "jobId": id, "token": "t", "opts": {} }));
+    let order = [backend.take("t")[1].clone(), backend.take("t")[1].clone()];
+    assert_eq!(order, [json!(late), json!(id)]);
 }

@@ -422,7 +422,11 @@ pub async fn the_window_that_runs_is_told(bench: &Harness) {
     let ends = q.now() + ms(5_000);
     take_rated(&q, 2, 3, 5_000).await;
     let limits = q.limits().await;
-    assert_eq!((limits.window, limits.until), (Some(RateWindow::new(2, ends)), None), "the rate is a worker's own");
+    assert_eq!(
+        (limits.window, limits.until),
+        (Some(RateWindow::new(2, ends)), None),
+        "the rate is a worker's own"
+    );
     let until = q.now() + ms(9_000);
     q.limit(Some(until)).await;
     let limits = q.limits().await;
