@@ -1,5 +1,6 @@
 //! The whole command line.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -92,6 +93,9 @@ pub(crate) enum Verb {
     Watch(WatchArgs),
     /// List the workers that listen to a queue
     Workers(OneQueue),
+    /// Serve the store to BullMQ's Node classes, which an npm package of ours brings here
+    #[command(after_long_help = crate::commands::BACKEND_HELP)]
+    Backend(BackendArgs),
     /// Measure the store on this machine
     Bench(BenchArgs),
     /// See it all at work: thumbnails, mail, retries, and a worker that is killed
@@ -568,6 +572,23 @@ pub(crate) struct WatchArgs {
     /// Stop after so many events
     #[arg(long, short = 'n', value_name = "N")]
     pub(crate) count: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("way").required(true).args(["stdio", "socket", "tcp"]))]
+pub(crate) struct BackendArgs {
+    /// Over stdin and stdout; ends when stdin does
+    #[arg(long)]
+    pub(crate) stdio: bool,
+    /// Over a unix socket at this path, which only its owner can use
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Over TCP on loopback, for programs that know the token: 127.0.0.1:PORT
+    #[arg(long, value_name = "ADDRESS", requires = "token_env")]
+    pub(crate) tcp: Option<SocketAddr>,
+    /// The environment variable that holds the token
+    #[arg(long, value_name = "NAME", requires = "tcp")]
+    pub(crate) token_env: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -76,6 +76,23 @@ impl Context {
     pub(crate) async fn store(&self, missing: Missing) -> Result<Arc<dyn Store>> {
         let file = file_of(&self.url);
         let is_new = file.as_deref().is_some_and(|file| !file.exists());
+        let store = self.open(missing).await?;
+        match &file {
+            Some(file) => {
+                note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" });
+            }
+            None => note!(self.out, "store: {}", store.describe()),
+        }
+        Ok(store)
+    }
+
+    /// Opens the store, and says nothing.
+    ///
+    /// # Errors
+    /// As [`store`](Self::store).
+    pub(crate) async fn open(&self, missing: Missing) -> Result<Arc<dyn Store>> {
+        let file = file_of(&self.url);
+        let is_new = file.as_deref().is_some_and(|file| !file.exists());
         if is_new && missing == Missing::Refuse {
             let path = file.as_deref().map(shown).unwrap_or_default();
             let message = "there is no such store; `oxmq add` makes one, or give another with --store";
@@ -93,12 +110,6 @@ impl Context {
         };
         let store = oxmq::connect(&url).await.map_err(|error| error.with("from", self.url_from))?;
         self.opened.lock().unwrap_or_else(PoisonError::into_inner).push(store.clone());
-        match &file {
-            Some(file) => {
-                note!(self.out, "store: sqlite:{}{}", shown(file), if is_new { " (created)" } else { "" });
-            }
-            None => note!(self.out, "store: {}", store.describe()),
-        }
         Ok(store)
     }
 

@@ -6,6 +6,7 @@
 mod args;
 mod commands;
 mod context;
+mod door;
 mod exit;
 mod output;
 mod shape;

@@ -39,8 +39,11 @@ pub const DATA_BYTES_MAX_DEFAULT: usize = 1 << 20;
 pub struct JobOptions {
     /// An id of the producer's choosing. A second add with the same id answers with the existing job.
     pub job_id: Option<JobId>,
-    /// When the job counts as created; default now.
+    /// When the job counts as created; default [`made_at`](Self::made_at), else now.
     pub timestamp: Option<Timestamp>,
+    /// When whoever adds the job made it, if that was before the call, and `timestamp` does not say; not part of the JSON. For
+    /// callers that hand over several jobs in one call.
+    pub made_at: Option<Timestamp>,
     /// How long to wait before it may run, from its timestamp; whole milliseconds, default 0.
     pub delay: Option<Duration>,
     /// 0 to [`PRIORITY_MAX`]; 0, the default, runs before 1, 1 before 2. First in, first out among equals.
@@ -350,6 +353,7 @@ impl JobOptions {
         Self {
             job_id: self.job_id,
             timestamp: self.timestamp.or(defaults.timestamp),
+            made_at: self.made_at,
             delay: self.delay.or(defaults.delay),
             priority: self.priority.or(defaults.priority),
             lifo: self.lifo.or(defaults.lifo),
@@ -370,6 +374,11 @@ impl JobOptions {
             other,
             other_oxmq,
         }
+    }
+
+    /// When the job counts as created, if it is added at `now`.
+    pub fn created_at(&self, now: Timestamp) -> Timestamp {
+        self.timestamp.or(self.made_at).unwrap_or(now)
     }
 
     /// The JSON form.

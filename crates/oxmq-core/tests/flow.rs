@@ -38,6 +38,7 @@ async fn take(queue: &Queue) -> Lease {
         lease_for: Duration::from_secs(30),
         worker: None,
         rate_limit: None,
+        until_needs_rate: false,
         now: queue.clock().now(),
     };
     queue.store().take(queue.address(), request).await.unwrap().jobs.remove(0).lease

@@ -28,6 +28,7 @@ async fn take(queue: &Queue) -> Vec<Lease> {
         lease_for: Duration::from_secs(30),
         worker: None,
         rate_limit: None,
+        until_needs_rate: false,
         now: queue.clock().now(),
     };
     let taken = queue.store().take(queue.address(), request).await.unwrap();

@@ -79,6 +79,7 @@ scripts! {
     COUNTS = "counts", "queue";
     CHILDREN = "children", "queue", "job", "place", "family";
     LIMITS = "limits", "queue";
+    SET_META = "set_meta", "queue";
     METRICS = "metrics";
     CANCELLATIONS = "cancellations", "job";
     EVENTS = "events";

@@ -1,6 +1,7 @@
 //! `impl Store for RedisStore`: a table of contents, each method one call of an operation.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use oxmq_core::store::{
@@ -8,11 +9,11 @@ use oxmq_core::store::{
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
     RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
-    Woken, WorkerInfo,
+    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
 use redis::{Cmd, ToRedisArgs, Value, cmd};
@@ -213,6 +214,7 @@ impl Store for RedisStore {
         remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
         detach = ops::detach::detach, (DetachRequest) -> bool;
         limit = ops::limit::limit, (LimitRequest) -> ();
+        set_meta = ops::meta::set_meta, (SetMetaRequest) -> MetaChanged;
         drain = ops::drain::drain, (DrainRequest) -> Step;
         clean = ops::clean::clean, (CleanRequest) -> Step;
         obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
@@ -262,6 +264,10 @@ impl Store for RedisStore {
 
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
         Box::pin(ops::flow::add_flow(self, request))
+    }
+
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>> {
+        Box::pin(ops::meta::meta(self, queue))
     }
 
     fn describe(&self) -> String {

@@ -17,7 +17,7 @@ use crate::real_time::now;
 use crate::sync::Upkeep;
 use crate::tx::Tx;
 use crate::wake::{Bells, Waiting};
-use crate::writer::{WAITING_OPS_MAX, WriteOp, Writer, WriterThread};
+use crate::writer::{Complaints, WAITING_OPS_MAX, WriteOp, Writer, WriterThread};
 
 /// The suffix of our own file beside the database: the turnstile of lock.rs, and what watch.rs watches.
 const SIDE_SUFFIX: &str = "-oxmq";
@@ -57,7 +57,15 @@ impl Engine {
         engine
             .spawn("oxmq-writer", move || {
                 let (connection, side, file) = open_writer(&options, deadline)?;
-                let thread = WriterThread { inbox, connection, side, file, bells, upkeep: writer_upkeep };
+                let thread = WriterThread {
+                    inbox,
+                    connection,
+                    side,
+                    file,
+                    bells,
+                    upkeep: writer_upkeep,
+                    complaints: Complaints::default(),
+                };
                 Ok(move || thread.run())
             })
             .await?;

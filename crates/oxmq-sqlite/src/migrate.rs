@@ -13,6 +13,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../sql/0002_flows.sql"),
     include_str!("../sql/0003_limits.sql"),
     include_str!("../sql/0004_schedules.sql"),
+    include_str!("../sql/0005_fields.sql"),
 ];
 
 /// The schema that this version writes.

@@ -1,5 +1,6 @@
 //! `impl Store for SqliteStore`: a table of contents, each method one call of an operation.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,11 +10,11 @@ use oxmq_core::store::{
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
     RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
-    Woken, WorkerInfo,
+    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
 use rusqlite::Connection;
@@ -107,6 +108,7 @@ impl Store for SqliteStore {
         decide remove = ops::remove::remove, (RemoveRequest) -> RemoveAnswer;
         decide detach = ops::family::detach, (DetachRequest) -> bool;
         write limit = ops::limit::limit, (LimitRequest) -> ();
+        write set_meta = ops::meta::set_meta, (SetMetaRequest) -> MetaChanged;
         write drain = ops::drain::drain, (DrainRequest) -> Step;
         decide obliterate = ops::obliterate::obliterate, (ObliterateRequest) -> Step;
         write sweep = ops::sweep::sweep, (SweepRequest) -> Step;
@@ -264,8 +266,18 @@ impl Store for SqliteStore {
         self.decide("add_flow", move |tx| ops::flow::add_flow(tx, &request))
     }
 
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>> {
+        let queue = queue.clone();
+        self.read("meta", move |db| ops::meta::meta(db, &queue))
+    }
+
     fn describe(&self) -> String {
         self.engine.name()
+    }
+
+    /// The one writer runs what it is handed in that order, and it is handed when a call is first polled.
+    fn keeps_order(&self) -> bool {
+        true
     }
 
     fn close(&self) -> Answer<'_, ()> {

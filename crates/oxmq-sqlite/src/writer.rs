@@ -29,6 +29,8 @@ use crate::wake::{Bells, Rung};
 pub(crate) const WAITING_OPS_MAX: usize = 4_096;
 /// The most operations in one transaction. Bounds how long the write lock is held, and what one rollback repeats.
 const BATCH_OPS_MAX: usize = 256;
+/// How often at most it is told that commits fail: callers may try again and again, as long as a disk is full or a file is gone.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 /// How much longer a caller waits for an answer than the thread has for beginning.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 
@@ -45,6 +47,15 @@ pub(crate) struct WriterThread {
     pub(crate) file: Option<FileId>,
     pub(crate) bells: Arc<Bells>,
     pub(crate) upkeep: Arc<Upkeep>,
+    pub(crate) complaints: Complaints,
+}
+
+/// What is to be told of commits that failed.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints {
+    told_at: Option<Instant>,
+    /// How many were not told since.
+    untold: u64,
 }
 
 /// An operation with its caller.
@@ -151,6 +162,19 @@ fn gone_thread() -> SqlFault {
     SqlFault::Other("the writer thread has ended".to_owned())
 }
 
+impl Complaints {
+    fn hear(&mut self, fault: &SqlFault, callers: usize) {
+        let now = now();
+        if self.told_at.is_some_and(|told_at| now < told_at + COMPLAIN_EVERY) {
+            self.untold += 1;
+            return;
+        }
+        let before = std::mem::take(&mut self.untold);
+        self.told_at = Some(now);
+        tracing::warn!(?fault, callers, before, "a commit failed; nothing of it is acknowledged");
+    }
+}
+
 impl WriterThread {
     /// Runs until the inbox is closed and empty.
     pub(crate) fn run(mut self) {
@@ -207,7 +231,7 @@ impl WriterThread {
         };
         let outcome = self.commit_transaction();
         if let Err(fault) = &outcome {
-            tracing::warn!(?fault, callers = ops.len(), "a commit failed; nothing of it is acknowledged");
+            self.complaints.hear(fault, ops.len());
         }
         // First the bells: what a take noted has to be known before its caller can wait.
         let foreign = outcome.is_ok() && self.bells.ring(rungs);

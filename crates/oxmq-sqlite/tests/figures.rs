@@ -54,6 +54,7 @@ fn demand() -> TakeRequest {
         lease_for: Duration::from_secs(30),
         worker: None,
         rate_limit: None,
+        until_needs_rate: false,
         now: now(),
     }
 }

@@ -55,6 +55,7 @@ fn demand(limit: usize, token: &str) -> TakeRequest {
         lease_for: Duration::from_secs(30),
         worker: None,
         rate_limit: None,
+        until_needs_rate: false,
         now: Clock::system().now(),
     }
 }

@@ -1,6 +1,7 @@
 //! One file per verb.
 
 mod add;
+mod backend;
 mod bench;
 mod cancel;
 mod clean;
@@ -36,6 +37,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use oxmq::{Error, ErrorKind, Queue};
 
+pub(crate) use self::backend::HELP as BACKEND_HELP;
 pub(crate) use self::flow::HELP as FLOW_HELP;
 pub(crate) use self::work::HELP as WORK_HELP;
 use crate::args::Verb;
@@ -67,6 +69,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Queues => queues::run(context).await,
         Verb::Watch(args) => watch::run(args, context).await,
         Verb::Workers(args) => workers::run(args, context).await,
+        Verb::Backend(args) => backend::run(args, context).await,
         Verb::Bench(args) => bench::run(args, context).await,
         Verb::BenchRun(args) => bench::run_one(args, context).await,
         Verb::Demo(args) => return demo::run(args, context).await,

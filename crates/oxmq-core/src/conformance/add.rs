@@ -1,12 +1,15 @@
 //! Cases of `Store::add`.
 
-use super::harness::{Harness, draft, ids, ms, words};
+use std::collections::BTreeMap;
+use std::task::Poll;
+
+use super::harness::{Harness, On, draft, ids, ms, words};
 use crate::address::QueueAddress;
 use crate::job::Job;
 use crate::json::JsonText;
 use crate::options::{Backoff, JobOptions, Retention};
 use crate::state::JobState;
-use crate::store::{Added, Fate};
+use crate::store::{AddGroup, AddRequest, Added, Fate};
 
 fn id_words(added: &[Added]) -> String {
     words(added.iter().map(|added| added.id.as_str()))
@@ -247,6 +250,48 @@ pub async fn a_timestamp_of_its_own_is_kept(bench: &Harness) {
     let id = q.add(draft().timestamp(made)).await;
     assert_eq!(q.job(&id).await.job.timestamp, made);
     assert_eq!(q.state(&id).await, JobState::Waiting);
+}
+
+pub async fn a_job_counts_as_created_when_it_was_made(bench: &Harness) {
+    let q = bench.queue();
+    let made = q.now().minus(ms(77));
+    let id = q.add(draft().with(|options| options.made_at = Some(made))).await;
+    let job = q.job(&id).await.job;
+    assert_eq!((job.timestamp, job.options().timestamp), (made, None), "it is no option of the job's");
+    let both = draft().timestamp(made.minus(ms(1))).with(|options| options.made_at = Some(made));
+    let id = q.add(both).await;
+    assert_eq!(q.job(&id).await.job.timestamp, made.minus(ms(1)));
+    let late = draft().delay(ms(100)).with(|options| options.made_at = Some(made));
+    let id = q.add(late).await;
+    assert_eq!(q.job(&id).await.due, Some(made + ms(100)));
+}
+
+pub async fn calls_take_effect_in_the_order_in_which_they_began(bench: &Harness) {
+    let (q, other) = (bench.queue(), bench.on("other"));
+    if !bench.store().keeps_order() {
+        return;
+    }
+    let add = |q: &On<'_>| {
+        let request = AddRequest { groups: vec![AddGroup { jobs: vec![draft().0] }], now: q.now() };
+        let (store, address) = (bench.store_handle(), q.address.clone());
+        Box::pin(async move { store.add(&address, request).await })
+    };
+    let mut calls: Vec<_> = (0..200).map(|turn| add(if turn % 3 == 0 { &other } else { &q })).collect();
+    let mut early = Vec::new();
+    for (turn, call) in calls.iter_mut().enumerate() {
+        let polled = std::future::poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+        early.push((turn, polled));
+    }
+    let mut last = BTreeMap::new();
+    for ((turn, polled), call) in early.into_iter().zip(calls) {
+        let added = match polled {
+            Poll::Ready(added) => added,
+            Poll::Pending => call.await,
+        };
+        let id: u64 = added.unwrap().remove(0).unwrap()[0].id.as_str().parse().unwrap();
+        let before = last.insert(turn % 3 == 0, id).unwrap_or(0);
+        assert_eq!(id, before + 1, "call {turn}");
+    }
 }
 
 pub async fn a_paused_queue_takes_jobs_as_always(bench: &Harness) {

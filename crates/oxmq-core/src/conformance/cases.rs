@@ -56,6 +56,8 @@ macro_rules! conformance_cases {
                 a_delay_comes_before_a_priority
                 delayed_jobs_are_in_order_of_their_time
                 a_timestamp_of_its_own_is_kept
+                a_job_counts_as_created_when_it_was_made
+                calls_take_effect_in_the_order_in_which_they_began
                 a_paused_queue_takes_jobs_as_always
                 an_add_tells_added_and_then_where_the_job_is
                 queues_and_prefixes_are_separate
@@ -259,6 +261,8 @@ macro_rules! conformance_cases {
                 of_two_rates_the_max_is_the_queues_and_the_window_the_workers
                 a_rate_and_a_concurrency_hold_both
                 lifting_a_limit_begins_the_window_anew
+                a_limit_by_hand_may_hold_only_for_workers_with_a_rate
+                the_window_that_runs_is_told
                 obliterating_forgets_the_limits
             }
             listen {
@@ -286,6 +290,17 @@ macro_rules! conformance_cases {
                 a_drained_queue_is_still_listed
                 waiting_jobs_are_counted_by_priority
                 delayed_jobs_are_counted_by_when_they_are_due
+            }
+            meta {
+                fields_are_kept_until_they_are_removed
+                what_is_set_and_removed_in_one_call_is_gone
+                a_field_makes_a_queue_that_is_there
+                what_other_calls_set_is_a_field
+                a_field_does_what_the_call_of_its_meaning_does
+                a_rate_needs_a_window_of_the_queues_or_the_workers
+                the_number_of_events_that_are_kept_is_a_field
+                whoever_waits_is_woken_when_a_field_lets_jobs_run
+                an_obliterated_queue_has_no_fields
             }
             metrics {
                 nothing_is_counted_unless_the_worker_counts

@@ -419,6 +419,7 @@ impl On<'_> {
             lease_for: LEASE,
             worker: None,
             rate_limit: None,
+            until_needs_rate: false,
             now: self.now(),
         }
     }

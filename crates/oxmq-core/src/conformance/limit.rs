@@ -10,7 +10,7 @@ use crate::options::Retention;
 use crate::outcome::Ending;
 use crate::state::JobState;
 use crate::store::{
-    Idle, Limit, QueueLimits, RateLimit, RemoveAnswer, TakeRequest, Taken, WaitRequest, Woken,
+    Idle, Limit, QueueLimits, RateLimit, RateWindow, RemoveAnswer, TakeRequest, Taken, WaitRequest, Woken,
 };
 
 pub async fn a_limited_queue_gives_nothing_until_then(bench: &Harness) {
@@ -398,4 +398,42 @@ pub async fn obliterating_forgets_the_limits(bench: &Harness) {
     assert_eq!(q.limits().await, QueueLimits::default());
     q.add_many(3).await;
     assert_eq!(q.take(3).await.jobs.len(), 3);
+}
+
+pub async fn a_limit_by_hand_may_hold_only_for_workers_with_a_rate(bench: &Harness) {
+    let q = bench.queue();
+    q.add_many(4).await;
+    let until = q.now() + ms(5_000);
+    q.limit(Some(until)).await;
+    let limited = Some(Idle::RateLimited { until });
+    let own = Some(RateLimit { max: 9, window: ms(1_000) });
+    let demand = |rate_limit, until_needs_rate| TakeRequest { rate_limit, until_needs_rate, ..q.demand(1) };
+    assert_eq!(q.take_by(demand(None, false)).await.idle, limited);
+    assert_eq!(q.take_by(demand(own, true)).await.idle, limited);
+    assert_eq!(q.take_by(demand(None, true)).await.jobs.len(), 1);
+    q.bound(rate(9, 1_000)).await;
+    assert_eq!(q.take_by(demand(None, true)).await.idle, limited);
+}
+
+pub async fn the_window_that_runs_is_told(bench: &Harness) {
+    let q = bench.queue();
+    q.add_many(9).await;
+    assert_eq!((q.limits().await.window, q.limits().await.by_hand), (None, None));
+    let ends = q.now() + ms(5_000);
+    take_rated(&q, 2, 3, 5_000).await;
+    let limits = q.limits().await;
+    assert_eq!(
+        (limits.window, limits.until),
+        (Some(RateWindow::new(2, ends)), None),
+        "the rate is a worker's own"
+    );
+    let until = q.now() + ms(9_000);
+    q.limit(Some(until)).await;
+    let limits = q.limits().await;
+    assert_eq!((limits.window, limits.by_hand), (None, Some(until)));
+    q.limit(None).await;
+    take_rated(&q, 1, 3, 5_000).await;
+    assert_eq!(q.limits().await.window.map(|window| window.taken), Some(1));
+    q.advance(ms(5_001)).await;
+    assert_eq!(q.limits().await, QueueLimits::default());
 }

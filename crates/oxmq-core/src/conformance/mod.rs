@@ -36,6 +36,7 @@ pub mod finish;
 pub mod limit;
 pub mod listen;
 pub mod look;
+pub mod meta;
 pub mod metrics;
 pub mod note;
 pub mod obliterate;

@@ -6,6 +6,7 @@
 mod dedup;
 mod family;
 mod look;
+mod meta;
 mod metrics;
 mod produce;
 mod schedule;
@@ -13,6 +14,7 @@ mod steer;
 mod work;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use crate::address::{JobId, JobKey, QueueAddress, Token};
 use crate::clock::Timestamp;
@@ -45,8 +47,9 @@ struct Queue {
     limited_until: Option<Timestamp>,
     /// The most active jobs.
     concurrency: Option<u32>,
-    /// The most takes in a window.
-    rate: Option<RateLimit>,
+    /// The most takes in a window, and the window.
+    rate_max: Option<u32>,
+    rate_window: Option<Duration>,
     /// The running window of the rate limit: its end, and the takes in it.
     window: Option<(Timestamp, u32)>,
     events: VecDeque<StoredEvent>,
@@ -60,6 +63,8 @@ struct Queue {
     /// By state: what was counted of the jobs that ended in it.
     ended: BTreeMap<JobState, metrics::Ended>,
     schedules: BTreeMap<String, schedule::Schedule>,
+    /// Named fields that no call sets but [`set_meta`](crate::Store::set_meta).
+    meta: BTreeMap<String, String>,
     /// By id: what it said, and until when it holds.
     workers: BTreeMap<String, (WorkerInfo, Timestamp)>,
 }
@@ -271,10 +276,15 @@ impl Queue {
         self.limited_until.filter(|until| *until > now).or(full)
     }
 
+    /// The queue's own rate.
+    fn rate(&self) -> Option<RateLimit> {
+        Some(RateLimit { max: self.rate_max?, window: self.rate_window? })
+    }
+
     /// The rate that holds for a worker that brings one of its own, or none.
     fn rate_for(&self, own: Option<RateLimit>) -> Option<RateLimit> {
-        let max = self.rate.or(own)?.max;
-        Some(RateLimit { max, window: own.or(self.rate)?.window })
+        let max = self.rate_max.or(own.map(|own| own.max))?;
+        Some(RateLimit { max, window: own.map(|own| own.window).or(self.rate_window)? })
     }
 
     /// Whether as many jobs are active as may be.

@@ -16,11 +16,11 @@ use crate::store::{
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
     RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
-    Woken, WorkerInfo,
+    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 
 /// A store in memory that is the [`Model`] behind a mutex. For tests: it is slow, and forgets all.
@@ -248,6 +248,10 @@ impl Store for ModelStore {
         })
     }
 
+    fn set_meta<'a>(&'a self, queue: &'a QueueAddress, request: SetMetaRequest) -> Answer<'a, MetaChanged> {
+        self.change(queue, move |model| Ok(model.set_meta(queue, request)))
+    }
+
     fn drain<'a>(&'a self, queue: &'a QueueAddress, request: DrainRequest) -> Answer<'a, Step> {
         self.change(queue, move |model| Ok(model.drain(queue, request)))
     }
@@ -320,6 +324,10 @@ impl Store for ModelStore {
         self.look(move |model| model.limits(queue, now))
     }
 
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>> {
+        self.look(move |model| model.meta(queue))
+    }
+
     fn logs<'a>(&'a self, queue: &'a QueueAddress, request: LogsRequest) -> Answer<'a, LogsPage> {
         self.look(move |model| model.logs(queue, &request))
     }
@@ -365,6 +373,10 @@ impl Store for ModelStore {
 
     fn describe(&self) -> String {
         "model".into()
+    }
+
+    fn keeps_order(&self) -> bool {
+        true
     }
 
     fn close(&self) -> Answer<'_, ()> {

@@ -109,7 +109,7 @@ impl AddJoiner {
             // One call has one `now`: a job keeps the time at which its own add was made.
             if waiting.now != now {
                 for job in &mut waiting.group.jobs {
-                    job.options.timestamp.get_or_insert(waiting.now);
+                    job.options.made_at.get_or_insert(waiting.now);
                 }
             }
             groups.push(waiting.group);

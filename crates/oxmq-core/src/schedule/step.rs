@@ -161,6 +161,7 @@ pub fn job_options(
 pub fn template_options(options: &JobOptions) -> JobOptions {
     let mut options = options.clone();
     (options.job_id, options.timestamp, options.delay) = (None, None, None);
+    options.made_at = None;
     for member in OWN_MEMBERS {
         options.other.remove(member);
     }

@@ -1,5 +1,6 @@
 //! The one gate before every store: a span for each call, `store.<verb>`, and its time, whatever the backend.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tracing::{Instrument, Span, debug_span};
@@ -9,11 +10,11 @@ use super::{
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
-    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
     RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest,
-    Woken, WorkerInfo,
+    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
 use crate::clock::{Stopwatch, Timestamp};
@@ -97,6 +98,8 @@ const TIMED: &[&str] = &[
     "deduplication_owner",
     "limits",
     "metrics",
+    "meta",
+    "set_meta",
     "add_flow",
     "children",
     "detach",
@@ -169,6 +172,7 @@ impl Store for Gate {
         pause(now: Timestamp) -> ();
         resume(now: Timestamp) -> ();
         limit(request: LimitRequest) -> ();
+        set_meta(request: SetMetaRequest) -> MetaChanged;
         drain(request: DrainRequest) -> Step;
         clean(request: CleanRequest) -> Step;
         obliterate(request: ObliterateRequest) -> Step;
@@ -206,8 +210,17 @@ impl Store for Gate {
         self.guard(const { clock_of("queues") }, call, debug_span!("store.queues"))
     }
 
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>> {
+        let call = self.store.meta(queue);
+        self.guard(const { clock_of("meta") }, call, debug_span!("store.meta", %queue))
+    }
+
     fn describe(&self) -> String {
         self.store.describe()
+    }
+
+    fn keeps_order(&self) -> bool {
+        self.store.keeps_order()
     }
 
     fn renew(&self) -> Answer<'_, ()> {

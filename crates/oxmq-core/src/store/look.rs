@@ -125,6 +125,27 @@ pub struct QueueLimits {
     pub rate: Option<RateLimit>,
     /// Whether as many jobs are active as may be.
     pub is_full: bool,
+    /// The window that runs at the time of the call, whoever's rate began it; none while the queue is limited by hand.
+    pub window: Option<RateWindow>,
+    /// Until when nothing is given because somebody [said so](super::Limit::Until).
+    pub by_hand: Option<Timestamp>,
+}
+
+/// A window of a rate that runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RateWindow {
+    /// How many jobs were taken in it.
+    pub taken: u64,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+impl RateWindow {
+    /// For stores.
+    pub const fn new(taken: u64, until: Timestamp) -> Self {
+        Self { taken, until }
+    }
 }
 
 /// The most points that are kept of what ended, one per minute: ten weeks.

@@ -39,11 +39,13 @@ mod flow;
 mod gate;
 mod listen;
 mod look;
+mod meta;
 mod produce;
 mod schedule;
 mod steer;
 mod work;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -57,7 +59,10 @@ pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
 pub use self::look::{
     ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, METRICS_POINTS_MAX, MetricsPage,
-    MetricsRequest, Order, QueueInfo, QueueLimits, Tally, WorkerInfo,
+    MetricsRequest, Order, QueueInfo, QueueLimits, RateWindow, Tally, WorkerInfo,
+};
+pub use self::meta::{
+    EVENTS_KEPT_DEFAULT, META_BYTES_MAX, META_FIELDS_MAX, MetaChanged, MetaField, SetMetaRequest,
 };
 pub use self::produce::{AddGroup, AddRequest, Added, Fate, OwnerRequest, ReleaseRequest};
 pub use self::schedule::{
@@ -355,6 +360,16 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Sets one of the [limits](Limit) of the queue, or lifts it. No event.
     fn limit<'a>(&'a self, queue: &'a QueueAddress, request: LimitRequest) -> Answer<'a, ()>;
 
+    /// Sets and removes named fields of the queue: settings that others keep with it, by the names and in the form of BullMQ's `meta`.
+    ///
+    /// # Behavior
+    /// - All of it in one step: first what is set, then what is removed. A queue of which only a field was set is [there](Store::queues).
+    /// - The fields of [`MetaField`] are the same as what the call of that meaning sets: setting or removing one has its effect, but writes no event. A rate
+    ///   counts when there is a `max` and a window: the queue's or the worker's. Without `opts.maxLenEvents` it is [`EVENTS_KEPT_DEFAULT`].
+    /// - Whoever [waits](Store::wait) for work is woken if there may be some now.
+    /// - Requests were [checked](SetMetaRequest::check) above.
+    fn set_meta<'a>(&'a self, queue: &'a QueueAddress, request: SetMetaRequest) -> Answer<'a, MetaChanged>;
+
     /// Removes a step of the jobs that wait: waiting and prioritized ones, and the delayed ones if asked.
     ///
     /// # Behavior
@@ -474,6 +489,9 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// The limits of the queue, and whether it is at one of them.
     fn limits<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, QueueLimits>;
 
+    /// The named fields of the queue, see [`set_meta`](Store::set_meta); none of a queue that is not there.
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>>;
+
     /// What was counted of the jobs that completed, or failed, by workers that count.
     ///
     /// # Behavior
@@ -523,6 +541,12 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
 
     /// What this store is, without secrets: `sqlite:/var/lib/app/jobs.db`.
     fn describe(&self) -> String;
+
+    /// Whether calls take effect in the order in which they were begun: each was polled once before the next one was, and no store
+    /// call of another task came between. What a call reads is ordered only against calls that were answered.
+    fn keeps_order(&self) -> bool {
+        false
+    }
 
     /// Drops the connections it has and makes new ones, if it has any; calls that are under way may answer
     /// [`Ambiguous`](crate::ErrorKind::Ambiguous). For a worker that sees work and gets none.

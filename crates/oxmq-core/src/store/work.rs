@@ -24,6 +24,9 @@ pub struct TakeRequest {
     pub worker: Option<String>,
     /// A rate limit of the worker's: at most so many takes in a window, counted for the whole queue.
     pub rate_limit: Option<RateLimit>,
+    /// Whether a limit that was set by hand ([`Limit::Until`](super::Limit::Until)) is passed over if there is no rate, neither this one nor the
+    /// queue's, as BullMQ's workers do. With `false` it holds for everybody.
+    pub until_needs_rate: bool,
     /// The time of the call.
     pub now: Timestamp,
 }

@@ -210,6 +210,7 @@ impl Exchange {
                 lease_for: settings.lease,
                 worker: settings.name.clone(),
                 rate_limit: settings.rate_limit,
+                until_needs_rate: false,
                 now: self.shared.clock.now(),
             }
         });

@@ -28,8 +28,15 @@ async fn add_child(store: &FaultyStore, parent: &JobId, fails: bool, now: Timest
     store.model.add(&queue, request).await.unwrap().remove(0).unwrap();
     if fails {
         let token = Token::new("other:1");
-        let request =
-            TakeRequest { limit: 1, token, lease_for: ms(30_000), worker: None, rate_limit: None, now };
+        let request = TakeRequest {
+            limit: 1,
+            token,
+            lease_for: ms(30_000),
+            worker: None,
+            rate_limit: None,
+            until_needs_rate: false,
+            now,
+        };
         let given = store.model.take(&queue, request).await.unwrap();
         let finished = vec![harness::finish(&given.jobs[0], harness::failed("boom"))];
         store.model.finish(&queue, FinishRequest { finished, take: None, metrics: None, now }).await.unwrap();

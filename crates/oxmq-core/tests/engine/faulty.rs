@@ -1,6 +1,6 @@
 //! A store that fails, holds and counts calls on demand, around the reference model.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -169,6 +169,7 @@ impl Store for FaultyStore {
         pause(Timestamp) -> ();
         resume(Timestamp) -> ();
         limit(LimitRequest) -> ();
+        set_meta(SetMetaRequest) -> MetaChanged;
         drain(DrainRequest) -> Step;
         clean(CleanRequest) -> Step;
         obliterate(ObliterateRequest) -> Step;
@@ -193,6 +194,10 @@ impl Store for FaultyStore {
 
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {
         Box::pin(self.call(plain("add_flow"), self.model.add_flow(request)))
+    }
+
+    fn meta<'a>(&'a self, queue: &'a QueueAddress) -> Answer<'a, BTreeMap<String, String>> {
+        Box::pin(self.call(plain("meta"), self.model.meta(queue)))
     }
 
     fn queues(&self, prefix: Option<String>) -> Answer<'_, Vec<QueueInfo>> {

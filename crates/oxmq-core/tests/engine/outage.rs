@@ -204,6 +204,7 @@ async fn a_take_that_the_server_ran_after_we_had_looked_for_it_is_found() {
         lease_for: Duration::from_secs(10),
         worker: None,
         rate_limit: None,
+        until_needs_rate: false,
         now: rig.clock.now(),
     };
     assert_eq!(rig.store.model.take(&rig.queue, late).await.unwrap().jobs.len(), 1);

@@ -1,6 +1,7 @@
 -- Taking jobs. Needs shared/queue, shared/job, shared/place.
 
---[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil.
+--[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
+  until_needs_rate (a limit by hand is passed over without a rate).
   Returns {jobs, why, at}: per job its id and then its fields; why is false when `limit` jobs are given, else 'empty'
   (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
 local function take(q, request)
@@ -14,7 +15,8 @@ local function take(q, request)
   local limiter = redis.call('GET', q.limiter)
   local used = limiter and tonumber(limiter) or 0
   local counted = 0
-  if limiter and (used >= BY_HAND or (max and used >= max)) then
+  local by_hand = used >= BY_HAND and (max or not request.until_needs_rate)
+  if limiter and (by_hand or (max and used >= max)) then
     local ttl = redis.call('PTTL', q.limiter)
     if ttl > 0 then
       why, at = 'limited', limited_until(q, now, ttl)
@@ -136,11 +138,11 @@ local function take(q, request)
   return { jobs, why, at and (type(at) == 'number' and string.format('%.0f', at) or at) }
 end
 
--- Reads a demand from ARGV, beginning at `a`; seven values.
+-- Reads a demand from ARGV, beginning at `a`; eight values.
 local function read_demand(a)
   return {
     now = tonumber(ARGV[a]), now_text = ARGV[a], limit = tonumber(ARGV[a + 1]), token = ARGV[a + 2],
     lease_ms = tonumber(ARGV[a + 3]), worker = ARGV[a + 4], max = tonumber(ARGV[a + 5]),
-    window = tonumber(ARGV[a + 6]),
+    window = tonumber(ARGV[a + 6]), until_needs_rate = ARGV[a + 7] == '1',
   }
 end

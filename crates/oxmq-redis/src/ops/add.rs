@@ -146,7 +146,7 @@ fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
         .arg(job.name.as_str())
         .arg(job.data.as_str())
         .arg(to_wire(options))
-        .arg(options.timestamp.unwrap_or(now).as_millis())
+        .arg(options.created_at(now).as_millis())
         .arg(options.delay.map_or(0, millis))
         .arg(options.priority.unwrap_or(0))
         .arg(u8::from(options.lifo == Some(true)))

@@ -64,7 +64,7 @@ pub(crate) async fn insert(
             .arg(node.job.name.as_str())
             .arg(node.job.data.as_str())
             .arg(to_wire(&store.options_in_keys(options)))
-            .arg(options.timestamp.unwrap_or(now).as_millis())
+            .arg(options.created_at(now).as_millis())
             .arg(options.delay.map_or(0, millis))
             .arg(options.priority.unwrap_or(0))
             .arg(u8::from(options.lifo == Some(true)))

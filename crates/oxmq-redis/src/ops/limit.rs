@@ -1,6 +1,6 @@
 //! `Store::limit`: `lua/limit.lua`; `Store::limits`: `lua/limits.lua`.
 
-use oxmq_core::store::{Limit, LimitRequest, QueueLimits, RateLimit};
+use oxmq_core::store::{Limit, LimitRequest, QueueLimits, RateLimit, RateWindow};
 use oxmq_core::{Error, ErrorKind, QueueAddress, Result, Timestamp, millis};
 use redis::Value;
 
@@ -33,7 +33,7 @@ pub(crate) async fn limits(store: &RedisStore, queue: &QueueAddress, now: Timest
     call.arg(now.as_millis());
     let answer = call.repeatable().await?;
     let read = || -> Read<QueueLimits> {
-        let [until, concurrency, max, window, full] = reply::tuple::<5>(answer)?;
+        let [until, concurrency, max, window, full, by_hand, taken, ends] = reply::tuple::<8>(answer)?;
         let number = |value: Value| -> Read<Option<i64>> {
             Ok(reply::maybe_text(value)?.and_then(|text| text.parse().ok()))
         };
@@ -46,6 +46,10 @@ pub(crate) async fn limits(store: &RedisStore, queue: &QueueAddress, now: Timest
             .zip(window)
             .map(|(max, ms)| RateLimit { max, window: std::time::Duration::from_millis(ms) });
         limits.is_full = reply::int(full)? == 1;
+        limits.by_hand = limits.until.filter(|_| reply::int(by_hand).is_ok_and(|by_hand| by_hand == 1));
+        let taken = number(taken)?.and_then(|taken| u64::try_from(taken).ok());
+        let ends = number(ends)?.map(Timestamp::from_millis);
+        limits.window = taken.zip(ends).map(|(taken, ends)| RateWindow::new(taken, ends));
         Ok(limits)
     };
     read().map_err(|bad| bad.into_error("limits"))

@@ -14,6 +14,7 @@ pub(crate) mod flow;
 pub(crate) mod limit;
 pub(crate) mod listen;
 pub(crate) mod look;
+pub(crate) mod meta;
 pub(crate) mod note;
 pub(crate) mod obliterate;
 pub(crate) mod pause;

@@ -28,6 +28,7 @@ pub(super) fn write(command: &mut Cmd, request: &TakeRequest) {
         Some(limit) => command.arg(limit.max).arg(millis(limit.window).max(1)),
         None => command.arg("").arg(""),
     };
+    command.arg(u8::from(request.until_needs_rate));
 }
 
 /// Reads the answer to a demand.

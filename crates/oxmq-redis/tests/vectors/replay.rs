@@ -511,6 +511,7 @@ impl Replay {
             rate_limit: self
                 .limiter
                 .map(|(max, window)| RateLimit { max, window: Duration::from_millis(window) }),
+            until_needs_rate: false,
             now: self.time(),
         }
     }

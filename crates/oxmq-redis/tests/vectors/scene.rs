@@ -396,6 +396,7 @@ impl Scene {
             lease_for: Duration::from_secs(30),
             worker: None,
             rate_limit: None,
+            until_needs_rate: false,
             now: self.time(),
         };
         self.wait(self.store.take(&queue(on), request)).unwrap().jobs.pop()

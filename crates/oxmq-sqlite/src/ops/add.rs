@@ -55,7 +55,7 @@ fn add_one(tx: &mut Tx<'_>, address: &QueueAddress, job: &NewJob, now: Timestamp
             Decision::Not(added) => return Ok(added),
         },
     };
-    let timestamp = options.timestamp.unwrap_or(now);
+    let timestamp = options.created_at(now);
     let own_id = options.job_id.as_ref();
     let new = New { number, own_id, job, options, parent: None, has_children: false, timestamp, flags: 0 };
     let state = create(tx.known(address)?, &new, now)?;

@@ -122,7 +122,7 @@ pub(super) fn decide(
         && let Some(row) = delayed
     {
         let delay = job.options.delay.unwrap_or_default();
-        let due = job.options.timestamp.unwrap_or(now) + delay;
+        let due = job.options.created_at(now) + delay;
         place::into_delayed(queue, row, millis(delay), due, now)?;
     }
     Ok(Decision::Not(Added::deduplicated(owner, state)))

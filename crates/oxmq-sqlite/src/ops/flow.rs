@@ -242,7 +242,7 @@ fn insert_one(
         options: &node.options,
         parent: node.parent.as_ref(),
         has_children: node.has_children,
-        timestamp: node.options.timestamp.unwrap_or(now),
+        timestamp: node.options.created_at(now),
         flags: 0,
     };
     let state = add::create(tx.known(node.queue)?, &new, now)?;

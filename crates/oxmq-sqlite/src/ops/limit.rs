@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use oxmq_core::store::{Limit, LimitRequest, QueueLimits, RateLimit};
+use oxmq_core::store::{Limit, LimitRequest, QueueLimits, RateLimit, RateWindow};
 use oxmq_core::{QueueAddress, Timestamp, millis};
 use rusqlite::Connection;
 
@@ -38,7 +38,11 @@ pub(crate) fn limits(db: &Connection, address: &QueueAddress, now: Timestamp) ->
     let max = (row.rate_max > 0).then_some(row.rate_max);
     limits.until = row.limited_until(max, now);
     limits.concurrency = (row.concurrency > 0).then_some(row.concurrency);
-    limits.rate = max.map(|max| RateLimit { max, window: Duration::from_millis(row.rate_ms.unsigned_abs()) });
+    let window = Duration::from_millis(row.rate_ms.unsigned_abs());
+    limits.rate = max.filter(|_| row.rate_ms > 0).map(|max| RateLimit { max, window });
+    let ends = |end: i64| (end > now.as_millis()).then(|| Timestamp::from_millis(end));
+    limits.by_hand = ends(row.limited_until);
+    limits.window = ends(row.rate_until).map(|until| RateWindow::new(u64::from(row.rate_count), until));
     limits.is_full = row.is_full();
     Ok(limits)
 }

@@ -17,6 +17,7 @@ pub(crate) mod finish;
 pub(crate) mod flow;
 pub(crate) mod limit;
 pub(crate) mod look;
+pub(crate) mod meta;
 pub(crate) mod metrics;
 pub(crate) mod note;
 pub(crate) mod obliterate;

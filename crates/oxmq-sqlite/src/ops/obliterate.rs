@@ -58,6 +58,7 @@ pub(crate) fn obliterate(
             "DELETE FROM oxmq_metrics WHERE queue = ?1",
             "DELETE FROM oxmq_metric_points WHERE queue = ?1",
             "DELETE FROM oxmq_schedules WHERE queue = ?1",
+            "DELETE FROM oxmq_fields WHERE queue = ?1",
         ] {
             queue.db.prepare_cached(statement)?.execute([queue.row.no])?;
         }

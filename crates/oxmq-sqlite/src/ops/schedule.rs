@@ -354,7 +354,7 @@ fn make(
         options: &options,
         parent: None,
         has_children: false,
-        timestamp: options.timestamp.unwrap_or(now),
+        timestamp: options.created_at(now),
         flags: flag::SCHEDULED,
     };
     add::create(queue, &new, now)?;

@@ -28,7 +28,7 @@ pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeReques
         if open == 0 {
             break None;
         }
-        if let Some(idle) = held(queue, rate, request.now) {
+        if let Some(idle) = held(queue, rate, request) {
             break Some(idle);
         }
         // Jobs that are only to be failed do not count against the limit, so there may be room for more after these.
@@ -60,14 +60,16 @@ pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeReques
 fn rate_for(queue: &QueueTx<'_>, own: Option<RateLimit>) -> Option<RateLimit> {
     let row = &queue.row;
     let window = Duration::from_millis(row.rate_ms.unsigned_abs());
-    let ours = (row.rate_max > 0).then_some(RateLimit { max: row.rate_max, window });
-    Some(RateLimit { max: ours.or(own)?.max, window: own.or(ours)?.window })
+    let max = (row.rate_max > 0).then_some(row.rate_max).or(own.map(|own| own.max))?;
+    let window = own.map(|own| own.window).or((row.rate_ms > 0).then_some(window))?;
+    Some(RateLimit { max, window })
 }
 
 /// Why the queue gives nothing now, if so.
-fn held(queue: &mut QueueTx<'_>, rate: Option<RateLimit>, now: Timestamp) -> Option<Idle> {
-    let row = &mut queue.row;
-    if let Some(until) = row.limited_until(rate.map(|rate| rate.max), now) {
+fn held(queue: &mut QueueTx<'_>, rate: Option<RateLimit>, request: &TakeRequest) -> Option<Idle> {
+    let (row, now) = (&mut queue.row, request.now);
+    let passes = request.until_needs_rate && rate.is_none();
+    if let Some(until) = row.limited_until(rate.map(|rate| rate.max), now).filter(|_| !passes) {
         return Some(Idle::RateLimited { until });
     }
     if row.rate_until <= now.as_millis() {

@@ -99,7 +99,7 @@ impl Model {
         }
         if options.reschedule && !options.replace && state == Some(JobState::Delayed) {
             let delay = new.options.delay.unwrap_or_default();
-            let due = new.options.timestamp.unwrap_or(now) + delay;
+            let due = new.options.created_at(now) + delay;
             queue.leave(&owner);
             queue.enter_delayed(&owner, due, millis(delay), now);
         }

@@ -10,7 +10,7 @@ use crate::job::JobView;
 use crate::state::JobState;
 use crate::store::{
     EventsPage, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, Order, QueueInfo, QueueLimits,
-    Tally, TrimEventsRequest, WorkerInfo,
+    RateWindow, Tally, TrimEventsRequest, WorkerInfo,
 };
 
 impl Model {
@@ -35,7 +35,7 @@ impl Model {
                 *counts.of_mut(state) = queue.len(state) as u64;
             }
             counts.paused = queue.paused;
-            counts.limited_until = queue.is_limited(queue.rate, now);
+            counts.limited_until = queue.is_limited(queue.rate(), now);
         }
         counts
     }
@@ -43,10 +43,12 @@ impl Model {
     /// [`Store::limits`](crate::Store::limits).
     pub fn limits(&self, queue: &QueueAddress, now: Timestamp) -> QueueLimits {
         self.queue(queue).map_or_else(QueueLimits::default, |queue| QueueLimits {
-            until: queue.is_limited(queue.rate, now),
+            until: queue.is_limited(queue.rate(), now),
             concurrency: queue.concurrency,
-            rate: queue.rate,
+            rate: queue.rate(),
             is_full: queue.is_full(),
+            window: queue.runs(now),
+            by_hand: queue.limited_until.filter(|until| *until > now),
         })
     }
 
@@ -196,12 +198,22 @@ impl Model {
 }
 
 impl Queue {
+    /// The window that runs.
+    fn runs(&self, now: Timestamp) -> Option<RateWindow> {
+        let (until, taken) = self.window.filter(|(until, _)| *until > now)?;
+        Some(RateWindow::new(u64::from(taken), until))
+    }
+
     fn was_written(&self) -> bool {
         self.last_number > 0
             || self.last_event > 0
             || self.limited_until.is_some()
             || self.concurrency.is_some()
-            || self.rate.is_some()
+            || self.rate_max.is_some()
+            || self.rate_window.is_some()
+            || self.paused
+            || self.events_kept.is_some()
+            || !self.meta.is_empty()
             || !self.workers.is_empty()
     }
 }

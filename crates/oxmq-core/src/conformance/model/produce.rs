@@ -174,7 +174,7 @@ impl Model {
             options: &node.options,
             parent: node.parent.as_ref(),
             has_children: node.has_children,
-            timestamp: node.options.timestamp.unwrap_or(now),
+            timestamp: node.options.created_at(now),
             scheduler: None,
         };
         let state = self.queue_mut(node.queue).create(&id, &fresh, now);

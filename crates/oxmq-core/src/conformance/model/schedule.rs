@@ -216,7 +216,7 @@ impl Queue {
             options: &options,
             parent: None,
             has_children: false,
-            timestamp: options.timestamp.unwrap_or(now),
+            timestamp: options.created_at(now),
             scheduler: Some(id),
         };
         self.create(&job, &fresh, now);

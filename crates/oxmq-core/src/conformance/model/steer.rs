@@ -149,7 +149,10 @@ impl Model {
                 queue.window = None;
             }
             Limit::Concurrency(most) => queue.concurrency = most,
-            Limit::Rate(rate) => queue.rate = rate,
+            Limit::Rate(rate) => {
+                queue.rate_max = rate.map(|rate| rate.max);
+                queue.rate_window = rate.map(|rate| rate.window);
+            }
         }
     }
 

@@ -236,7 +236,9 @@ impl Queue {
 
         let mut taken = Taken::default();
         while taken.jobs.len() < request.limit.min(GROUP_JOBS_MAX) {
-            if let Some(until) = self.is_limited(self.rate_for(request.rate_limit), now) {
+            let rate = self.rate_for(request.rate_limit);
+            let passes = request.until_needs_rate && rate.is_none();
+            if let Some(until) = self.is_limited(rate, now).filter(|_| !passes) {
                 taken.idle = Some(Idle::RateLimited { until });
                 break;
             }

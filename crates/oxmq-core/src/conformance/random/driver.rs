@@ -756,7 +756,15 @@ fn plain(mut view: JobView) -> (JobView, JobOptions) {
 }
 
 fn demand(limit: usize, token: Token, worker: u8, now: Timestamp) -> TakeRequest {
-    TakeRequest { limit, token, lease_for: LEASE, worker: name_of(worker), rate_limit: None, now }
+    TakeRequest {
+        limit,
+        token,
+        lease_for: LEASE,
+        worker: name_of(worker),
+        rate_limit: None,
+        until_needs_rate: false,
+        now,
+    }
 }
 
 fn new_job(spec: &Spec) -> NewJob {

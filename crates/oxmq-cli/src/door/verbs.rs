@@ -1,0 +1,110 @@
+//! The table of operations: which function does it, and how it stands to the others of its stream.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use super::call::{Call, Outcome};
+use super::{family, listen, look, meta, produce, schedule, steer, work};
+
+/// What an operation does, when it is its turn.
+pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// How an operation stands to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It changes nothing: it may run with others of its kind.
+    Read,
+    /// One call that changes something.
+    Write,
+    /// Several calls, of which one depends on the other: it runs alone.
+    Alone,
+}
+
+/// The operation of a request; `None` if there is none of this name, or it is one that a session does by itself.
+pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
+    macro_rules! table {
+        ($($kind:ident { $($name:literal => $function:path,)* })*) => {
+            match &*call.method {
+                $($($name => (Kind::$kind, (|call| Box::pin($function(call))) as fn(Call) -> Work),)*)*
+                _ => return None,
+            }
+        };
+    }
+    Some(table! {
+        Read {
+            "getClientList" => meta::clients,
+            "getCounts" => look::counts,
+            "getCountsPerPriority" => look::counts_per_priority,
+            "getDeduplicationJobId" => produce::owner,
+            "getDependencies" => family::dependencies,
+            "getDependencyCounts" => family::counts,
+            "getIgnoredChildrenFailures" => family::failures,
+            "getJobData" => look::job,
+            "getJobLogs" => look::logs,
+            "getJobScheduler" => schedule::get,
+            "getJobSchedulerData" => schedule::get_data,
+            "getJobSchedulersCount" => schedule::count,
+            "getJobSchedulersRange" => schedule::range,
+            "getMetrics" => look::metrics,
+            "getProcessedChildrenValues" => family::values,
+            "getQueueMeta" => meta::all,
+            "getQueueMetaField" => meta::field,
+            "getQueueMetaFields" => meta::fields,
+            "getRanges" => look::ranges,
+            "getRateLimitTtl" => meta::rate_limit_ttl,
+            "getState" => look::state,
+            "hasQueueMetaField" => meta::has,
+            "isFinished" => look::is_finished,
+            "isJobInState" => look::is_in_state,
+            "isJobScheduler" => schedule::is_there,
+            "isMaxed" => look::is_maxed,
+            "paginate" => family::paginate,
+            "removeDeprecatedPriorityKey" => meta::nothing,
+            "removeOrphanedJobs" => steer::remove_orphans,
+        }
+        Write {
+            "addFlow" => produce::add_flow,
+            "addJobs" => produce::add_jobs,
+            "addLog" => work::add_log,
+            "changeDelay" => steer::change_delay,
+            "changePriority" => steer::change_priority,
+            "clearLogs" => work::clear_logs,
+            "deleteDeduplicationKey" => produce::release,
+            "extendLock" => work::extend_lock,
+            "extendLocks" => work::extend_locks,
+            "moveStalledJobsToWait" => work::move_stalled,
+            "moveToActive" => work::move_to_active,
+            "moveToCompleted" => work::move_to_completed,
+            "moveToDelayed" => work::move_to_delayed,
+            "moveToFailed" => work::move_to_failed,
+            "pause" => steer::pause,
+            "promote" => steer::promote,
+            "promoteJobs" => steer::promote_jobs,
+            "publishEvent" => listen::publish,
+            "remove" => steer::remove,
+            "removeDeduplicationKey" => produce::release,
+            "removeJobScheduler" => schedule::remove,
+            "removeQueueMetaFields" => meta::remove,
+            "removeUnprocessedChildren" => steer::remove_unprocessed,
+            "retryFinishedJob" => steer::retry_finished_job,
+            "retryFinishedJobs" => steer::retry_finished_jobs,
+            "setQueueMeta" => meta::set,
+            "setRateLimit" => meta::set_rate_limit,
+            "trimEvents" => listen::trim,
+            "updateData" => work::update_data,
+            "updateJobSchedulerNextMillis" => schedule::advance,
+            "updateProgress" => work::update_progress,
+        }
+        Alone {
+            "addJobScheduler" => schedule::put,
+            "cleanJobsByState" => steer::clean,
+            "drain" => steer::drain,
+            "moveJobFromActiveToWait" => work::move_to_wait,
+            "moveToWaitingChildren" => work::move_to_waiting_children,
+            "obliterate" => steer::obliterate,
+            "removeChildDependency" => steer::detach,
+            "removeRateLimitKey" => meta::remove_rate_limit,
+            "retryJob" => work::retry_job,
+        }
+    })
+}
