@@ -7,7 +7,7 @@ import type { Role } from './protocol.js';
 import { forget, later, within } from './time.js';
 
 /**
- * Starts in a row that may fail before the waiting calls of a producer are refused with the reason (one to three seconds).
+ * Starts in a row that may fail before the waiting calls of a producer are refused with the reason (one to two seconds).
  * Workers and listeners of events wait on: they have nobody to tell, and go on by themselves when the engine does.
  */
 const FAILED_STARTS_MAX = 5;
@@ -55,6 +55,10 @@ export class Connection extends EventEmitter {
     this.setMaxListeners(0);
     this.id = engine.takeId();
     engine.attach(this);
+  }
+
+  get enginePid(): number | undefined {
+    return this.engine.pid;
   }
 
   /** Resolves once the engine has opened this object. A producer's rejects when no engine can be started. */

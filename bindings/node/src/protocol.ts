@@ -1,4 +1,4 @@
-/** What goes over the pipe: one JSON-RPC object a line, as docs/backend-protocol.md of the repository defines it. */
+/** What goes over the pipe: one JSON-RPC object a line; `oxmq backend` has the other end. */
 
 /** What a BullMQ object is for the engine. Workers and listeners of events have a blocking wait. */
 export type Role = 'producer' | 'worker' | 'events';
@@ -22,9 +22,6 @@ export interface Notification {
 }
 
 export type Message = Reply | Notification;
-
-/** Calls that the engine answers when something happens, not in turn. */
-export type BlockingMethod = 'waitForJob' | 'readEvents';
 
 export function isReply(message: Message): message is Reply {
   return typeof (message as Reply).id === 'number';

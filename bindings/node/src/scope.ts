@@ -33,6 +33,11 @@ export abstract class Scope {
     return this.connection.closing;
   }
 
+  /** Process id of the engine that runs now, for who watches processes; none while one is started again. */
+  get enginePid(): number | undefined {
+    return this.connection.enginePid;
+  }
+
   /** Seconds. */
   get minimumBlockTimeout(): number {
     return this.connection.minimumBlockTimeout;

@@ -1,0 +1,194 @@
+// BullMQ itself on a file, with the real program `oxmq` (OXMQ_BINARY, or what was built in the repository).
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import oxmq from '@oxmq/bullmq';
+import { FlowProducer, Queue, QueueEvents, setDefaultBackendFactory, Worker } from 'bullmq';
+
+import { isAlive, until } from './until.mjs';
+
+const file = name => fileURLToPath(new URL(name, import.meta.url));
+let folder;
+before(() => {
+  folder = mkdtempSync(join(tmpdir(), 'oxmq-'));
+});
+after(() => rmSync(folder, { recursive: true }));
+
+let stores = 0;
+const ownUrl = () => `sqlite:${join(folder, `${++stores}.db`)}`;
+const connection = {};
+
+/** A Node program of its own; `lines` are what it has said. */
+function program(...args) {
+  const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  const lines = [];
+  createInterface({ input: child.stdout }).on('line', line => lines.push(line));
+  const ended = new Promise(resolve => child.on('close', (code, signal) => resolve(signal ?? code)));
+  return { child, lines, ended };
+}
+
+test('the example does its job and ends by itself', async () => {
+  const { lines, ended } = program(file('../examples/first.mjs'));
+  assert.equal(await ended, 0);
+  assert.deepEqual(lines, ['painting a car blue', 'done painting 1']);
+});
+
+test('a program that loads the package as CommonJS and as ESM has one engine', async () => {
+  const { lines, ended } = program(file('fixtures/mixed.cjs'), ownUrl());
+  assert.equal(await ended, 0);
+  assert.deepEqual(lines, ['done']);
+});
+
+test('the factory is the default of all objects, or the last argument of one', async () => {
+  const here = ownUrl();
+  setDefaultBackendFactory(oxmq({ url: here }));
+  try {
+    const all = [new Queue('q'), new Worker('q', null, { connection }), new QueueEvents('q'), new FlowProducer()];
+    const other = new Queue('q', { connection }, oxmq({ url: ownUrl() }));
+    await Promise.all([...all, other].map(object => object.waitUntilReady()));
+    const pids = new Set(all.map(object => object.backend.enginePid));
+    assert.equal(pids.size, 1);
+    assert.equal(pids.has(other.backend.enginePid), false);
+    await other.add('only there', {});
+    assert.deepEqual([await all[0].count(), await other.count()], [0, 1]);
+    await Promise.all([...all, other].map(object => object.close()));
+    assert.deepEqual([...pids].filter(isAlive), []);
+  } finally {
+    setDefaultBackendFactory();
+  }
+});
+
+test('a job is retried, reports, logs and returns, and its events are heard', async () => {
+  const factory = oxmq({ url: ownUrl() });
+  const queue = new Queue('q', { connection }, factory);
+  const events = new QueueEvents('q', { connection }, factory);
+  await events.waitUntilReady();
+  const progress = [];
+  events.on('progress', ({ data }) => progress.push(data));
+  const worker = new Worker(
+    'q',
+    async job => {
+      await job.updateProgress({ tries: job.attemptsMade });
+      await job.log(`try ${job.attemptsMade}`);
+      if (job.attemptsMade === 0) throw new Error('not yet');
+      return { sum: job.data.numbers.reduce((sum, number) => sum + number) };
+    },
+    { connection },
+    factory,
+  );
+  const job = await queue.add('sum', { numbers: [1, 2, 3] }, { attempts: 2, backoff: 10 });
+  assert.deepEqual(await job.waitUntilFinished(events, 20_000), { sum: 6 });
+  assert.deepEqual((await queue.getJobLogs(job.id)).logs, ['try 0', 'try 1']);
+  await until('both reports were heard', () => progress.length === 2);
+  assert.deepEqual(progress, [{ tries: 0 }, { tries: 1 }]);
+  await Promise.all([queue.close(), events.close(), worker.close()]);
+});
+
+test('a flow over two queues runs its parent last', async () => {
+  const factory = oxmq({ url: ownUrl() });
+  const flow = new FlowProducer({ connection }, factory);
+  const children = new Worker('children', async job => job.data * 2, { connection }, factory);
+  let parent;
+  const done = new Promise(resolve => {
+    parent = new Worker('parents', async job => resolve(Object.values(await job.getChildrenValues())), { connection }, factory);
+  });
+  const child = data => ({ name: 'child', queueName: 'children', data });
+  await flow.add({ name: 'parent', queueName: 'parents', children: [child(1), child(2)] });
+  assert.deepEqual((await done).sort(), [2, 4]);
+  await Promise.all([flow.close(), children.close(), parent.close()]);
+});
+
+test('two programs share a file, and an engine ends with its program however that ends', async () => {
+  const url = ownUrl();
+  const queue = new Queue('shared', { connection }, oxmq({ url }));
+  const one = program(file('fixtures/worker.mjs'), url, 'shared');
+  const two = program(file('fixtures/worker.mjs'), url, 'shared');
+  await until('both work', () => one.lines.length > 0 && two.lines.length > 0);
+  const jobs = await queue.addBulk(Array.from({ length: 200 }, (_, index) => ({ name: 'x', data: index })));
+  const done = () => [...one.lines.slice(1), ...two.lines.slice(1)];
+  await until('all jobs are done', () => done().length >= jobs.length);
+  assert.deepEqual(new Set(done()), new Set(jobs.map(job => job.id)));
+  assert.equal(done().length, jobs.length, 'each was done once');
+  const engines = [one, two].map(({ lines }) => Number(lines[0]));
+  assert.deepEqual(engines.map(isAlive), [true, true]);
+  one.child.kill('SIGKILL');
+  two.child.kill('SIGTERM');
+  assert.deepEqual(await Promise.all([one.ended, two.ended]), ['SIGKILL', 'SIGTERM']);
+  await until('their engines are gone', () => !engines.some(isAlive));
+  await queue.close();
+});
+
+test('an engine lives as long as its program: signals that a terminal or a supervisor sends to all do not end it', async () => {
+  const queue = new Queue('q', { connection }, oxmq({ url: ownUrl() }));
+  await queue.waitUntilReady();
+  const pid = queue.backend.enginePid;
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.kill(pid, signal);
+    await queue.add('x', {});
+  }
+  assert.equal(queue.backend.enginePid, pid);
+  assert.equal(await queue.count(), 3);
+  await queue.close();
+});
+
+test('an engine that is killed under load loses nothing that was acknowledged, and the worker goes on', async () => {
+  const factory = oxmq({ url: ownUrl() });
+  const queue = new Queue('q', { connection }, factory);
+  const done = new Set();
+  const leases = { lockDuration: 1000, stalledInterval: 300, maxStalledCount: 50 };
+  const worker = new Worker('q', async job => void done.add(job.id), { connection, concurrency: 8, ...leases }, factory);
+  const told = [];
+  for (const object of [queue, worker]) object.on('error', error => told.push(error.message));
+  await worker.waitUntilReady();
+
+  const acknowledged = [];
+  const refused = [];
+  let isAdding = true;
+  const producers = Array.from({ length: 4 }, async () => {
+    while (isAdding) {
+      await queue.add('x', {}).then(
+        job => acknowledged.push(job.id),
+        error => refused.push(error.message),
+      );
+    }
+  });
+  for (let kills = 1; kills <= 3; kills += 1) {
+    const enough = acknowledged.length + 200;
+    const pid = await until('jobs are added again', () => acknowledged.length >= enough && queue.backend.enginePid);
+    process.kill(pid, 'SIGKILL');
+    await until('another engine runs', () => ![undefined, pid].includes(queue.backend.enginePid));
+  }
+  isAdding = false;
+  await Promise.all(producers);
+
+  for (const message of refused) {
+    assert.match(message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL.*It may have been applied/);
+  }
+  assert.ok(told.some(message => /was ended by SIGKILL; the next one starts in \d+ ms/.test(message)), told.join('\n'));
+  await until('all acknowledged jobs are done', () => acknowledged.every(id => done.has(id)), 60_000);
+  const last = await queue.add('x', {});
+  await until('a new job is done', () => done.has(last.id));
+  await Promise.all([queue.close(), worker.close()]);
+});
+
+test('a store that cannot be opened is told in the words of the engine', async () => {
+  const queue = new Queue('q', { connection }, oxmq({ url: `sqlite:${join(folder, 'no/such/folder/jobs.db')}` }));
+  const told = [];
+  queue.on('error', error => told.push(error.message));
+  await assert.rejects(queue.add('x', {}), /no\/such\/folder/);
+  await until('it is an event, too', () => told.some(message => message.includes('no/such/folder')));
+  await queue.close();
+});
+
+test('a program without `oxmq` is told where it was looked for', () => {
+  const script = "require('@oxmq/bullmq').oxmq({ url: 'sqlite:x.db', binary: 'nowhere/oxmq' })('q', {})";
+  const { stderr, status } = spawnSync(process.execPath, ['-e', script], { cwd: file('..'), encoding: 'utf8' });
+  assert.equal(status, 1);
+  assert.match(stderr, /the option `binary` says nowhere\/oxmq, but there is no program/);
+});
