@@ -12,12 +12,16 @@ const PACKAGE = resolve(__dirname, '..');
  *
  * Throws an error that names every place when there is none. What was named explicitly is not replaced by another one.
  */
-export function findBinary(option: string | undefined, env: NodeJS.ProcessEnv = process.env): string {
+export function findBinary(
+  option: string | undefined,
+  env: NodeJS.ProcessEnv = process.env,
+  own: string = PACKAGE,
+): string {
   if (option !== undefined) return named(option, 'the option `binary`');
   if (env['OXMQ_BINARY']) return named(env['OXMQ_BINARY'], 'the environment variable OXMQ_BINARY');
-  const beside = join(PACKAGE, 'bin', NAME);
+  const beside = join(own, 'bin', NAME);
   if (isFile(beside)) return beside;
-  const built = newestBuild();
+  const built = newestBuild(resolve(own, '../..'), env);
   if (built) return built;
   const path = (env['PATH'] ?? '').split(delimiter).filter(folder => folder !== '');
   for (const folder of path) {
@@ -26,7 +30,7 @@ export function findBinary(option: string | undefined, env: NodeJS.ProcessEnv = 
   }
   throw new Error(
     `The program ${NAME} was not found: neither the option \`binary\` nor OXMQ_BINARY is set, there is no ${beside}, ` +
-      `no build of the repository in ${join(PACKAGE, '../../target')}, and none of the ${path.length} folders of PATH ` +
+      `no build of the repository in ${join(own, '../../target')}, and none of the ${path.length} folders of PATH ` +
       'has it. Build it with `cargo build --release` in the repository, or install it with ' +
       '`cargo install --path crates/oxmq-cli`, or set OXMQ_BINARY to where it is.',
   );
@@ -39,10 +43,9 @@ function named(path: string, by: string): string {
 }
 
 /** In a checkout both profiles may have been built: the later one is what its developer means. */
-function newestBuild(): string | undefined {
-  const root = resolve(PACKAGE, '../..');
+function newestBuild(root: string, env: NodeJS.ProcessEnv): string | undefined {
   if (!existsSync(join(root, 'crates/oxmq-cli/Cargo.toml'))) return undefined;
-  const target = resolve(root, process.env['CARGO_TARGET_DIR'] ?? 'target');
+  const target = resolve(root, env['CARGO_TARGET_DIR'] ?? 'target');
   const builds = ['release', 'debug'].map(profile => join(target, profile, NAME)).filter(isFile);
   const ageOf = (path: string) => statSync(path).mtimeMs;
   return builds.sort((one, other) => ageOf(other) - ageOf(one))[0];

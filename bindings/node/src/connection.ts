@@ -74,9 +74,10 @@ export class Connection extends EventEmitter {
     return this.send(method, params, isBlocking);
   }
 
+  /** Names the object in lists. Does not fail: an object that ends before it was named has other things to tell. */
   async setName(name: string): Promise<void> {
     this.name = name;
-    await this.call('setName', `"name":${JSON.stringify(name)}`);
+    await this.call('setName', `"name":${JSON.stringify(name)}`).catch(() => {});
   }
 
   /** Ends the blocking waits of this object, and lets none begin. */
