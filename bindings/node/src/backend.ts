@@ -66,7 +66,7 @@ export class OxmqBackend extends Scope implements IQueueBackend {
     producerId?: string,
   ): Promise<[string, number]> {
     const scheduler = { jobSchedulerId, nextMillis, templateData, templateOpts };
-    return this.askWithoutNaN('addJobScheduler', { ...scheduler, opts, delayedJobOpts, producerId });
+    return this.ask('addJobScheduler', { ...scheduler, opts, delayedJobOpts, producerId });
   }
 
   updateJobSchedulerNextMillis(
@@ -77,7 +77,7 @@ export class OxmqBackend extends Scope implements IQueueBackend {
     producerId?: string,
   ): Promise<string | null> {
     const scheduler = { jobSchedulerId, nextMillis, templateData };
-    return this.askWithoutNaN('updateJobSchedulerNextMillis', { ...scheduler, delayedJobOpts, producerId });
+    return this.ask('updateJobSchedulerNextMillis', { ...scheduler, delayedJobOpts, producerId });
   }
 
   // Working

@@ -68,7 +68,7 @@ export class Connection extends EventEmitter {
     return new Promise((resolve, reject) => this.readers.add({ resolve, reject }));
   }
 
-  /** Makes a call. `params` is the inside of a JSON object, ending in a comma unless empty. */
+  /** Makes a call. `params` is the inside of a JSON object. */
   call(method: string, params: string, isBlocking = false): Promise<unknown> {
     if (this.state === 'closed' || this.closing) return Promise.reject(closed());
     return this.send(method, params, isBlocking);

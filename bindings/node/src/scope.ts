@@ -1,7 +1,7 @@
 import { type QueueBaseOptions, QueueKeys } from 'bullmq';
 
 import type { Connection } from './connection.js';
-import { inside, insideWithoutNaN } from './params.js';
+import { inside } from './params.js';
 
 /** BullMQ's own names of a queue's keys: what is derived from them is written into jobs, so they are the same on every store. */
 type Keys = ReturnType<QueueKeys['getKeys']>;
@@ -100,27 +100,18 @@ export abstract class Scope {
 
   /** Asks the engine; what is `undefined` in `params` means BullMQ's default. Rejects what cannot be JSON. */
   protected ask<T>(method: string, params: object = {}, isBlocking = false): Promise<T> {
-    return this.request<T>(method, () => inside(params), isBlocking);
-  }
-
-  /** The same where BullMQ hands over NaN. */
-  protected askWithoutNaN<T>(method: string, params: object): Promise<T> {
-    return this.request<T>(method, () => insideWithoutNaN(params), false);
+    let own: string;
+    try {
+      own = inside(params);
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
+    const all = own === '' ? this.address : `${this.address},${own}`;
+    return this.connection.call(method, all, isBlocking) as Promise<T>;
   }
 
   /** For operations without a result. */
   protected async tell(method: string, params: object = {}): Promise<void> {
     await this.ask(method, params);
-  }
-
-  private request<T>(method: string, encode: () => string, isBlocking: boolean): Promise<T> {
-    let params: string;
-    try {
-      params = encode();
-    } catch (error) {
-      return Promise.reject(error as Error);
-    }
-    const all = params === '' ? this.address : `${this.address},${params}`;
-    return this.connection.call(method, all, isBlocking) as Promise<T>;
   }
 }

@@ -124,7 +124,7 @@ test('when the engine dies, what was sent fails and says so, and what was not is
   await until('the engine has both', async () => (await inside(backend)).said.some(([method]) => method === 'waitForJob'));
   const dying = add(backend, 'die');
   await assert.rejects(cut, error => {
-    assert.match(error.message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL\. It may have been/);
+    assert.match(error.message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL\. It may have /);
     return !isNotConnectionError(error);
   });
   await assert.rejects(dying);
@@ -158,6 +158,30 @@ test('more calls than the engine may have before it all arrive, in order', async
   const ids = await Promise.all(Array.from({ length: count }, () => add(backend, 'x')));
   assert.equal(ids.findIndex((id, index) => id !== String(index + 1)), -1);
   await backend.close();
+});
+
+test('an engine has a bounded number of calls before it; the others are not lost with it', async () => {
+  const backend = open();
+  const { pid } = await inside(backend);
+  const failed = [];
+  const calls = Array.from({ length: 10_000 }, () => add(backend, 'hold').catch(error => failed.push(error.message)));
+  await until('the first are written', () => new Promise(resolve => setImmediate(resolve, true)));
+  process.kill(pid, 'SIGKILL');
+  await until('the engine is missed', () => failed.length > 0);
+  assert.equal(failed.length, 4096);
+  assert.match(failed[0], /may have been applied/);
+  await backend.close(true);
+  await Promise.all(calls);
+  assert.deepEqual(new Set(failed.slice(4096)), new Set(['Connection is closed.']));
+});
+
+test('calls are refused when too much text waits for an engine', async () => {
+  const backend = open('fake:refuse:much');
+  const data = 'x'.repeat(100 * 1024 * 1024);
+  const calls = Array.from({ length: 3 }, () => add(backend, 'x', data).then(() => 'done', error => error.message));
+  assert.match(await calls[2], /calls of more than 256 MiB wait/);
+  await backend.close(true);
+  assert.deepEqual(await Promise.all(calls.slice(0, 2)), ['Connection is closed.', 'Connection is closed.']);
 });
 
 test('a store that cannot be opened fails calls of producers with the words of the engine', async () => {

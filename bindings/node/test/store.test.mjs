@@ -67,8 +67,8 @@ test('the factory is the default of all objects, or the last argument of one', a
 test('a job is retried, reports, logs and returns, and its events are heard', async () => {
   const factory = oxmq({ url: ownUrl() });
   const queue = new Queue('q', { connection }, factory);
-  const events = new QueueEvents('q', { connection }, factory);
-  await events.waitUntilReady();
+  // From the first event on, whenever its first wait begins.
+  const events = new QueueEvents('q', { connection, lastEventId: '0' }, factory);
   const progress = [];
   events.on('progress', ({ data }) => progress.push(data));
   const worker = new Worker(
