@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 
 import { Backoff } from './backoff.js';
 import type { Call, Engine } from './engine.js';
-import { closed, unavailable } from './errors.js';
+import { closed, lost, unavailable } from './errors.js';
 import type { Role } from './protocol.js';
 import { forget, later, within } from './time.js';
 
@@ -17,6 +17,24 @@ const SETTLE_WAIT_MS = 30_000;
 
 /** How long a close waits for the engine to say that it has forgotten the object. */
 const CLOSE_WAIT_MS = 5000;
+
+/**
+ * What a worker does by itself around its jobs. Sent to the next engine when one dies, as BullMQ would wait 15 s before it
+ * did so. Nothing is done twice by that: the lock of the job is gone once a call that moves it has been applied, and a job
+ * that was taken by a call whose answer was lost is recovered as stalled, as it would be anyway.
+ */
+const REPEATABLE = new Set([
+  'extendLock',
+  'extendLocks',
+  'moveJobFromActiveToWait',
+  'moveStalledJobsToWait',
+  'moveToActive',
+  'moveToCompleted',
+  'moveToDelayed',
+  'moveToFailed',
+  'moveToWaitingChildren',
+  'retryJob',
+]);
 
 interface Opened {
   minimumBlockTimeout?: number;
@@ -87,7 +105,7 @@ export class Connection extends EventEmitter {
     const held = this.held;
     this.held = [];
     for (const call of held) {
-      if (call.isBlocking) this.drop(call);
+      if (call.isBlocking) call.resolve(null);
       else this.held.push(call);
     }
     await this.toggle('disconnectBlocking', wait === undefined ? '' : `"wait":${wait}`);
@@ -140,11 +158,11 @@ export class Connection extends EventEmitter {
     else this.emit(event);
   }
 
-  /** A call that was submitted, and not sent before the process died: the next one gets it. */
+  /** A call that was submitted, and that the next process gets because this one died. */
   takeBack(call: Call): void {
     const isWanted = this.pending.has(call) || (this.blocked.has(call) && !this.isBlockingOff);
     if (isWanted) this.held.push(call);
-    else this.drop(call);
+    else call.resolve(null);
   }
 
   private onOpened(opened: Opened | null): void {
@@ -174,10 +192,7 @@ export class Connection extends EventEmitter {
     if (this.role !== 'producer' && !this.isBlockingOff) return;
     const held = this.held;
     this.held = [];
-    for (const call of held) {
-      this.engine.discard(call);
-      call.reject(unavailable(call.method, error.message));
-    }
+    for (const call of held) call.reject((call.sent > 0 ? lost : unavailable)(call.method, error.message));
     for (const reader of this.readers) reader.reject(error);
     this.readers.clear();
   }
@@ -185,12 +200,6 @@ export class Connection extends EventEmitter {
   /** BullMQ forwards errors to who listens; without a listener `emit` would throw. */
   private report(error: Error): void {
     if (this.listenerCount('error') > 0) this.emit('error', error);
-  }
-
-  /** A call that will not be sent, and may end without a word. */
-  private drop(call: Call): void {
-    this.engine.discard(call);
-    call.resolve(null);
   }
 
   /** Told to the engine that runs now, if there is one; the next one hears it when the object is introduced. */
@@ -202,21 +211,10 @@ export class Connection extends EventEmitter {
     if (isBlocking && this.isBlockingOff && this.state === 'waiting') return Promise.resolve(null);
     const calls = isBlocking ? this.blocked : this.pending;
     return new Promise((resolve, reject) => {
-      const finish = () => {
+      const call = this.request(method, params, isBlocking, resolve, reject, () => {
         calls.delete(call);
         if (this.pending.size === 0) this.settled?.();
-      };
-      const call = this.request(method, params, isBlocking, {
-        resolve: result => {
-          finish();
-          resolve(result);
-        },
-        reject: error => {
-          finish();
-          reject(error);
-        },
       });
-      this.engine.reserve(call);
       calls.add(call);
       if (this.state === 'open') this.engine.submit(call);
       else this.held.push(call);
@@ -226,24 +224,48 @@ export class Connection extends EventEmitter {
   /** A call of the connection itself: it concerns this process only, and ends with `null` if that dies. */
   private introduce(method: string, params: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      const call = this.request(method, params, true, { resolve, reject });
-      this.engine.reserve(call);
-      this.engine.submit(call);
+      this.engine.submit(this.request(method, params, true, resolve, reject, () => {}));
     });
   }
 
+  /** Makes a call and counts it, until it is answered once, whatever comes later. Throws if too many wait. */
   private request(
     method: string,
     params: string,
     isBlocking: boolean,
-    answer: Pick<Call, 'resolve' | 'reject'>,
+    resolve: (result: unknown) => void,
+    reject: (error: Error) => void,
+    onEnd: () => void,
   ): Call {
     const id = this.engine.takeId();
     const rest = params === '' ? '' : `,${params}`;
-    const line =
-      `{"jsonrpc":"2.0","id":${id},"method":"${method}",` +
-      `"params":{"client":${this.id},"now":${Date.now()}${rest}}}\n`;
-    return { id, method, connection: this, isBlocking, line, ...answer };
+    const scope = `"params":{"client":${this.id},"now":${Date.now()}${rest}}`;
+    let isOver = false;
+    const end = () => {
+      if (isOver) return;
+      isOver = true;
+      this.engine.release(call);
+      onEnd();
+    };
+    const call: Call = {
+      id,
+      method,
+      connection: this,
+      isBlocking,
+      isRepeatable: this.role === 'worker' && REPEATABLE.has(method),
+      line: `{"jsonrpc":"2.0","id":${id},"method":"${method}",${scope}}\n`,
+      sent: 0,
+      resolve: result => {
+        end();
+        resolve(result);
+      },
+      reject: error => {
+        end();
+        reject(error);
+      },
+    };
+    this.engine.reserve(call);
+    return call;
   }
 
   private settle(): Promise<unknown> {
@@ -255,7 +277,6 @@ export class Connection extends EventEmitter {
     const wasOpen = this.state === 'open';
     this.state = 'closed';
     forget(this.reopening);
-    for (const call of this.held) this.engine.discard(call);
     this.held = [];
     for (const reader of this.readers) reader.reject(closed());
     this.readers.clear();

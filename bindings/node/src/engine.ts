@@ -8,8 +8,8 @@ import { forget, later, soon } from './time.js';
 /** Calls that the engine may have before it and not have answered. The rest waits here, in order; blocking ones do not count. */
 const UNANSWERED_MAX = 4096;
 
-/** Characters of calls that may wait in this process. Past it calls are refused: the program makes them faster than a disk. */
-const WAITING_MAX = 256 * 1024 * 1024;
+/** Characters of calls without an answer. Past it calls are refused: the program makes them faster than a disk. */
+const TEXT_MAX = 256 * 1024 * 1024;
 
 /** Characters that are put into one write. */
 const WRITE_MAX = 1024 * 1024;
@@ -24,8 +24,12 @@ export interface Call {
   readonly connection: Connection;
   /** Answered when something happens: it does not hold up others, and ends with `null` when the engine does. */
   readonly isBlocking: boolean;
-  /** The request as it is written; empty once it was. */
-  line: string;
+  /** May be sent to a second engine if the first dies before it answers. */
+  readonly isRepeatable: boolean;
+  /** The request as it is written. */
+  readonly line: string;
+  /** How often it was written. */
+  sent: number;
   resolve(result: unknown): void;
   reject(error: Error): void;
 }
@@ -41,7 +45,7 @@ export class Engine {
   private outbox: Call[] = [];
   private outboxHead = 0;
   private inTurn = 0;
-  private waiting = 0;
+  private text = 0;
   private nextId = 1;
   private child: Child | undefined;
   private restart: NodeJS.Timeout | undefined;
@@ -84,21 +88,20 @@ export class Engine {
     await child?.end();
   }
 
-  /** Counts the text of a call that waits. Throws if too much does. */
+  /** Counts the text of a call, until `release`. Throws if there is too much. */
   reserve(call: Call): void {
-    if (this.waiting + call.line.length > WAITING_MAX) {
+    if (this.text + call.line.length > TEXT_MAX) {
       throw new Error(
-        `${call.method} was not sent: calls of more than ${WAITING_MAX / 1024 / 1024} MiB wait for the oxmq engine. ` +
+        `${call.method} was not sent: calls of more than ${TEXT_MAX / 1024 / 1024} MiB wait for the oxmq engine. ` +
           'Await calls before you make more.',
       );
     }
-    this.waiting += call.line.length;
+    this.text += call.line.length;
   }
 
-  /** The text of a call that will not be sent is no longer kept. */
-  discard(call: Call): void {
-    this.waiting -= call.line.length;
-    call.line = '';
+  /** A reserved call came to its end. */
+  release(call: Call): void {
+    this.text -= call.line.length;
   }
 
   /** Sends a reserved call behind those that were submitted before. */
@@ -148,11 +151,13 @@ export class Engine {
     this.outbox = [];
     this.outboxHead = 0;
     this.inTurn = 0;
-    for (const call of unsent) call.connection.takeBack(call);
     for (const call of cut) {
       if (call.isBlocking) call.resolve(null);
+      // Twice at most: it may be what kills engines.
+      else if (call.isRepeatable && call.sent === 1) call.connection.takeBack(call);
       else call.reject(lost(call.method, why));
     }
+    for (const call of unsent) call.connection.takeBack(call);
     const error = new Error(`${why}; the next one starts in ${pause} ms`);
     for (const connection of [...this.connections.values()]) connection.onLost(error, this.failedStarts);
   }
@@ -174,7 +179,7 @@ export class Engine {
     while (this.outboxHead < this.outbox.length && this.inTurn < UNANSWERED_MAX && !child.isFull) {
       const call = this.outbox[this.outboxHead++]!;
       batch += call.line;
-      this.discard(call);
+      call.sent += 1;
       this.unanswered.set(call.id, call);
       if (!call.isBlocking) this.inTurn += 1;
       if (batch.length >= WRITE_MAX) {

@@ -60,7 +60,7 @@ test('a call carries who asks, which queue is meant, and the time that the progr
   const backend = worker(ownUrl(), { prefix: 'p', name: 'w', lockDuration: 30_000, limiter: { max: 1, duration: 2 } });
   await backend.waitUntilReady();
   assert.equal(backend.minimumBlockTimeout, 0.25, 'as the engine said');
-  await backend.moveToActive('token', 'w');
+  await backend.moveToActive('token');
   await backend.forQueue('other', 'z').getState('7');
   await backend.addJobScheduler('s', undefined, '{}', {}, { every: 5 }, { delay: NaN, jobId: 'x' });
   const { said } = await inside(backend);
@@ -70,7 +70,7 @@ test('a call carries who asks, which queue is meant, and the time that the progr
     ['open', { client, now: 12_345, role: 'worker', workerName: 'w' }],
     [
       'moveToActive',
-      { ...here, token: 'token', name: 'w', ctx: { name: 'w', lockDuration: 30_000, limiter: { max: 1, duration: 2 } } },
+      { ...here, token: 'token', ctx: { name: 'w', lockDuration: 30_000, limiter: { max: 1, duration: 2 } } },
     ],
     ['getState', { ...here, queue: 'other', prefix: 'z', jobId: '7' }],
     [
@@ -143,6 +143,18 @@ test('when the engine dies, what was sent fails and says so, and what was not is
   events[1] = 'error';
   assert.deepEqual(events, ['ready', 'error', 'close', 'ready']);
   await Promise.all([backend.close(), waiting.close()]);
+});
+
+test('what a worker does by itself is sent to the next engine, but only once: it may be what kills engines', async () => {
+  const backend = worker(ownUrl());
+  const asked = name => readFileSync(join(folder, name), 'utf8').split('\n').length - 1;
+  assert.deepEqual(await backend.moveToActive(join(folder, 'once'), '1'), [null, 0, 0, 99]);
+  assert.equal(asked('once'), 2);
+  await assert.rejects(backend.moveToActive(join(folder, 'always'), '9'), /moveToActive was not answered.*may have been applied/);
+  assert.equal(asked('always'), 2);
+  const producer = open(ownUrl());
+  await assert.rejects(producer.moveToActive(join(folder, 'by hand'), '1'), /was not answered/);
+  await Promise.all([backend.close(), producer.close()]);
 });
 
 test('an engine that does not speak the protocol is ended and replaced', async () => {

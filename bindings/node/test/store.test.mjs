@@ -24,6 +24,11 @@ let stores = 0;
 const ownUrl = () => `sqlite:${join(folder, `${++stores}.db`)}`;
 const connection = {};
 
+/** Closes the objects when the test ends, in this order. */
+const closing = (t, ...objects) => t.after(async () => {
+  for (const object of objects) await object.close();
+});
+
 /** A Node program of its own; `lines` are what it has said. */
 function program(...args) {
   const child = spawn(process.execPath, args, { cwd: folder, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -45,70 +50,64 @@ test('a program that loads the package as CommonJS and as ESM has one engine', a
   assert.deepEqual(lines, ['done']);
 });
 
-test('the factory is the default of all objects, or the last argument of one', async () => {
-  const here = ownUrl();
-  setDefaultBackendFactory(oxmq({ url: here }));
-  try {
-    const all = [new Queue('q'), new Worker('q', null, { connection }), new QueueEvents('q'), new FlowProducer()];
-    const other = new Queue('q', { connection }, oxmq({ url: ownUrl() }));
-    await Promise.all([...all, other].map(object => object.waitUntilReady()));
-    const pids = new Set(all.map(object => object.backend.enginePid));
-    assert.equal(pids.size, 1);
-    assert.equal(pids.has(other.backend.enginePid), false);
-    await other.add('only there', {});
-    assert.deepEqual([await all[0].count(), await other.count()], [0, 1]);
-    await Promise.all([...all, other].map(object => object.close()));
-    assert.deepEqual([...pids].filter(isAlive), []);
-  } finally {
-    setDefaultBackendFactory();
-  }
+test('the factory is the default of all objects, or the last argument of one', async t => {
+  t.after(() => setDefaultBackendFactory());
+  setDefaultBackendFactory(oxmq({ url: ownUrl() }));
+  const all = [new Queue('q'), new Worker('q', null, { connection }), new QueueEvents('q'), new FlowProducer()];
+  const other = new Queue('q', { connection }, oxmq({ url: ownUrl() }));
+  closing(t, ...all, other);
+  await Promise.all([...all, other].map(object => object.waitUntilReady()));
+  const pids = new Set(all.map(object => object.backend.enginePid));
+  assert.equal(pids.size, 1);
+  assert.equal(pids.has(other.backend.enginePid), false);
+  await other.add('only there', {});
+  assert.deepEqual([await all[0].count(), await other.count()], [0, 1]);
+  await Promise.all(all.map(object => object.close()));
+  assert.deepEqual([...pids].filter(isAlive), []);
 });
 
-test('a job is retried, reports, logs and returns, and its events are heard', async () => {
+test('a job is retried, reports, logs and returns, and its events are heard', async t => {
   const factory = oxmq({ url: ownUrl() });
   const queue = new Queue('q', { connection }, factory);
   // From the first event on, whenever its first wait begins.
   const events = new QueueEvents('q', { connection, lastEventId: '0' }, factory);
   const progress = [];
   events.on('progress', ({ data }) => progress.push(data));
-  const worker = new Worker(
-    'q',
-    async job => {
-      await job.updateProgress({ tries: job.attemptsMade });
-      await job.log(`try ${job.attemptsMade}`);
-      if (job.attemptsMade === 0) throw new Error('not yet');
-      return { sum: job.data.numbers.reduce((sum, number) => sum + number) };
-    },
-    { connection },
-    factory,
-  );
+  const sum = async job => {
+    await job.updateProgress({ tries: job.attemptsMade });
+    await job.log(`try ${job.attemptsMade}`);
+    if (job.attemptsMade === 0) throw new Error('not yet');
+    return { sum: job.data.numbers.reduce((sum, number) => sum + number) };
+  };
+  const worker = new Worker('q', sum, { connection }, factory);
+  closing(t, worker, events, queue);
   const job = await queue.add('sum', { numbers: [1, 2, 3] }, { attempts: 2, backoff: 10 });
   assert.deepEqual(await job.waitUntilFinished(events, 20_000), { sum: 6 });
   assert.deepEqual((await queue.getJobLogs(job.id)).logs, ['try 0', 'try 1']);
   await until('both reports were heard', () => progress.length === 2);
   assert.deepEqual(progress, [{ tries: 0 }, { tries: 1 }]);
-  await Promise.all([queue.close(), events.close(), worker.close()]);
 });
 
-test('a flow over two queues runs its parent last', async () => {
+test('a flow over two queues runs its parent last', async t => {
   const factory = oxmq({ url: ownUrl() });
   const flow = new FlowProducer({ connection }, factory);
   const children = new Worker('children', async job => job.data * 2, { connection }, factory);
-  let parent;
-  const done = new Promise(resolve => {
-    parent = new Worker('parents', async job => resolve(Object.values(await job.getChildrenValues())), { connection }, factory);
-  });
+  let values;
+  const collect = async job => void (values = Object.values(await job.getChildrenValues()));
+  const parents = new Worker('parents', collect, { connection }, factory);
+  closing(t, parents, children, flow);
   const child = data => ({ name: 'child', queueName: 'children', data });
   await flow.add({ name: 'parent', queueName: 'parents', children: [child(1), child(2)] });
-  assert.deepEqual((await done).sort(), [2, 4]);
-  await Promise.all([flow.close(), children.close(), parent.close()]);
+  await until('the parent ran', () => values);
+  assert.deepEqual(values.sort(), [2, 4]);
 });
 
-test('two programs share a file, and an engine ends with its program however that ends', async () => {
+test('two programs share a file, and an engine ends with its program however that ends', async t => {
   const url = ownUrl();
   const queue = new Queue('shared', { connection }, oxmq({ url }));
-  const one = program(file('fixtures/worker.mjs'), url, 'shared');
-  const two = program(file('fixtures/worker.mjs'), url, 'shared');
+  closing(t, queue);
+  const [one, two] = [0, 1].map(() => program(file('fixtures/worker.mjs'), url, 'shared'));
+  t.after(() => [one, two].forEach(({ child }) => child.kill('SIGKILL')));
   await until('both work', () => one.lines.length > 0 && two.lines.length > 0);
   const jobs = await queue.addBulk(Array.from({ length: 200 }, (_, index) => ({ name: 'x', data: index })));
   const done = () => [...one.lines.slice(1), ...two.lines.slice(1)];
@@ -121,28 +120,29 @@ test('two programs share a file, and an engine ends with its program however tha
   two.child.kill('SIGTERM');
   assert.deepEqual(await Promise.all([one.ended, two.ended]), ['SIGKILL', 'SIGTERM']);
   await until('their engines are gone', () => !engines.some(isAlive));
-  await queue.close();
 });
 
-test('an engine lives as long as its program: signals that a terminal or a supervisor sends to all do not end it', async () => {
+test('an engine lives as long as its program: signals that a terminal or a supervisor sends to all do not end it', async t => {
   const queue = new Queue('q', { connection }, oxmq({ url: ownUrl() }));
+  closing(t, queue);
   await queue.waitUntilReady();
   const pid = queue.backend.enginePid;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.kill(pid, signal);
-    await queue.add('x', {});
+    // One after the other, as an engine that is about to end may still answer the first.
+    for (let index = 0; index < 20; index += 1) await queue.add('x', {});
   }
   assert.equal(queue.backend.enginePid, pid);
-  assert.equal(await queue.count(), 3);
-  await queue.close();
+  assert.equal(await queue.count(), 60);
 });
 
-test('an engine that is killed under load loses nothing that was acknowledged, and the worker goes on', async () => {
+test('an engine that is killed under load loses nothing that was acknowledged, and the worker goes on', async t => {
   const factory = oxmq({ url: ownUrl() });
   const queue = new Queue('q', { connection }, factory);
   const done = new Set();
   const leases = { lockDuration: 1000, stalledInterval: 300, maxStalledCount: 50 };
   const worker = new Worker('q', async job => void done.add(job.id), { connection, concurrency: 8, ...leases }, factory);
+  closing(t, worker, queue);
   const told = [];
   for (const object of [queue, worker]) object.on('error', error => told.push(error.message));
   await worker.waitUntilReady();
@@ -150,6 +150,7 @@ test('an engine that is killed under load loses nothing that was acknowledged, a
   const acknowledged = [];
   const refused = [];
   let isAdding = true;
+  t.after(() => (isAdding = false));
   const producers = Array.from({ length: 4 }, async () => {
     while (isAdding) {
       await queue.add('x', {}).then(
@@ -168,22 +169,21 @@ test('an engine that is killed under load loses nothing that was acknowledged, a
   await Promise.all(producers);
 
   for (const message of refused) {
-    assert.match(message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL.*It may have been applied/);
+    assert.match(message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL.*may have been applied/s);
   }
-  assert.ok(told.some(message => /was ended by SIGKILL; the next one starts in \d+ ms/.test(message)), told.join('\n'));
+  assert.ok(told.some(message => /was ended by SIGKILL.*the next one starts in \d+ ms/s.test(message)), told.join('\n'));
   await until('all acknowledged jobs are done', () => acknowledged.every(id => done.has(id)), 60_000);
   const last = await queue.add('x', {});
   await until('a new job is done', () => done.has(last.id));
-  await Promise.all([queue.close(), worker.close()]);
 });
 
-test('a store that cannot be opened is told in the words of the engine', async () => {
+test('a store that cannot be opened is told in the words of the engine', async t => {
   const queue = new Queue('q', { connection }, oxmq({ url: `sqlite:${join(folder, 'no/such/folder/jobs.db')}` }));
+  closing(t, queue);
   const told = [];
   queue.on('error', error => told.push(error.message));
   await assert.rejects(queue.add('x', {}), /no\/such\/folder/);
   await until('it is an event, too', () => told.some(message => message.includes('no/such/folder')));
-  await queue.close();
 });
 
 test('a program without `oxmq` is told where it was looked for', () => {
