@@ -81,6 +81,15 @@ test('a call carries who asks, which queue is meant, and the time that the progr
   await backend.close();
 });
 
+test('a program that fakes the clock and stops its timers has an engine all the same, and a new one when that dies', async t => {
+  t.mock.timers.enable({ apis: ['Date', 'setImmediate', 'setInterval', 'setTimeout'], now: 1 });
+  const backend = open();
+  assert.equal(await add(backend, 'x'), '1');
+  await assert.rejects(add(backend, 'die'));
+  assert.equal(await add(backend, 'x'), '1');
+  await backend.close();
+});
+
 test('an answer of many megabytes is read', async () => {
   const backend = open();
   const data = 'ü€😀'.repeat(1_000_000);
