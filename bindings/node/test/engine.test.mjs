@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, before, test } from 'node:test';
+import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import oxmq from '@oxmq/bullmq';
@@ -22,7 +22,14 @@ let stores = 0;
 const ownUrl = () => `fake::${++stores}`;
 
 /** A backend as BullMQ makes one; `kind` as BullMQ gives it. */
-const open = (url = ownUrl(), kind = {}, opts = {}) => oxmq({ url, binary })('q', { connection: {}, ...opts }, kind);
+function open(url = ownUrl(), kind = {}, opts = {}) {
+  const backend = oxmq({ url, binary })('q', { connection: {}, ...opts }, kind);
+  opened.push(backend);
+  return backend;
+}
+/** What a test that failed did not close would keep this program alive. */
+const opened = [];
+afterEach(() => Promise.all(opened.splice(0).map(backend => backend.disconnect())));
 const worker = (url, opts) => open(url, { withBlockingConnection: true }, opts);
 const add = (backend, name, data = '{}') => backend.addJob({ name, data, opts: {} }, undefined, {});
 /** What the engine that runs now was asked, oldest first. */
