@@ -83,7 +83,8 @@ export class OxmqBackend extends Scope implements IQueueBackend {
   // Working
 
   async moveToActive(token: string, name?: string): Promise<any[]> {
-    return next(await this.ask('moveToActive', { token, name, ctx: context(this.opts) })) ?? [];
+    const taken = this.ask('moveToActive', { token, name, ctx: context(this.opts) });
+    return next(await this.connection.pace.keep(taken)) ?? [];
   }
 
   moveToCompleted<T = any, R = any, N extends string = string>(
@@ -156,7 +157,7 @@ export class OxmqBackend extends Scope implements IQueueBackend {
   }
 
   waitForJob(blockTimeout: number): Promise<{ member: string; score: number } | null> {
-    return this.ask('waitForJob', { blockTimeout }, true);
+    return this.connection.pace.keep(this.ask('waitForJob', { blockTimeout }, true));
   }
 
   // A job, by its id
@@ -397,6 +398,6 @@ export class OxmqBackend extends Scope implements IQueueBackend {
   }
 
   readEvents(id: string, blockTimeout: number): Promise<StreamReadRaw> {
-    return this.ask('readEvents', { id, blockTimeout }, true);
+    return this.connection.pace.keep(this.ask('readEvents', { id, blockTimeout }, true));
   }
 }

@@ -3,6 +3,7 @@ import { EventEmitter } from 'node:events';
 import { Backoff } from './backoff.js';
 import type { Call, Engine } from './engine.js';
 import { closed, lost, unavailable } from './errors.js';
+import { Pace } from './pace.js';
 import type { Role } from './protocol.js';
 import { forget, later, within } from './time.js';
 
@@ -50,6 +51,8 @@ export class Connection extends EventEmitter {
   readonly id: number;
   minimumBlockTimeout = 0.001;
   closing: Promise<void> | undefined;
+  /** For the calls that BullMQ makes in a loop. */
+  readonly pace = new Pace();
   private state: 'waiting' | 'open' | 'closed' = 'waiting';
   private held: Call[] = [];
   private readonly readers = new Set<{ resolve(): void; reject(error: Error): void }>();
@@ -63,9 +66,11 @@ export class Connection extends EventEmitter {
   private reopening: NodeJS.Timeout | undefined;
   private readonly backoff = new Backoff();
 
+  /** `address`: the object's own queue, as the inside of a JSON object; it is listed under that. */
   constructor(
     private readonly engine: Engine,
     private readonly role: Role,
+    private readonly address: string,
     private readonly workerName: string | undefined,
   ) {
     super();
@@ -86,7 +91,7 @@ export class Connection extends EventEmitter {
     return new Promise((resolve, reject) => this.readers.add({ resolve, reject }));
   }
 
-  /** Makes a call. `params` is the inside of a JSON object. */
+  /** Makes a call. `params`: the inside of a JSON object, with the queue that is meant. */
   call(method: string, params: string, isBlocking = false): Promise<unknown> {
     if (this.state === 'closed' || this.closing) return Promise.reject(closed());
     return this.send(method, params, isBlocking);
@@ -95,12 +100,13 @@ export class Connection extends EventEmitter {
   /** Names the object in lists. Does not fail: an object that ends before it was named has other things to tell. */
   async setName(name: string): Promise<void> {
     this.name = name;
-    await this.call('setName', `"name":${JSON.stringify(name)}`).catch(() => {});
+    await this.call('setName', `${this.address},"name":${JSON.stringify(name)}`).catch(() => {});
   }
 
   /** Ends the blocking waits of this object, and lets none begin. */
   async disconnectBlocking(wait: boolean | undefined): Promise<void> {
     this.isBlockingOff = true;
+    this.pace.stop();
     // Those that have not been sent end here.
     const held = this.held;
     this.held = [];
@@ -113,6 +119,7 @@ export class Connection extends EventEmitter {
 
   async reconnectBlocking(): Promise<void> {
     this.isBlockingOff = false;
+    this.pace.resume();
     await this.toggle('reconnectBlocking', '');
   }
 
@@ -223,8 +230,9 @@ export class Connection extends EventEmitter {
 
   /** A call of the connection itself: it concerns this process only, and ends with `null` if that dies. */
   private introduce(method: string, params: string): Promise<unknown> {
+    const all = params === '' ? this.address : `${this.address},${params}`;
     return new Promise((resolve, reject) => {
-      this.engine.submit(this.request(method, params, true, resolve, reject, () => {}));
+      this.engine.submit(this.request(method, all, true, resolve, reject, () => {}));
     });
   }
 
@@ -238,8 +246,7 @@ export class Connection extends EventEmitter {
     onEnd: () => void,
   ): Call {
     const id = this.engine.takeId();
-    const rest = params === '' ? '' : `,${params}`;
-    const scope = `"params":{"client":${this.id},"now":${Date.now()}${rest}}`;
+    const scope = `"params":{"client":${this.id},"now":${Date.now()},${params}}`;
     let isOver = false;
     const end = () => {
       if (isOver) return;
@@ -276,6 +283,7 @@ export class Connection extends EventEmitter {
   private async letGo(force: boolean): Promise<void> {
     const wasOpen = this.state === 'open';
     this.state = 'closed';
+    this.pace.stop();
     forget(this.reopening);
     this.held = [];
     for (const reader of this.readers) reader.reject(closed());

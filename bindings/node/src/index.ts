@@ -9,6 +9,7 @@ import { findBinary } from './binary.js';
 import { Connection } from './connection.js';
 import type { Role } from './protocol.js';
 import { engineOf } from './registry.js';
+import { addressOf } from './scope.js';
 
 export { OxmqBackend };
 
@@ -46,7 +47,7 @@ export function oxmq(options: OxmqOptions): BackendFactory<OxmqBackend, OxmqConn
     program ??= findBinary(binary);
     const role: Role = kind?.withBlockingConnection ? 'worker' : kind?.blocking ? 'events' : 'producer';
     const workerName = role === 'worker' ? (opts as WorkerOptions).name : undefined;
-    const connection = new Connection(engineOf(program, url, folder), role, workerName);
+    const connection = new Connection(engineOf(program, url, folder), role, addressOf(name, opts), workerName);
     return new OxmqBackend(connection, name, opts);
   };
 }

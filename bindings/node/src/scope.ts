@@ -8,6 +8,11 @@ type Keys = ReturnType<QueueKeys['getKeys']>;
 
 export type ScopeOptions = QueueBaseOptions<any> & { prefix?: string };
 
+/** A queue as calls name it: the inside of a JSON object. */
+export function addressOf(queueName: string, opts: ScopeOptions): string {
+  return inside({ queue: queueName, prefix: new QueueKeys(opts.prefix).prefix });
+}
+
 /** A queue on a connection: how it is named, and how calls about it are made. What asks the engine is in `OxmqBackend`. */
 export abstract class Scope {
   readonly qualifiedName: string;
@@ -26,7 +31,7 @@ export abstract class Scope {
     this.names = new QueueKeys(opts.prefix);
     this.qualifiedName = this.names.getQueueQualifiedName(queueName);
     this.keys = this.names.getKeys(queueName);
-    this.address = inside({ queue: queueName, prefix: this.names.prefix });
+    this.address = addressOf(queueName, opts);
   }
 
   get closing(): Promise<void> | undefined {

@@ -7,7 +7,7 @@ import { after, afterEach, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 import oxmq from '@oxmq/bullmq';
-import { isNotConnectionError, UnrecoverableError } from 'bullmq';
+import { isNotConnectionError, QueueEvents, UnrecoverableError, Worker } from 'bullmq';
 
 import { isAlive, until } from './until.mjs';
 
@@ -74,7 +74,7 @@ test('a call carries who asks, which queue is meant, and the time that the progr
   const client = said[0][1].client;
   const here = { client, now: 12_345, queue: 'q', prefix: 'p' };
   assert.deepEqual(said.slice(0, 4), [
-    ['open', { client, now: 12_345, role: 'worker', workerName: 'w' }],
+    ['open', { ...here, role: 'worker', workerName: 'w' }],
     [
       'moveToActive',
       { ...here, token: 'token', ctx: { name: 'w', lockDuration: 30_000, limiter: { max: 1, duration: 2 } } },
@@ -171,6 +171,31 @@ test('what a worker does by itself is sent to the next engine, but only once: it
   const producer = open(ownUrl());
   await assert.rejects(producer.moveToActive(join(folder, 'by hand'), '1'), /was not answered/);
   await Promise.all([backend.close(), producer.close()]);
+});
+
+test('a store that keeps failing does not make a busy loop, is reported each time, and holds up no close', async t => {
+  const factory = oxmq({ url: ownUrl(), binary });
+  const objects = [
+    new Worker('q', async () => {}, { connection: {}, name: 'full' }, factory),
+    new QueueEvents('q', { connection: {} }, factory),
+  ];
+  t.after(() => Promise.all(objects.map(object => object.close())));
+  const start = performance.now();
+  const sixth = objects.map(
+    object =>
+      new Promise(resolve => {
+        let told = 0;
+        object.on('error', error => {
+          told += /the disk is full/.test(error.message);
+          if (told === 6) resolve(performance.now() - start);
+        });
+      }),
+  );
+  // Pauses of at least 50, 100, 200, 400, 800 and 1600 ms come before it.
+  for (const elapsed of await Promise.all(sixth)) assert.ok(elapsed > 3000, `after ${elapsed} ms`);
+  const pause = performance.now();
+  await Promise.all(objects.map(object => object.close()));
+  assert.ok(performance.now() - pause < 2000, 'the pause that was going on is of 2.5 s at least');
 });
 
 test('an engine that does not speak the protocol is ended and replaced', async () => {

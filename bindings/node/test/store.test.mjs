@@ -177,6 +177,33 @@ test('an engine that is killed under load loses nothing that was acknowledged, a
   await until('a new job is done', () => done.has(last.id));
 });
 
+test('workers of all programs are listed as soon as they are ready', async t => {
+  const url = ownUrl();
+  const factory = oxmq({ url });
+  const queue = new Queue('listed', { connection }, factory);
+  const worker = new Worker('listed', null, { connection, name: 'here' }, factory);
+  closing(t, worker, queue);
+  await worker.waitUntilReady();
+  assert.deepEqual((await queue.getWorkers()).map(({ name, rawname }) => [name, rawname]), [['listed', 'bull:bGlzdGVk:w:here']]);
+  const other = program(file('fixtures/worker.mjs'), url, 'listed');
+  t.after(() => other.child.kill('SIGKILL'));
+  await until('the other program is listed', async () => (await queue.getWorkersCount()) === 2);
+});
+
+test('a file that is deleted under a worker is reported, and neither the worker nor the engine spins', async t => {
+  const url = ownUrl();
+  const worker = new Worker('q', async () => {}, { connection, drainDelay: 1 }, oxmq({ url }));
+  closing(t, worker);
+  const told = [];
+  worker.on('error', error => told.push(error.message));
+  await worker.waitUntilReady();
+  for (const end of ['', '-wal', '-shm']) rmSync(url.slice('sqlite:'.length) + end, { force: true });
+  const before = performance.now();
+  await until('it was reported three times', () => told.length >= 3, 30_000);
+  assert.ok(performance.now() - before > 150, 'with pauses of 50 and 100 ms at least');
+  assert.match(told[0], /the file was deleted/);
+});
+
 test('a store that cannot be opened is told in the words of the engine', async t => {
   const queue = new Queue('q', { connection }, oxmq({ url: `sqlite:${join(folder, 'no/such/folder/jobs.db')}` }));
   closing(t, queue);
