@@ -1,6 +1,7 @@
 //! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask servers`, `cargo xtask docs`.
 
 mod docs;
+mod node;
 mod servers;
 mod tidy;
 
@@ -66,7 +67,8 @@ fn check() -> Result<()> {
 fn test(all: bool) -> Result<()> {
     install_compiler()?;
     servers::install(all)?;
-    install_bullmq()?;
+    node::install_bullmq()?;
+    node::build()?;
     // All that fails in one run, not only the first of it.
     let mut tests = cargo(&["test", "--workspace", "--all-features", "--all-targets", "--no-fail-fast"]);
     let mut doc_tests = cargo(&["test", "--workspace", "--all-features", "--doc"]);
@@ -81,6 +83,7 @@ fn test(all: bool) -> Result<()> {
     }
     run(tests)?;
     run(doc_tests)?;
+    node::test()?;
     if all {
         // What the other servers do with our scripts.
         for server in servers::others() {
@@ -102,23 +105,6 @@ fn install_compiler() -> Result<()> {
         return Ok(());
     }
     servers::install_packages(&["gcc", "libc6-dev"])
-}
-
-/// The interop tests talk to BullMQ itself: installs it with npm, unless that was done since its lock file changed. Not by
-/// `npm ci`, which refuses a lock file in which an optional package of another platform is not named.
-fn install_bullmq() -> Result<()> {
-    let folder = root().join("interop");
-    let changed = |file: &str| std::fs::metadata(folder.join(file)).and_then(|found| found.modified());
-    // npm writes the first of these at the end of every installation.
-    let installed = changed("node_modules/.package-lock.json").ok();
-    let locked = changed("package-lock.json").context("interop/package-lock.json is missing")?;
-    if installed.is_some_and(|installed| installed >= locked) {
-        return Ok(());
-    }
-    let mut install = Command::new("npm");
-    install.args(["install", "--no-save", "--ignore-scripts"]).current_dir(folder);
-    run(install)
-        .context("the interop tests need Node 20 or later with npm (Debian: apt-get install nodejs npm)")
 }
 
 fn cargo(arguments: &[&str]) -> Command {

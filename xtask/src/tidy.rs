@@ -7,13 +7,16 @@ use anyhow::{Result, bail};
 /// Lines that a source file may have; past it, it is more than one thing.
 const LINES_MAX: usize = 900;
 
+/// Extensions of files that somebody wrote.
+const SOURCES: [&str; 5] = ["rs", "ts", "mts", "cts", "mjs"];
+
 /// Names that say nothing about what is inside.
 const EMPTY_NAMES: [&str; 5] = ["utils", "util", "common", "helpers", "types"];
 
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
     let mut files = Vec::new();
-    for folder in ["crates", "examples", "interop", "xtask"] {
+    for folder in ["bindings", "crates", "examples", "interop", "xtask"] {
         collect(&root.join(folder), &mut files)?;
     }
     for path in files {
@@ -48,9 +51,10 @@ pub(crate) fn check(root: &Path) -> Result<()> {
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() && !path.ends_with("target") && !path.ends_with("node_modules") {
+        let is_made = ["target", "node_modules", "dist"].iter().any(|name| path.ends_with(name));
+        if path.is_dir() && !is_made {
             collect(&path, files)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
+        } else if path.extension().is_some_and(|extension| SOURCES.iter().any(|known| extension == *known)) {
             files.push(path);
         }
     }
