@@ -24,17 +24,19 @@ function connectionOf(url) {
 
 /**
  * A backend: `redis` is BullMQ's own, `door-…` the door to the store at `url`.
- * @returns {Promise<{bullmq: object, factory: Function, connection: object}>}
+ * @returns {Promise<{bullmq: object, factory: Function, connection: object, server?: object}>} `server` is where the keys
+ * are, if the store is a Redis.
  */
 export async function open(kind, url) {
   const bullmq = bullmqFor(kind);
   if (kind === 'redis' || kind === 'recorded') {
-    return { bullmq, factory: bullmq.createRedisBackend, connection: connectionOf(url) };
+    const connection = connectionOf(url);
+    return { bullmq, factory: bullmq.createRedisBackend, connection, server: connection };
   }
   const entry = `${PACKAGE}/package.json`;
   if (!existsSync(entry)) throw new Error(`there is no package of the door at ${PACKAGE}`);
   const file = createRequire(entry).resolve(PACKAGE);
   const { default: loaded } = await import(pathToFileURL(file));
   const oxmq = loaded.default ?? loaded;
-  return { bullmq, factory: oxmq({ url }), connection: {} };
+  return { bullmq, factory: oxmq({ url }), connection: {}, server: url.startsWith('redis:') ? connectionOf(url) : undefined };
 }

@@ -27,23 +27,22 @@ export class Kit {
   #notes = [];
   #read = new Map();
 
-  constructor(program, backend, clock) {
+  /** `prefix` is that of all queues, each program's own; `quiet` says that errors of objects are not written down. */
+  constructor(program, backend, clock, { prefix = `door-${program}`, rename, quiet = false } = {}) {
     this.program = program;
     this.bullmq = backend.bullmq;
     this.backend = backend;
     this.clock = clock;
     this.classes = backend.bullmq.withBackend(backend.factory);
-    this.normal = normaliser({ virtual: Boolean(clock) });
+    this.normal = normaliser({ virtual: Boolean(clock), rename });
     this.eventually = eventually;
-  }
-
-  /** What is the same for all objects. Each program has a prefix of its own. */
-  get base() {
-    return { connection: this.backend.connection, prefix: `door-${this.program}` };
+    this.quiet = quiet;
+    /** What is the same for all objects. */
+    this.base = { connection: backend.connection, prefix };
   }
 
   #keep(object, label) {
-    object.on('error', error => this.note(`error of ${label}`, error));
+    object.on('error', error => { if (!this.quiet) this.note(`error of ${label}`, error); });
     this.#open.push(object);
     return object;
   }

@@ -3,7 +3,7 @@
 import { realNow } from './clock.mjs';
 
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
-const FRAMES = /(?:\\n|\n)\s+at (?:(?!fixture\.js)[^"])*/g;
+const FRAMES = /(?:\\n|\n)\s+at (?:(?!fixture\.js)[^"])*(?="|$)/g;
 /** How far from the present a time may be to be taken for a real one, ms. */
 const NEAR = 20 * 365 * 86400000;
 
