@@ -1,5 +1,7 @@
 // Which public methods the programs call themselves, as against those that BullMQ's classes call among each other.
 
+import { EventEmitter } from 'node:events';
+
 import { METHODS } from './methods.mjs';
 
 const called = new Set();
@@ -36,8 +38,18 @@ function wrapFixed(Kind, kind, name) {
   };
 }
 
+/** Throws if a class has a method that nobody listed. */
+function checkList(Kind, { instance, hidden }) {
+  const listed = new Set(['constructor', ...instance, ...hidden]);
+  for (let owner = Kind.prototype; owner !== EventEmitter.prototype && owner !== Object.prototype; owner = Object.getPrototypeOf(owner)) {
+    const news = Object.getOwnPropertyNames(owner).filter(name => !listed.has(name));
+    if (news.length) throw new Error(`${Kind.name} has ${news.join(', ')}, which methods.mjs does not list`);
+  }
+}
+
 /** Notes each call of a listed method from now on. */
 export function watch(bullmq) {
+  for (const [kind, lists] of Object.entries(METHODS)) checkList(bullmq[kind], lists);
   kinds = Object.keys(METHODS).map(kind => [kind, bullmq[kind]]);
   const wrapped = new Map();
   for (const [kind, { instance, fixed = [] }] of Object.entries(METHODS)) {

@@ -1,11 +1,18 @@
 // Every public method and getter of BullMQ's classes that a program can call: each must be called by one of the programs.
+// `hidden` are those which TypeScript does not let a program call (protected or private), so that a new version's methods
+// are noticed.
 
 const EMITTER = ['emit', 'on', 'once', 'off'];
+const HIDDEN = ['createBackend', 'Job', 'base64Name', 'clientName', 'checkConnectionError'];
 const BASE = ['waitUntilReady', 'getBackend', 'close', 'disconnect', 'trace'];
 
 export const METHODS = {
   JobScheduler: {
     instance: ['upsertJobScheduler', 'removeJobScheduler', 'getScheduler', 'getJobSchedulers', 'getSchedulersCount', 'isJobScheduler'],
+    hidden: [
+      ...HIDDEN, ...BASE, 'emit', 'getNextJobOpts', 'getSchedulerData', 'transformSchedulerData', 'getTemplateFromJSON',
+      'getSchedulerNextJobId',
+    ],
   },
   Queue: {
     instance: [
@@ -23,6 +30,7 @@ export const METHODS = {
       'getDebounceJobId', 'getGlobalConcurrency', 'getGlobalRateLimit', 'getRateLimitTtl', 'getMeta', 'getMetrics',
       'exportPrometheusMetrics', 'recordJobCountsMetric', 'getWorkers', 'getWorkersCount', 'getQueueEvents',
     ],
+    hidden: [...HIDDEN, 'addJob', 'commandByType', 'sanitizeJobTypes', 'baseGetClients', 'parseClientList'],
   },
   Worker: {
     fixed: ['RateLimitError'],
@@ -32,11 +40,27 @@ export const METHODS = {
       'cancelJob', 'cancelAllJobs', 'rateLimit', 'extendJobLocks', 'concurrency', 'delay', 'jobScheduler',
       'minimumBlockTimeout', 'maximumBlockTimeout',
     ],
+    hidden: [
+      ...HIDDEN, 'createLockManager', 'createSandbox', 'callProcessJob', 'createJob', 'waitForRateLimit', 'mainLoop', '_getNextJob',
+      'isRateLimited', 'moveToActive', 'waitForJob', 'getBlockTimeout', 'getRateLimitDelay', 'updateDelays', 'nextJobFromJobData',
+      'getUnrecoverableErrorMessage', 'handleCompleted', 'handleFailed', 'stalledChecker', 'whenCurrentJobsFinished',
+      'retryIfFailed', 'moveStalledJobsToWait', 'moveLimitedBackToWait',
+    ],
   },
-  QueueEventsProducer: { instance: ['publishEvent', 'close', 'waitUntilReady'] },
-  QueueEvents: { instance: [...EMITTER, 'run', 'close', 'waitUntilReady', 'getBackend', 'disconnect'] },
+  QueueEventsProducer: {
+    instance: ['publishEvent', 'close', 'waitUntilReady'],
+    hidden: [...HIDDEN, 'emit', 'getBackend', 'disconnect', 'trace'],
+  },
+  QueueEvents: {
+    instance: [...EMITTER, 'run', 'close', 'waitUntilReady', 'getBackend', 'disconnect'],
+    hidden: [...HIDDEN, 'consumeEvents', 'trace'],
+  },
   FlowProducer: {
     instance: [...EMITTER, 'add', 'addBulk', 'getFlow', 'getBackend', 'waitUntilReady', 'close', 'disconnect'],
+    hidden: [
+      'Job', 'addNode', 'collectFlowEntry', 'addNodes', 'getNode', 'validateFlowJobs', 'addChildren', 'getChildren',
+      'queueFromNode', 'toFlowError',
+    ],
   },
   Job: {
     fixed: ['create', 'createBulk', 'fromJSON', 'fromId', 'optsFromJSON', 'addJobLog'],
@@ -48,10 +72,11 @@ export const METHODS = {
       'getDependenciesCount', 'waitUntilFinished', 'moveToCompleted', 'moveToFailed', 'moveToDelayed', 'moveToWait',
       'moveToWaitingChildren', 'extendLock', 'toFlowEntry', 'queueName', 'prefix',
     ],
+    hidden: [
+      'createBackend', 'shouldRetryJob', 'getSpanOperation', 'recordJobMetrics', 'isInState', 'validateOptions',
+      'updateStacktrace', 'setSpanJobAttributes',
+      // It is public, and takes a client of Redis: a part of BullMQ's own backend.
+      'addJob',
+    ],
   },
-};
-
-/** Not called through the door, and why. */
-export const NOT_CALLED = {
-  'Job.addJob': 'takes a client of Redis: it is part of BullMQ\'s own backend',
 };
