@@ -56,14 +56,15 @@ fn engine() -> PathBuf {
         return PathBuf::from(named);
     }
     let test = std::env::current_exe().unwrap();
-    let built = test.parent().and_then(Path::parent).unwrap().join(format!("oxmq{}", std::env::consts::EXE_SUFFIX));
-    if !built.is_file() {
+    let program =
+        test.parent().and_then(Path::parent).unwrap().join(format!("oxmq{}", std::env::consts::EXE_SUFFIX));
+    if !program.is_file() {
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build.args(["build", "-p", "oxmq-cli", "--bin", "oxmq"]).current_dir(folder());
         assert!(build.status().unwrap().success(), "the program oxmq cannot be built");
     }
-    assert!(built.is_file(), "there is no {}: build it with `cargo build -p oxmq-cli`", built.display());
-    built
+    assert!(program.is_file(), "there is no {}: build it with `cargo build -p oxmq-cli`", program.display());
+    program
 }
 
 /// Runs a script of `door/` on a backend.
@@ -77,9 +78,9 @@ pub fn run(script: &str, kind: &str, url: &str) -> Run {
     if kind.starts_with("door-") {
         command.env("OXMQ_DOOR_PACKAGE", package()).env("OXMQ_BINARY", engine());
     }
-    let output = command.output().unwrap_or_else(|error| {
-        panic!("cannot start node ({error}): Node 20 or later must be installed")
-    });
+    let output = command
+        .output()
+        .unwrap_or_else(|error| panic!("cannot start node ({error}): Node 20 or later must be installed"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} on {kind} ended with {}: {told}", output.status);
     let mut run = Run::default();
@@ -139,7 +140,11 @@ fn differences(path: &str, expected: Option<&Value>, found: Option<&Value>, line
         _ => {
             let show = |value: Option<&Value>| {
                 let text = value.map_or_else(|| "-".to_owned(), Value::to_string);
-                if text.chars().count() <= SHOWN_MAX { text } else { text.chars().take(SHOWN_MAX).chain("..".chars()).collect() }
+                if text.chars().count() <= SHOWN_MAX {
+                    text
+                } else {
+                    text.chars().take(SHOWN_MAX).chain("..".chars()).collect()
+                }
             };
             lines.insert(format!("{path}: {} -> {}", show(expected), show(found)));
         }
@@ -204,7 +209,12 @@ pub fn compare(script: &str, kind: &str, expected: &Run, found: &Run) {
                     continue;
                 }
             }
-            writeln!(faults, "{program}, at {at:?}{}:", if meant.is_some() { " (another difference is meant)" } else { "" }).unwrap();
+            writeln!(
+                faults,
+                "{program}, at {at:?}{}:",
+                if meant.is_some() { " (another difference is meant)" } else { "" }
+            )
+            .unwrap();
             for line in lines {
                 writeln!(faults, "  {}", Value::from(line)).unwrap();
             }
@@ -214,10 +224,18 @@ pub fn compare(script: &str, kind: &str, expected: &Run, found: &Run) {
         assert!(table.reasons.contains_key(&meant.why), "there is no reason {:?}", meant.why);
         let runs = expected.programs.contains_key(&meant.program) && meant.applies_to(kind);
         if runs && !occurred.contains(&index) {
-            writeln!(faults, "{}, at {:?}: the difference that is meant is not there any more", meant.program, meant.at).unwrap();
+            writeln!(
+                faults,
+                "{}, at {:?}: the difference that is meant is not there any more",
+                meant.program, meant.at
+            )
+            .unwrap();
         }
     }
-    assert!(faults.is_empty(), "{script}: what programs see on {kind} differs (expected -> found):\n{faults}");
+    assert!(
+        faults.is_empty(),
+        "{script}: what programs see on {kind} differs (expected -> found):\n{faults}"
+    );
 }
 
 impl Meant {
