@@ -83,7 +83,7 @@ export class Kit {
     if (value instanceof this.bullmq.Job) return this.job(value);
     if (Array.isArray(value)) return value.map(item => this.#plain(item));
     if (value && typeof value === 'object' && value.job instanceof this.bullmq.Job) {
-      return { job: value.job.id, ...(value.children ? { children: value.children.map(child => this.#plain(child)) } : {}) };
+      return { job: value.job.id, ...(value.children ? { children: value.children.map(child => this.#plain(child)).sort((a, b) => (a.job < b.job ? -1 : 1)) } : {}) };
     }
     return value;
   }

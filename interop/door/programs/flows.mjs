@@ -104,7 +104,7 @@ export async function run(kit) {
   await step('the late kid', () => complete(kidWorker, 'late'));
   await step('runs again', () => complete(parentWorker, 'done'));
   await step('three levels', () => flow.add(tree('G', [{ ...tree('M', [kid('L1'), kid('L2', { delay: 10 })]) }, kid('L3', { priority: 2 })])));
-  await step('three levels back', () => flow.getFlow({ id: 'G', queueName: 'parents', depth: 5, maxChildren: 1 }));
+  await step('three levels back', () => flow.getFlow({ id: 'G', queueName: 'parents', depth: 5, maxChildren: 5 }));
   await step('duplicate tree', () => flow.add(tree('G', [kid('L1')])));
   await step('root with a parent that is not there', () => flow.add({ name: 'x', queueName: 'kids', opts: { jobId: 'X', parent: { id: 'nope', queue: parents.qualifiedName } } }));
   await step('deduplication on a parent', () => flow.add({ name: 'x', queueName: 'kids', opts: { deduplication: { id: 'a' } }, children: [kid('KV')] }));

@@ -43,9 +43,10 @@ export async function run(kit) {
   while (await take(free, 'more'));
   await step('is it full', () => queue.isMaxed());
   kit.note('active', await queue.getActiveCount());
-  const [job] = await queue.getActive(0, 0);
+  const [{ id }] = await queue.getActive(0, 0);
+  const job = await kit.bullmq.Job.fromId(free, id);
   await step('one ends and takes the next', async () => {
-    const next = await job.moveToCompleted(1, job.id === '1' ? 't1' : 'more', true);
+    const next = await job.moveToCompleted(1, id === '1' ? 't1' : 'more', true);
     return next && next[1];
   });
   await step('no concurrency of the queue', () => queue.removeGlobalConcurrency());

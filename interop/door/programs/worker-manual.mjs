@@ -22,15 +22,16 @@ export async function run(kit) {
   kit.note('taken', kit.job(a));
   await step('complete and take the next', async () => {
     const next = await a.moveToCompleted({ r: 1 }, 't1', true);
-    return next && [next[0]?.id, next[1], ...next.slice(2)];
+    return next && [next[0]?.name, next[1], ...next.slice(2)];
   });
   kit.note('after it', kit.job(a));
-  const b = await queue.getJob('2');
+  // The next job belongs to the worker, as a job that it takes does.
+  const b = await kit.bullmq.Job.fromId(worker, '2');
   await step('fail and take the next', async () => {
     const next = await b.moveToFailed(boom('no', 2), 't1', true);
-    return next && [next[0]?.id, next[1], ...next.slice(2)];
+    return next && [next[0]?.name, next[1], ...next.slice(2)];
   });
-  const c = await queue.getJob('3');
+  const c = await kit.bullmq.Job.fromId(worker, '3');
   await step('with a wrong token', () => c.moveToCompleted(1, 'bad', false));
   await step('fail with a wrong token', () => c.moveToFailed(boom('x'), 'bad'));
   await step('back with a wrong token', () => c.moveToWait('bad'));

@@ -11,8 +11,7 @@ async function put(client, { key, type, rows }) {
 }
 
 export async function restore(scene) {
-  const opener = scene.kit.queue('opener', { skipMetasUpdate: true });
-  const client = await opener.getBackend().client;
+  const client = scene.server();
   scene.kit.base.prefix = 'bull';
   for (const { label, now, told, events, keys } of scene.recording.steps) {
     await client.flushdb();

@@ -2,6 +2,8 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { Redis } from 'ioredis';
+
 import { Kit, boom } from '../kit.mjs';
 import { snapshot } from './snapshot.mjs';
 
@@ -37,7 +39,7 @@ function ordered(value) {
 export class Scene {
   #queues = new Map();
   #checks = 0;
-  #helper;
+  #client;
 
   constructor(recording, backend, clock) {
     this.recording = recording;
@@ -90,22 +92,24 @@ export class Scene {
     try { return await fn(); } finally { this.clock.now = present; }
   }
   /** A client of the server, where the store is one; there, time is real, and what it takes away is taken by hand. */
-  async #server() {
+  server() {
     const { server } = this.kit.backend;
-    if (!server) return undefined;
-    const { Queue } = this.bullmq;
-    this.#helper ??= new Queue('helper', { connection: server, skipMetasUpdate: true });
-    return this.#helper.getBackend().client;
+    if (server) this.#client ??= new Redis(server);
+    return this.#client;
   }
   /** Lets the lock of a job run out. */
   async loseLock(worker, id, token) {
-    const server = await this.#server();
-    if (server) return server.del(`${worker.qualifiedName}:${id}:lock`);
+    const server = this.server();
+    if (server) {
+      // And our own note of it, which lasts longer.
+      await server.hdel(`${worker.opts.prefix}::oxmq:${worker.name}:leases`, id);
+      return server.del(`${worker.qualifiedName}:${id}:lock`);
+    }
     return this.#at(this.clock.now - 2 * LONG_AGO, () => worker.getBackend().extendLock(id, token, 1));
   }
   /** Looks for stalled jobs, whenever the last look was. Where time is the caller's, all looks are long ago. */
   async check(worker, { again = false } = {}) {
-    const server = await this.#server();
+    const server = this.server();
     if (server) {
       if (!again) await server.del(`${worker.qualifiedName}:stalled-check`);
       return worker.getBackend().moveStalledJobsToWait();
@@ -165,7 +169,7 @@ export class Scene {
   }
 
   async end() {
-    await this.#helper?.close();
+    this.#client?.disconnect();
     await this.kit.end();
     return this.notes;
   }
