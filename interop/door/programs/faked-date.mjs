@@ -32,6 +32,18 @@ export async function run(kit) {
     await settled(before);
   }
   await worker.close();
+
+  let release;
+  const slow = kit.worker('slow', () => new Promise(resolve => { release = resolve; }), { drainDelay: 1 });
+  const slowly = kit.queue('slow');
+  await slowly.add('a year long', {}, { jobId: 'year' });
+  await kit.eventually('it works', () => release);
+  kit.clock.advance(365 * 86400000);
+  release('at last');
+  await kit.eventually('it ends', async () => (await slowly.getJobState('year')) === 'completed');
+  await slow.close();
+  const { processedOn, finishedOn, attemptsStarted, stalledCounter, returnvalue } = await slowly.getJob('year');
+  kit.note('a job of a year', { lasted: finishedOn - processedOn, attemptsStarted, stalledCounter, returnvalue });
   kit.note('done', done.map(([name]) => name).sort());
   kit.note('finished', (await queue.getCompleted()).map(job => [job.name, job.finishedOn, job.processedOn, job.timestamp]).map(line => JSON.stringify(line)).sort());
   kit.note('schedulers', await queue.getJobSchedulers());

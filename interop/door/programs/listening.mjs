@@ -54,6 +54,19 @@ export async function run(kit) {
   kit.note('heard from the start', old.filter(([name, args]) => name !== 'mine' || !args.hello));
   kit.note('emit', live.emit('mine', { by: 'hand' }, '1-1'));
   kit.note('backend', typeof live.getBackend().readEvents);
+  const ids = [];
+  const first = kit.queueEvents('q', { lastEventId: '0-0' });
+  first.on('completed', (args, id) => ids.push(id));
+  first.on('failed', (args, id) => ids.push(id));
+  await kit.eventually('two ends came', () => ids.length === 2);
+  const [at, next] = ids.map(id => id.split('-').map(Number));
+  kit.note('ids grow', at[0] < next[0] || (at[0] === next[0] && at[1] < next[1]));
+  const rest = [];
+  const later = kit.queueEvents('q', { lastEventId: ids[0] });
+  for (const name of names) later.on(name, args => rest.push(name === 'drained' ? name : args.jobId ?? name));
+  await kit.eventually('the rest came', () => rest.filter(name => name === 'mine').length >= 1 && rest.includes('J'));
+  kit.note('heard from the middle', rest.slice(0, 6));
+
   await kit.saw('trim', async () => { await queue.trimEvents(0); });
   kit.note('after the trim', (await kit.events()).length);
   await live.close();
@@ -71,6 +84,9 @@ export async function run(kit) {
   await kit.saw('wait when it is finished', () => ok.waitUntilFinished(finished));
   const bad = await queue.add('bad', {});
   await kit.saw('wait for one that fails', () => bad.waitUntilFinished(finished));
+  const many = await queue.addBulk(Array.from({ length: 40 }, (_, v) => ({ name: v % 4 ? 'ok' : 'bad', data: { v } })));
+  const ends = await Promise.allSettled(many.map(job => job.waitUntilFinished(finished)));
+  kit.note('wait for many', ends.map(({ value, reason }) => value?.v ?? reason.message));
   const late = await queue.add('late', {}, { delay: 100000 });
   await kit.saw('wait too short', () => late.waitUntilFinished(finished, 50));
   await late.remove();
