@@ -38,5 +38,10 @@ export async function open(kind, url) {
   const file = createRequire(entry).resolve(PACKAGE);
   const { default: loaded } = await import(pathToFileURL(file));
   const oxmq = loaded.default ?? loaded;
-  return { bullmq, factory: oxmq({ url }), connection: {}, server: url.startsWith('redis:') ? connectionOf(url) : undefined };
+  return {
+    bullmq,
+    factory: oxmq({ url }),
+    connection: {},
+    server: url.startsWith('redis:') ? connectionOf(url) : undefined,
+  };
 }

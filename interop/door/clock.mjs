@@ -10,13 +10,20 @@ export const realNow = () => Real.now();
 
 /** Replaces `Date` in this process. Timers are the machine's still. */
 export function fakeDate() {
-  const clock = { now: T0, advance(ms) { this.now += ms; } };
+  const clock = {
+    now: T0,
+    advance(ms) {
+      this.now += ms;
+    },
+  };
   globalThis.Date = class extends Real {
     constructor(...given) {
       if (given.length) super(...given);
       else super(clock.now);
     }
-    static now() { return clock.now; }
+    static now() {
+      return clock.now;
+    }
   };
   return clock;
 }

@@ -41,7 +41,11 @@ function wrapFixed(Kind, kind, name) {
 /** Throws if a class has a method that nobody listed. */
 function checkList(Kind, { instance, hidden }) {
   const listed = new Set(['constructor', ...instance, ...hidden]);
-  for (let owner = Kind.prototype; owner !== EventEmitter.prototype && owner !== Object.prototype; owner = Object.getPrototypeOf(owner)) {
+  for (
+    let owner = Kind.prototype;
+    owner !== EventEmitter.prototype && owner !== Object.prototype;
+    owner = Object.getPrototypeOf(owner)
+  ) {
     const news = Object.getOwnPropertyNames(owner).filter(name => !listed.has(name));
     if (news.length) throw new Error(`${Kind.name} has ${news.join(', ')}, which methods.mjs does not list`);
   }
@@ -68,7 +72,8 @@ export function watch(bullmq) {
 
 /** What was called so far, and what of the list was not. */
 export function coverage() {
-  const all = Object.entries(METHODS)
-    .flatMap(([kind, { instance, fixed = [] }]) => [...fixed, ...instance].map(name => `${kind}.${name}`));
+  const all = Object.entries(METHODS).flatMap(([kind, { instance, fixed = [] }]) =>
+    [...fixed, ...instance].map(name => `${kind}.${name}`),
+  );
   return { called: [...called].sort(), missing: all.filter(name => !called.has(name)) };
 }

@@ -42,7 +42,9 @@ export class Kit {
   }
 
   #keep(object, label) {
-    object.on('error', error => { if (!this.quiet) this.note(`error of ${label}`, error); });
+    object.on('error', error => {
+      if (!this.quiet) this.note(`error of ${label}`, error);
+    });
     this.#open.push(object);
     return object;
   }
@@ -83,7 +85,12 @@ export class Kit {
     if (value instanceof this.bullmq.Job) return this.job(value);
     if (Array.isArray(value)) return value.map(item => this.#plain(item));
     if (value && typeof value === 'object' && value.job instanceof this.bullmq.Job) {
-      return { job: value.job.id, ...(value.children ? { children: value.children.map(child => this.#plain(child)).sort((a, b) => (a.job < b.job ? -1 : 1)) } : {}) };
+      return {
+        job: value.job.id,
+        ...(value.children
+          ? { children: value.children.map(child => this.#plain(child)).sort((a, b) => (a.job < b.job ? -1 : 1)) }
+          : {}),
+      };
     }
     return value;
   }
@@ -92,8 +99,16 @@ export class Kit {
     if (!job) return job;
     const { data, returnvalue, failedReason, stacktrace, ...rest } = job.toJSON();
     return {
-      ...rest, data, returnvalue, failedReason, stacktrace, deferredFailure: job.deferredFailure,
-      processedBy: job.processedBy, token: job.token, parent: job.parent, queue: job.queueQualifiedName,
+      ...rest,
+      data,
+      returnvalue,
+      failedReason,
+      stacktrace,
+      deferredFailure: job.deferredFailure,
+      processedBy: job.processedBy,
+      token: job.token,
+      parent: job.parent,
+      queue: job.queueQualifiedName,
     };
   }
   /** A whole queue: how many are where, in which order, and each job with all it has. */

@@ -16,8 +16,13 @@ export function normaliser({ virtual = false, rename = text => text } = {}) {
     if (!names.has(uuid)) names.set(uuid, `<uuid ${names.size + 1}>`);
     return names.get(uuid);
   };
-  const string = text => rename(text.replace(FRAMES, ' <frames>').replace(UUID, named)
-    .replace(/(?<![\d.])\d{13}(?![\d.])/g, digits => (near(Number(digits)) ? '<now>' : digits)));
+  const string = text =>
+    rename(
+      text
+        .replace(FRAMES, ' <frames>')
+        .replace(UUID, named)
+        .replace(/(?<![\d.])\d{13}(?![\d.])/g, digits => (near(Number(digits)) ? '<now>' : digits)),
+    );
   const value = (v, seen = []) => {
     if (typeof v === 'string') return string(v);
     if (typeof v === 'number') return Number.isFinite(v) ? (near(v) ? '<now>' : v) : `<${v}>`;
@@ -32,7 +37,11 @@ export function normaliser({ virtual = false, rename = text => text } = {}) {
     if (Array.isArray(v)) return v.map(item => value(item, inside));
     if (typeof v.toISOString === 'function') return `<date ${value(v.getTime())}>`;
     if (v instanceof Map) return value(Object.fromEntries(v), inside);
-    return Object.fromEntries(Object.keys(v).sort().map(key => [string(key), value(v[key], inside)]));
+    return Object.fromEntries(
+      Object.keys(v)
+        .sort()
+        .map(key => [string(key), value(v[key], inside)]),
+    );
   };
   return v => value(v);
 }

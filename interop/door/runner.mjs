@@ -19,7 +19,10 @@ const PATIENCE = 60000;
 
 const [kind, url, ...wanted] = process.argv.slice(2);
 const folder = new URL('programs/', import.meta.url);
-const names = (await readdir(folder)).filter(file => file.endsWith('.mjs')).map(file => file.slice(0, -4)).sort();
+const names = (await readdir(folder))
+  .filter(file => file.endsWith('.mjs'))
+  .map(file => file.slice(0, -4))
+  .sort();
 const print = line => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 const backend = await open(kind, url);
@@ -29,7 +32,9 @@ async function run(name, program) {
   const begun = realNow();
   const clock = program.virtual ? fakeDate() : undefined;
   const kit = new Kit(name, backend, clock);
-  const late = pause(PATIENCE).then(() => { throw new Error(`not at its end after ${PATIENCE} ms`); });
+  const late = pause(PATIENCE).then(() => {
+    throw new Error(`not at its end after ${PATIENCE} ms`);
+  });
   late.catch(() => {});
   try {
     await Promise.race([program.run(kit), late]);
@@ -47,9 +52,11 @@ for (const name of names.filter(name => !wanted.length || wanted.includes(name))
 }
 for (const [name, program] of programs.filter(([, { virtual }]) => virtual)) await run(name, program);
 const rest = programs.filter(([, { virtual }]) => !virtual);
-await Promise.all(Array.from({ length: TOGETHER }, async () => {
-  for (let next = rest.shift(); next; next = rest.shift()) await run(...next);
-}));
+await Promise.all(
+  Array.from({ length: TOGETHER }, async () => {
+    for (let next = rest.shift(); next; next = rest.shift()) await run(...next);
+  }),
+);
 print(coverage());
 // What a program left open must not keep the others' answers from being compared.
 process.exit(0);

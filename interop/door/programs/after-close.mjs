@@ -1,7 +1,14 @@
 // Calls of objects that are closed.
 
 export async function run(kit) {
-  const ended = promise => Promise.race([promise.then(value => value, error => ({ error })), new Promise(r => setTimeout(r, 1500, 'no answer'))]);
+  const ended = promise =>
+    Promise.race([
+      promise.then(
+        value => value,
+        error => ({ error }),
+      ),
+      new Promise(r => setTimeout(r, 1500, 'no answer')),
+    ]);
   const queue = kit.queue();
   const job = await queue.add('a', {});
   await queue.close();

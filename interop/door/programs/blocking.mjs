@@ -37,11 +37,17 @@ export async function run(kit) {
   await hand.close();
 
   const done = new Map();
-  const workers = Array.from({ length: 4 }, (_, w) => kit.worker('q', async job => {
-    done.set(job.data.n, (done.get(job.data.n) ?? 0) + 1);
-    await new Promise(resolve => setTimeout(resolve, 1));
-    return w;
-  }, { concurrency: 2, drainDelay: 1 }));
+  const workers = Array.from({ length: 4 }, (_, w) =>
+    kit.worker(
+      'q',
+      async job => {
+        done.set(job.data.n, (done.get(job.data.n) ?? 0) + 1);
+        await new Promise(resolve => setTimeout(resolve, 1));
+        return w;
+      },
+      { concurrency: 2, drainDelay: 1 },
+    ),
+  );
   await Promise.all(Array.from({ length: 200 }, (_, n) => queue.add('shared', { n })));
   await kit.eventually('all are done', async () => (await queue.getCompletedCount()) === 204);
   kit.note('each once', [done.size, Math.max(...done.values())]);
@@ -50,12 +56,16 @@ export async function run(kit) {
   await queue.setGlobalConcurrency(2);
   let now = 0;
   let most = 0;
-  const wide = kit.worker('q', async () => {
-    now += 1;
-    most = Math.max(most, now);
-    await new Promise(resolve => setTimeout(resolve, 5));
-    now -= 1;
-  }, { concurrency: 8, drainDelay: 1 });
+  const wide = kit.worker(
+    'q',
+    async () => {
+      now += 1;
+      most = Math.max(most, now);
+      await new Promise(resolve => setTimeout(resolve, 5));
+      now -= 1;
+    },
+    { concurrency: 8, drainDelay: 1 },
+  );
   await queue.addBulk(Array.from({ length: 30 }, (_, n) => ({ name: 'limited', data: { n } })));
   await kit.eventually('all are done', async () => (await queue.getCompletedCount()) === 234);
   kit.note('two at a time', most);
@@ -63,7 +73,13 @@ export async function run(kit) {
   await queue.removeGlobalConcurrency();
 
   const times = [];
-  const slow = kit.worker('q', async () => { times.push(performance.now()); }, { limiter: { max: 2, duration: 150 }, drainDelay: 1 });
+  const slow = kit.worker(
+    'q',
+    async () => {
+      times.push(performance.now());
+    },
+    { limiter: { max: 2, duration: 150 }, drainDelay: 1 },
+  );
   await queue.addBulk(Array.from({ length: 6 }, (_, n) => ({ name: 'rate', data: { n } })));
   await kit.eventually('all are done', () => times.length === 6);
   kit.note('two in their time', times.at(-1) - times[0] > 250);

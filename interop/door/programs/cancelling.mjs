@@ -3,18 +3,30 @@
 export async function run(kit) {
   const queue = kit.queue();
   const told = [];
-  const worker = kit.worker('q', async (job, token, signal) => {
-    told.push(['starts', job.name, signal.aborted]);
-    if (job.name === 'quick') return 'quick';
-    await new Promise((resolve, reject) => {
-      signal.addEventListener('abort', () => reject(job.name === 'for good' ? new kit.bullmq.UnrecoverableError(`stopped: ${signal.reason}`) : new Error(`stopped: ${signal.reason}`)));
-    });
-    return 'never';
-  }, { concurrency: 3 });
+  const worker = kit.worker(
+    'q',
+    async (job, token, signal) => {
+      told.push(['starts', job.name, signal.aborted]);
+      if (job.name === 'quick') return 'quick';
+      await new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () =>
+          reject(
+            job.name === 'for good'
+              ? new kit.bullmq.UnrecoverableError(`stopped: ${signal.reason}`)
+              : new Error(`stopped: ${signal.reason}`),
+          ),
+        );
+      });
+      return 'never';
+    },
+    { concurrency: 3 },
+  );
   worker.on('failed', (job, error) => told.push(['failed', job.name, error, job.attemptsMade]));
   worker.on('completed', job => told.push(['completed', job.name]));
-  const started = name => kit.eventually(`${name} starts`, () => told.some(([what, who]) => what === 'starts' && who === name));
-  const failed = (name, n = 1) => kit.eventually(`${name} fails`, () => told.filter(([what, who]) => what === 'failed' && who === name).length === n);
+  const started = name =>
+    kit.eventually(`${name} starts`, () => told.some(([what, who]) => what === 'starts' && who === name));
+  const failed = (name, n = 1) =>
+    kit.eventually(`${name} fails`, () => told.filter(([what, who]) => what === 'failed' && who === name).length === n);
   kit.note('one that is not there', worker.cancelJob('404'));
   await queue.add('one', {}, { jobId: 'one' });
   await started('one');

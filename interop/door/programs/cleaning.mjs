@@ -53,7 +53,9 @@ export async function run(kit) {
   kit.note('their order', await queue.getRanges(['wait'], 0, -1, true));
   await queue.drain();
   await finish(3);
-  await step('retry the completed before', () => queue.retryJobs({ state: 'completed', timestamp: kit.clock.now - 1000 }));
+  await step('retry the completed before', () =>
+    queue.retryJobs({ state: 'completed', timestamp: kit.clock.now - 1000 }),
+  );
   kit.note('their order', await queue.getRanges(['wait'], 0, -1, true));
   await step('orphans', () => queue.removeOrphanedJobs());
   await step('old priority key', () => queue.removeDeprecatedPriorityKey());
@@ -63,7 +65,9 @@ export async function run(kit) {
   await step('obliterate with an active job', () => queue.obliterate());
   kit.note('paused by it', await queue.isPaused());
   await step('obliterate by force', () => queue.obliterate({ force: true, count: 2 }));
-  await step('what was held is gone', async () => { await last.moveToCompleted(1, 't', false); });
+  await step('what was held is gone', async () => {
+    await last.moveToCompleted(1, 't', false);
+  });
   await step('add to it again', () => queue.add('new', {}));
   kit.note('told', told);
 }

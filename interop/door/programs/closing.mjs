@@ -20,7 +20,13 @@ export async function run(kit) {
   await quick('close while it waits for a delayed job', () => waits.close());
 
   let release;
-  const slow = kit.worker('q', () => new Promise(resolve => { release = resolve; }));
+  const slow = kit.worker(
+    'q',
+    () =>
+      new Promise(resolve => {
+        release = resolve;
+      }),
+  );
   await queue.add('slow', {}, { jobId: 'slow' });
   await kit.eventually('it works', () => release);
   const closing = slow.close();
@@ -31,7 +37,10 @@ export async function run(kit) {
   kit.note('what became of them', [await queue.getJobState('slow'), await queue.getJobState('next')]);
 
   let started = false;
-  const forced = kit.worker('q', () => { started = true; return new Promise(() => {}); });
+  const forced = kit.worker('q', () => {
+    started = true;
+    return new Promise(() => {});
+  });
   await kit.eventually('it works', () => started);
   await quick('close by force', () => forced.close(true));
   kit.note('its job', await queue.getJobState('next'));
@@ -41,7 +50,10 @@ export async function run(kit) {
   await manual.delay(30);
   await quick('close under a blocked take', () => manual.close());
   // With nothing or with an error: BullMQ's own answer depends on who was faster.
-  const ended = blocked.then(job => job === undefined, error => error.message === 'Connection is closed.');
+  const ended = blocked.then(
+    job => job === undefined,
+    error => error.message === 'Connection is closed.',
+  );
   await quick('the take', () => Promise.race([ended, new Promise(r => setTimeout(r, 12000, 'never'))]), 3000);
 
   const events = kit.queueEvents('q', { blockingTimeout: 60000 });

@@ -5,7 +5,10 @@ export async function run(kit) {
   const worker = kit.worker();
   const add = (n, deduplication, opts = {}) => queue.add('a', { n }, { ...opts, deduplication });
   const step = async (label, fn) => {
-    await kit.saw(label, async () => { const v = await fn(); return v instanceof kit.bullmq.Job ? { id: v.id, dedup: v.deduplicationId } : v; });
+    await kit.saw(label, async () => {
+      const v = await fn();
+      return v instanceof kit.bullmq.Job ? { id: v.id, dedup: v.deduplicationId } : v;
+    });
     await kit.sawEvents(`${label}: events`);
   };
   await step('simple', () => add(1, { id: 'S' }));
@@ -40,9 +43,18 @@ export async function run(kit) {
   const held = await worker.getNextJob('t2', { block: false });
   await step('first while active', () => add(2, { id: 'K', keepLastIfActive: true }));
   await step('second while active', () => add(3, { id: 'K', keepLastIfActive: true }));
-  await step('its end makes the next', async () => { await held.moveToCompleted('r', 't2', false); });
+  await step('its end makes the next', async () => {
+    await held.moveToCompleted('r', 't2', false);
+  });
   await step('the next', async () => (await queue.getJob(await queue.getDeduplicationJobId('K')))?.data);
-  await step('bulk', async () => (await queue.addBulk([1, 2, 3].map(n => ({ name: 'b', data: { n }, opts: { deduplication: { id: 'B' } } })))).map(job => job.id));
-  await step('removed with its job', async () => { await queue.remove(await queue.getDeduplicationJobId('B')); return queue.getDeduplicationJobId('B'); });
+  await step('bulk', async () =>
+    (await queue.addBulk([1, 2, 3].map(n => ({ name: 'b', data: { n }, opts: { deduplication: { id: 'B' } } })))).map(
+      job => job.id,
+    ),
+  );
+  await step('removed with its job', async () => {
+    await queue.remove(await queue.getDeduplicationJobId('B'));
+    return queue.getDeduplicationJobId('B');
+  });
   kit.note('whole', await kit.whole(queue));
 }

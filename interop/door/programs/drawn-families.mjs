@@ -22,15 +22,26 @@ async function play(kit, seed) {
   const flow = kit.flow();
   const held = [];
   let made = 0;
-  const ways = ['failParentOnFailure', 'continueParentOnFailure', 'ignoreDependencyOnFailure', 'removeDependencyOnFailure'];
+  const ways = [
+    'failParentOnFailure',
+    'continueParentOnFailure',
+    'ignoreDependencyOnFailure',
+    'removeDependencyOnFailure',
+  ];
   const node = depth => {
     const id = `n${(made += 1)}`;
     const leaf = depth === 0 || chance(0.3);
     return {
-      name: id, queueName: one(names), data: { id },
+      name: id,
+      queueName: one(names),
+      data: { id },
       opts: {
-        jobId: id, ...(chance(0.5) && { [one(ways)]: true }), ...(chance(0.2) && { priority: 1 + below(3) }),
-        ...(chance(0.15) && { delay: one([5, 50]) }), ...(chance(0.3) && { attempts: 2 }), ...(chance(0.1) && { removeOnComplete: true }),
+        jobId: id,
+        ...(chance(0.5) && { [one(ways)]: true }),
+        ...(chance(0.2) && { priority: 1 + below(3) }),
+        ...(chance(0.15) && { delay: one([5, 50]) }),
+        ...(chance(0.3) && { attempts: 2 }),
+        ...(chance(0.1) && { removeOnComplete: true }),
       },
       ...(leaf ? {} : { children: Array.from({ length: 1 + below(3) }, () => node(depth - 1)) }),
     };
@@ -42,18 +53,38 @@ async function play(kit, seed) {
       if (job) held.push(job);
       return [job?.id, job?.deferredFailure];
     },
-    complete: async () => (await held.splice(below(held.length), 1)[0].moveToCompleted(below(9), 't', false), undefined),
+    complete: async () => (
+      await held.splice(below(held.length), 1)[0].moveToCompleted(below(9), 't', false),
+      undefined
+    ),
     fail: async () => (await held.splice(below(held.length), 1)[0].moveToFailed(boom('no'), 't'), undefined),
     look: async () => {
       const id = `n${1 + below(Math.max(made, 1))}`;
       const job = (await queues[0].getJob(id)) ?? (await queues[1].getJob(id));
       if (!job) return id;
       const { unprocessed, ...rest } = await job.getDependencies();
-      return { id, state: await job.getState(), unprocessed: unprocessed?.sort(), ...rest, counts: await job.getDependenciesCount(), values: await job.getChildrenValues(), ignored: await job.getIgnoredChildrenFailures() };
+      return {
+        id,
+        state: await job.getState(),
+        unprocessed: unprocessed?.sort(),
+        ...rest,
+        counts: await job.getDependenciesCount(),
+        values: await job.getChildrenValues(),
+        ignored: await job.getIgnoredChildrenFailures(),
+      };
     },
-    wait: async () => { kit.clock.advance(one([10, 60])); },
+    wait: async () => {
+      kit.clock.advance(one([10, 60]));
+    },
   };
-  const weights = ['tree', ...Array(6).fill('take'), ...Array(3).fill('complete'), ...Array(2).fill('fail'), 'look', 'wait'];
+  const weights = [
+    'tree',
+    ...Array(6).fill('take'),
+    ...Array(3).fill('complete'),
+    ...Array(2).fill('fail'),
+    'look',
+    'wait',
+  ];
   for (let call = 0; call < CALLS; call++) {
     const what = one(weights);
     if ((what === 'complete' || what === 'fail') && !held.length) continue;

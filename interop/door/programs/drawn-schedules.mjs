@@ -18,21 +18,36 @@ async function play(kit, seed) {
   const queue = kit.queue(name);
   const worker = kit.worker(name, null, { lockDuration: 100000 * HOURS });
   let made = 0;
-  const rule = () => (chance(0.5)
-    ? { every: one([700, 1000, 60000, 86400000]), ...(chance(0.3) && { offset: below(700) }) }
-    : {
-      pattern: one(['*/10 * * * * *', '0 */5 * * * *', '0 30 2 * * *', '0 0 12 1 * *', '15 10 * * 1-5', '0 0 0 29 2 *']),
-      ...(chance(0.5) && { tz: one(['Europe/Stockholm', 'America/New_York', 'Asia/Kolkata', 'UTC']) }),
-      ...(chance(0.2) && { endDate: kit.clock.now + below(10 * 24 * HOURS) }),
-      ...(chance(0.2) && { immediately: true }),
-    });
+  const rule = () =>
+    chance(0.5)
+      ? { every: one([700, 1000, 60000, 86400000]), ...(chance(0.3) && { offset: below(700) }) }
+      : {
+          pattern: one([
+            '*/10 * * * * *',
+            '0 */5 * * * *',
+            '0 30 2 * * *',
+            '0 0 12 1 * *',
+            '15 10 * * 1-5',
+            '0 0 0 29 2 *',
+          ]),
+          ...(chance(0.5) && { tz: one(['Europe/Stockholm', 'America/New_York', 'Asia/Kolkata', 'UTC']) }),
+          ...(chance(0.2) && { endDate: kit.clock.now + below(10 * 24 * HOURS) }),
+          ...(chance(0.2) && { immediately: true }),
+        };
   const limits = repeat => ({
     ...(chance(0.3) && { limit: 1 + below(4) }),
     ...(chance(0.2) && !repeat.immediately && { startDate: kit.clock.now + below(24 * HOURS) }),
   });
   const template = () => ({
-    ...(chance(0.5) && { name: `n${below(9)}` }), ...(chance(0.5) && { data: { n: below(9) } }),
-    ...(chance(0.4) && { opts: { ...(chance(0.5) && { priority: 1 + below(3) }), ...(chance(0.5) && { attempts: 2 }), ...(chance(0.5) && { removeOnComplete: true }) } }),
+    ...(chance(0.5) && { name: `n${below(9)}` }),
+    ...(chance(0.5) && { data: { n: below(9) } }),
+    ...(chance(0.4) && {
+      opts: {
+        ...(chance(0.5) && { priority: 1 + below(3) }),
+        ...(chance(0.5) && { attempts: 2 }),
+        ...(chance(0.5) && { removeOnComplete: true }),
+      },
+    }),
   });
   const calls = {
     put: async () => {
@@ -48,7 +63,9 @@ async function play(kit, seed) {
       await job.moveToCompleted(1, 't', false);
       return [job.id, job.name, job.data, job.opts];
     },
-    wait: async () => { kit.clock.advance(one([500, 1000, 30000, 7 * 60000, 5 * HOURS, 26 * HOURS])); },
+    wait: async () => {
+      kit.clock.advance(one([500, 1000, 30000, 7 * 60000, 5 * HOURS, 26 * HOURS]));
+    },
     look: async () => queue.getJobScheduler(`s${1 + below(made + 1)}`),
   };
   for (let call = 0; call < CALLS; call++) {

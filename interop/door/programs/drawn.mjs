@@ -24,7 +24,10 @@ async function play(kit, seed) {
   const held = [];
   const ids = new Set(['j1']);
   let token = 0;
-  const hold = (job, by) => { if (job) held.push([job, by]); return job?.id; };
+  const hold = (job, by) => {
+    if (job) held.push([job, by]);
+    return job?.id;
+  };
   const known = async () => (await queue.getJob(one([...ids]))) ?? undefined;
   const release = () => held.splice(below(held.length), 1)[0];
   /** The job that came with an ending. */
@@ -39,19 +42,47 @@ async function play(kit, seed) {
     ...(chance(0.3) && { jobId: `j${below(8)}` }),
     ...(chance(0.15) && { removeOnComplete: one([true, 2, { count: 3 }, { age: 1 }]) }),
     ...(chance(0.15) && { removeOnFail: one([true, 2]) }),
-    ...(chance(0.2) && { deduplication: one([{ id: 'd1' }, { id: 'd2', keepLastIfActive: true }, { id: 'd3', reschedule: true }]) }),
+    ...(chance(0.2) && {
+      deduplication: one([{ id: 'd1' }, { id: 'd2', keepLastIfActive: true }, { id: 'd3', reschedule: true }]),
+    }),
   });
   const calls = {
-    add: async () => { const { id } = await queue.add('a', { n: below(100) }, options()); ids.add(id); return id; },
-    take: async () => { token += 1; return hold(await worker.getNextJob(`t${token}`, { block: false }), `t${token}`); },
-    complete: async () => { const [job, by] = release(); return after(await job.moveToCompleted({ r: below(9) }, by, chance(0.5)), by); },
-    fail: async () => { const [job, by] = release(); return after(await job.moveToFailed(boom('no', below(9), one([Error, kit.bullmq.UnrecoverableError])), by, chance(0.5)), by); },
-    later: async () => { const [job, by] = release(); await job.moveToDelayed(kit.clock.now + below(500), by); },
-    back: async () => { const [job, by] = release(); return job.moveToWait(by); },
+    add: async () => {
+      const { id } = await queue.add('a', { n: below(100) }, options());
+      ids.add(id);
+      return id;
+    },
+    take: async () => {
+      token += 1;
+      return hold(await worker.getNextJob(`t${token}`, { block: false }), `t${token}`);
+    },
+    complete: async () => {
+      const [job, by] = release();
+      return after(await job.moveToCompleted({ r: below(9) }, by, chance(0.5)), by);
+    },
+    fail: async () => {
+      const [job, by] = release();
+      return after(
+        await job.moveToFailed(boom('no', below(9), one([Error, kit.bullmq.UnrecoverableError])), by, chance(0.5)),
+        by,
+      );
+    },
+    later: async () => {
+      const [job, by] = release();
+      await job.moveToDelayed(kit.clock.now + below(500), by);
+    },
+    back: async () => {
+      const [job, by] = release();
+      return job.moveToWait(by);
+    },
     wrongToken: async () => one(held)[0].moveToCompleted(1, 'bad', false),
     promote: async () => (await known())?.promote(),
     remove: async () => queue.remove(one([...ids])),
-    retry: async () => (await known())?.retry(one(['failed', 'completed']), one([{}, { resetAttemptsMade: true, resetAttemptsStarted: true }])),
+    retry: async () =>
+      (await known())?.retry(
+        one(['failed', 'completed']),
+        one([{}, { resetAttemptsMade: true, resetAttemptsStarted: true }]),
+      ),
     changeDelay: async () => (await known())?.changeDelay(below(600)),
     changePriority: async () => (await known())?.changePriority({ priority: below(4), lifo: chance(0.3) }),
     data: async () => (await known())?.updateData({ n: below(100) }),
@@ -69,12 +100,37 @@ async function play(kit, seed) {
     },
     release: async () => queue.removeDeduplicationKey(one(['d1', 'd2', 'd3'])),
     owner: async () => queue.getDeduplicationJobId(one(['d1', 'd2', 'd3'])),
-    wait: async () => { kit.clock.advance(one([10, 100, 1000])); },
+    wait: async () => {
+      kit.clock.advance(one([10, 100, 1000]));
+    },
   };
   const weights = [
-    ...Array(8).fill('add'), ...Array(7).fill('take'), ...Array(4).fill('complete'), ...Array(4).fill('fail'), 'later', 'back', 'back',
-    'wrongToken', 'promote', 'remove', 'retry', 'retry', 'changeDelay', 'changePriority', 'changePriority', 'data', 'progress',
-    'log', 'state', 'resume', 'resume', 'release', 'owner', 'wait', 'wait', 'wait',
+    ...Array(8).fill('add'),
+    ...Array(7).fill('take'),
+    ...Array(4).fill('complete'),
+    ...Array(4).fill('fail'),
+    'later',
+    'back',
+    'back',
+    'wrongToken',
+    'promote',
+    'remove',
+    'retry',
+    'retry',
+    'changeDelay',
+    'changePriority',
+    'changePriority',
+    'data',
+    'progress',
+    'log',
+    'state',
+    'resume',
+    'resume',
+    'release',
+    'owner',
+    'wait',
+    'wait',
+    'wait',
   ];
   const rare = ['pause', 'drain', 'clean', 'clean'];
   const needsHeld = new Set(['complete', 'fail', 'later', 'back', 'wrongToken']);

@@ -3,7 +3,12 @@
 export async function run(kit) {
   const queue = kit.queue();
   await queue.waitUntilReady();
-  kit.note('names', { name: queue.name, qualified: queue.qualifiedName, key: queue.toKey('wait'), backend: typeof queue.getBackend() });
+  kit.note('names', {
+    name: queue.name,
+    qualified: queue.qualifiedName,
+    key: queue.toKey('wait'),
+    backend: typeof queue.getBackend(),
+  });
   kit.note('keys', queue.keys);
   kit.note('parsed key', queue.getBackend().parseNodeKey(`${queue.qualifiedName}:some:id`));
   await kit.saw('trace', () => queue.trace(kit.bullmq.SpanKind.INTERNAL, 'op', 'q', async () => 'traced'));
@@ -25,7 +30,12 @@ export async function run(kit) {
   const elsewhere = kit.worker('other', async () => 1, { name: 'n2' });
   await Promise.all([named, plain, elsewhere].map(worker => worker.waitUntilReady()));
   await kit.eventually('both are listed', async () => (await queue.getWorkersCount()) === 2);
-  kit.note('workers', (await queue.getWorkers()).map(({ name, rawname }) => ({ name, rawname })).sort((a, b) => (a.rawname < b.rawname ? -1 : 1)));
+  kit.note(
+    'workers',
+    (await queue.getWorkers())
+      .map(({ name, rawname }) => ({ name, rawname }))
+      .sort((a, b) => (a.rawname < b.rawname ? -1 : 1)),
+  );
   await kit.saw('events objects', async () => (await queue.getQueueEvents()).length);
   await named.close();
   await kit.eventually('one is left', async () => (await queue.getWorkersCount()) === 1);
@@ -52,7 +62,15 @@ export async function run(kit) {
   kit.note('told by a flow producer', told.slice(1));
   const events = kit.queueEvents('q');
   kit.note('events object', events.name);
-  for (const opts of [{ concurrency: 0 }, { maxStalledCount: -1 }, { stalledInterval: 0 }, { drainDelay: 0 }, { maxStartedAttempts: -1 }]) {
-    await kit.saw(`worker with ${JSON.stringify(opts)}`, () => { kit.worker('odd', async () => 1, { autorun: false, ...opts }); });
+  for (const opts of [
+    { concurrency: 0 },
+    { maxStalledCount: -1 },
+    { stalledInterval: 0 },
+    { drainDelay: 0 },
+    { maxStartedAttempts: -1 },
+  ]) {
+    await kit.saw(`worker with ${JSON.stringify(opts)}`, () => {
+      kit.worker('odd', async () => 1, { autorun: false, ...opts });
+    });
   }
 }

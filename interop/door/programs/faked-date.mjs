@@ -5,12 +5,17 @@ export const virtual = true;
 export async function run(kit) {
   const queue = kit.queue();
   const done = [];
-  const worker = kit.worker('q', async job => {
-    done.push([job.name, Date.now() - 1700000000000]);
-    return Date.now();
-  }, { drainDelay: 1 });
+  const worker = kit.worker(
+    'q',
+    async job => {
+      done.push([job.name, Date.now() - 1700000000000]);
+      return Date.now();
+    },
+    { drainDelay: 1 },
+  );
   await worker.waitUntilReady();
-  const settled = n => kit.eventually(`${n} are done`, async () => done.length >= n && (await queue.getActiveCount()) === 0);
+  const settled = n =>
+    kit.eventually(`${n} are done`, async () => done.length >= n && (await queue.getActiveCount()) === 0);
   await queue.add('now', {});
   await settled(1);
   kit.clock.advance(365 * 86400000);
@@ -34,7 +39,14 @@ export async function run(kit) {
   await worker.close();
 
   let release;
-  const slow = kit.worker('slow', () => new Promise(resolve => { release = resolve; }), { drainDelay: 1 });
+  const slow = kit.worker(
+    'slow',
+    () =>
+      new Promise(resolve => {
+        release = resolve;
+      }),
+    { drainDelay: 1 },
+  );
   const slowly = kit.queue('slow');
   await slowly.add('a year long', {}, { jobId: 'year' });
   await kit.eventually('it works', () => release);
@@ -45,7 +57,13 @@ export async function run(kit) {
   const { processedOn, finishedOn, attemptsStarted, stalledCounter, returnvalue } = await slowly.getJob('year');
   kit.note('a job of a year', { lasted: finishedOn - processedOn, attemptsStarted, stalledCounter, returnvalue });
   kit.note('done', done.map(([name]) => name).sort());
-  kit.note('finished', (await queue.getCompleted()).map(job => [job.name, job.finishedOn, job.processedOn, job.timestamp]).map(line => JSON.stringify(line)).sort());
+  kit.note(
+    'finished',
+    (await queue.getCompleted())
+      .map(job => [job.name, job.finishedOn, job.processedOn, job.timestamp])
+      .map(line => JSON.stringify(line))
+      .sort(),
+  );
   kit.note('schedulers', await queue.getJobSchedulers());
   kit.note('counts', await queue.getJobCounts());
 }

@@ -26,7 +26,13 @@ export async function run(kit) {
     await kit.sawEvents(`${label}: events of kids`, 'kids');
   };
   const kid = (jobId, opts = {}, data = {}) => ({ name: 'kid', queueName: 'kids', data, opts: { jobId, ...opts } });
-  const tree = (jobId, children, opts = {}) => ({ name: 'parent', queueName: 'parents', data: { of: jobId }, opts: { jobId, ...opts }, children });
+  const tree = (jobId, children, opts = {}) => ({
+    name: 'parent',
+    queueName: 'parents',
+    data: { of: jobId },
+    opts: { jobId, ...opts },
+    children,
+  });
 
   await step('a tree', () => flow.add(tree('P1', [kid('K1', {}, { n: 1 }), kid('K2')])));
   await step('first kid', () => complete(kidWorker, { one: 1 }));
@@ -47,7 +53,12 @@ export async function run(kit) {
   });
   await step('parent', () => complete(parentWorker, 'sum'));
 
-  for (const option of ['failParentOnFailure', 'continueParentOnFailure', 'ignoreDependencyOnFailure', 'removeDependencyOnFailure']) {
+  for (const option of [
+    'failParentOnFailure',
+    'continueParentOnFailure',
+    'ignoreDependencyOnFailure',
+    'removeDependencyOnFailure',
+  ]) {
     const [p, a, b] = [`P-${option}`, `A-${option}`, `B-${option}`];
     await step(`${option}: tree`, () => flow.add(tree(p, [kid(a, { [option]: true, lifo: true }), kid(b)])));
     await step(`${option}: it fails`, () => fail(kidWorker));
@@ -61,22 +72,28 @@ export async function run(kit) {
     await step(`${option}: parent taken`, async () => {
       const taken = await parentWorker.getNextJob('t', { block: false });
       if (!taken) return 'nothing';
-      await (taken.deferredFailure ? taken.moveToFailed(boom(taken.deferredFailure), 't') : taken.moveToCompleted('ok', 't', false));
+      await (taken.deferredFailure
+        ? taken.moveToFailed(boom(taken.deferredFailure), 't')
+        : taken.moveToCompleted('ok', 't', false));
       return kit.job(await parents.getJob(p));
     });
   }
 
-  await step('ranked and delayed parents', () => flow.addBulk([
-    tree('PR', [kid('KR')], { priority: 5 }),
-    tree('PD', [kid('KD')], { delay: 3000 }),
-  ]));
+  await step('ranked and delayed parents', () =>
+    flow.addBulk([tree('PR', [kid('KR')], { priority: 5 }), tree('PD', [kid('KD')], { delay: 3000 })]),
+  );
   await step('their kids', async () => [await complete(kidWorker, 1), await complete(kidWorker, 2)]);
   kit.note('where they are', await parents.getJobCounts());
   await parents.drain(true);
 
-  await step('own options per queue', () => flow.add(tree('PO', [kid('KO')]), {
-    queuesOptions: { parents: { defaultJobOptions: { removeOnComplete: true } }, kids: { defaultJobOptions: { attempts: 3, backoff: 100 } } },
-  }));
+  await step('own options per queue', () =>
+    flow.add(tree('PO', [kid('KO')]), {
+      queuesOptions: {
+        parents: { defaultJobOptions: { removeOnComplete: true } },
+        kids: { defaultJobOptions: { attempts: 3, backoff: 100 } },
+      },
+    }),
+  );
   kit.note('KO', (await kids.getJob('KO')).opts);
   const po = await parents.getJob('PO');
   await step('forget the unprocessed', () => po.removeUnprocessedChildren());
@@ -98,16 +115,28 @@ export async function run(kit) {
   const plain = await parents.add('plain', {}, { jobId: 'PP', lifo: true });
   const taken = await parentWorker.getNextJob('t', { block: false });
   await step('waits for nothing', () => taken.moveToWaitingChildren('t'));
-  await step('adds a kid', () => kids.add('kid', { late: true }, { jobId: 'KP', parent: { id: plain.id, queue: parents.qualifiedName } }));
+  await step('adds a kid', () =>
+    kids.add('kid', { late: true }, { jobId: 'KP', parent: { id: plain.id, queue: parents.qualifiedName } }),
+  );
   await step('cannot complete', () => taken.moveToCompleted(1, 't', false));
   await step('waits', () => taken.moveToWaitingChildren('t'));
   await step('the late kid', () => complete(kidWorker, 'late'));
   await step('runs again', () => complete(parentWorker, 'done'));
-  await step('three levels', () => flow.add(tree('G', [{ ...tree('M', [kid('L1'), kid('L2', { delay: 10 })]) }, kid('L3', { priority: 2 })])));
+  await step('three levels', () =>
+    flow.add(tree('G', [{ ...tree('M', [kid('L1'), kid('L2', { delay: 10 })]) }, kid('L3', { priority: 2 })])),
+  );
   await step('three levels back', () => flow.getFlow({ id: 'G', queueName: 'parents', depth: 5, maxChildren: 5 }));
   await step('duplicate tree', () => flow.add(tree('G', [kid('L1')])));
-  await step('root with a parent that is not there', () => flow.add({ name: 'x', queueName: 'kids', opts: { jobId: 'X', parent: { id: 'nope', queue: parents.qualifiedName } } }));
-  await step('deduplication on a parent', () => flow.add({ name: 'x', queueName: 'kids', opts: { deduplication: { id: 'a' } }, children: [kid('KV')] }));
+  await step('root with a parent that is not there', () =>
+    flow.add({
+      name: 'x',
+      queueName: 'kids',
+      opts: { jobId: 'X', parent: { id: 'nope', queue: parents.qualifiedName } },
+    }),
+  );
+  await step('deduplication on a parent', () =>
+    flow.add({ name: 'x', queueName: 'kids', opts: { deduplication: { id: 'a' } }, children: [kid('KV')] }),
+  );
   kit.note('backend', typeof flow.getBackend().addFlow);
   kit.note('whole parents', await kit.whole(parents));
   kit.note('whole kids', await kit.whole(kids));

@@ -28,7 +28,14 @@ export async function run(kit) {
   await queue.addBulk(Array.from({ length: 5 }, (_, i) => ({ name: 'waits', data: { i } })));
   for (const priority of [9, 1, 9, 2097151]) await queue.add('ranked', { priority }, { priority });
   for (const delay of [9000, 1000, 1000]) await queue.add('later', { delay }, { delay });
-  await kit.flow().add({ name: 'parent', queueName: 'q', opts: { jobId: 'P' }, children: [{ name: 'c', queueName: 'kids', opts: { jobId: 'C' } }] });
+  await kit
+    .flow()
+    .add({
+      name: 'parent',
+      queueName: 'q',
+      opts: { jobId: 'P' },
+      children: [{ name: 'c', queueName: 'kids', opts: { jobId: 'C' } }],
+    });
 
   kit.note('whole', await kit.whole(queue));
   await kit.saw('count', () => queue.count());
@@ -52,8 +59,17 @@ export async function run(kit) {
   const states = ['waiting', 'active', 'delayed', 'prioritized', 'completed', 'failed', 'waiting-children'];
   for (const state of states) {
     for (const asc of [true, false]) {
-      for (const [start, end] of [[0, -1], [0, 0], [1, 2], [2, 99], [-2, -1], [0, -2]]) {
-        await kit.saw(`ids of ${state} ${start}..${end} ${asc ? 'up' : 'down'}`, async () => ids(await queue.getJobs([state], start, end, asc)));
+      for (const [start, end] of [
+        [0, -1],
+        [0, 0],
+        [1, 2],
+        [2, 99],
+        [-2, -1],
+        [0, -2],
+      ]) {
+        await kit.saw(`ids of ${state} ${start}..${end} ${asc ? 'up' : 'down'}`, async () =>
+          ids(await queue.getJobs([state], start, end, asc)),
+        );
       }
     }
   }
@@ -74,8 +90,12 @@ export async function run(kit) {
     const job = await queue.getJob(id);
     if (!job) continue;
     await kit.saw(`what ${id} is`, async () => ({
-      state: await job.getState(), completed: await job.isCompleted(), failed: await job.isFailed(),
-      delayed: await job.isDelayed(), waitingChildren: await job.isWaitingChildren(), active: await job.isActive(),
+      state: await job.getState(),
+      completed: await job.isCompleted(),
+      failed: await job.isFailed(),
+      delayed: await job.isDelayed(),
+      waitingChildren: await job.isWaitingChildren(),
+      active: await job.isActive(),
       waiting: await job.isWaiting(),
     }));
     const { finishedOn, processedOn } = job;

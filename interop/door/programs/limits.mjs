@@ -12,7 +12,10 @@ export async function run(kit) {
     await kit.sawEvents(`${label}: events`);
   };
   /** How long is left, in whole minutes: Redis counts real time. */
-  const left = async promise => { const ms = await promise; return ms > 0 ? Math.ceil(ms / 60000) : ms; };
+  const left = async promise => {
+    const ms = await promise;
+    return ms > 0 ? Math.ceil(ms / 60000) : ms;
+  };
   for (let i = 0; i < 12; i++) await queue.add('a', { i });
   await step('no limit yet', () => left(queue.getRateLimitTtl()));
   await step('first', async () => (await take(limited, 't1'))?.id);

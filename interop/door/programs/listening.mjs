@@ -5,11 +5,30 @@ import { boom } from '../kit.mjs';
 export async function run(kit) {
   const queue = kit.queue();
   const worker = kit.worker();
-  const names = ['added', 'waiting', 'active', 'progress', 'completed', 'failed', 'delayed', 'removed', 'cleaned', 'paused',
-    'resumed', 'duplicated', 'deduplicated', 'retries-exhausted', 'stalled', 'waiting-children', 'drained', 'mine'];
+  const names = [
+    'added',
+    'waiting',
+    'active',
+    'progress',
+    'completed',
+    'failed',
+    'delayed',
+    'removed',
+    'cleaned',
+    'paused',
+    'resumed',
+    'duplicated',
+    'deduplicated',
+    'retries-exhausted',
+    'stalled',
+    'waiting-children',
+    'drained',
+    'mine',
+  ];
   const got = [];
   const live = kit.queueEvents('q');
-  for (const name of names) live.on(name, (args, id) => got.push([name, name === 'drained' ? typeof args : args, typeof id]));
+  for (const name of names)
+    live.on(name, (args, id) => got.push([name, name === 'drained' ? typeof args : args, typeof id]));
   live.on('completed:2', args => got.push(['completed:2', args]));
   live.once('added', () => got.push(['once']));
   const never = () => got.push(['never']);
@@ -20,7 +39,11 @@ export async function run(kit) {
     if (!got.length) await kit.producer().publishEvent({ eventName: 'mine', hello: 'there' });
     return got.length;
   });
-  await kit.eventually('it is quiet', async () => { const n = got.length; await new Promise(r => setTimeout(r, 60)); return got.length === n; });
+  await kit.eventually('it is quiet', async () => {
+    const n = got.length;
+    await new Promise(r => setTimeout(r, 60));
+    return got.length === n;
+  });
   got.length = 0;
   await kit.saw('run twice', () => live.run());
 
@@ -51,7 +74,10 @@ export async function run(kit) {
   for (const name of names) replay.on(name, args => old.push([name, name === 'drained' ? typeof args : args]));
   replay.run();
   await kit.eventually('all came again', () => old.some(([name, args]) => name === 'mine' && args.last));
-  kit.note('heard from the start', old.filter(([name, args]) => name !== 'mine' || !args.hello));
+  kit.note(
+    'heard from the start',
+    old.filter(([name, args]) => name !== 'mine' || !args.hello),
+  );
   kit.note('emit', live.emit('mine', { by: 'hand' }, '1-1'));
   kit.note('backend', typeof live.getBackend().readEvents);
   const ids = [];
@@ -63,11 +89,13 @@ export async function run(kit) {
   kit.note('ids grow', at[0] < next[0] || (at[0] === next[0] && at[1] < next[1]));
   const rest = [];
   const later = kit.queueEvents('q', { lastEventId: ids[0] });
-  for (const name of names) later.on(name, args => rest.push(name === 'drained' ? name : args.jobId ?? name));
+  for (const name of names) later.on(name, args => rest.push(name === 'drained' ? name : (args.jobId ?? name)));
   await kit.eventually('the rest came', () => rest.filter(name => name === 'mine').length >= 1 && rest.includes('J'));
   kit.note('heard from the middle', rest.slice(0, 6));
 
-  await kit.saw('trim', async () => { await queue.trimEvents(0); });
+  await kit.saw('trim', async () => {
+    await queue.trimEvents(0);
+  });
   kit.note('after the trim', (await kit.events()).length);
   await live.close();
   await replay.disconnect();
@@ -86,7 +114,10 @@ export async function run(kit) {
   await kit.saw('wait for one that fails', () => bad.waitUntilFinished(finished));
   const many = await queue.addBulk(Array.from({ length: 40 }, (_, v) => ({ name: v % 4 ? 'ok' : 'bad', data: { v } })));
   const ends = await Promise.allSettled(many.map(job => job.waitUntilFinished(finished)));
-  kit.note('wait for many', ends.map(({ value, reason }) => value?.v ?? reason.message));
+  kit.note(
+    'wait for many',
+    ends.map(({ value, reason }) => value?.v ?? reason.message),
+  );
   const late = await queue.add('late', {}, { delay: 100000 });
   await kit.saw('wait too short', () => late.waitUntilFinished(finished, 50));
   await late.remove();

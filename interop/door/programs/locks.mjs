@@ -4,14 +4,24 @@ export async function run(kit) {
   const queue = kit.queue();
   const told = [];
   let release;
-  const worker = kit.worker('q', () => new Promise(resolve => { release = resolve; }), { lockDuration: 1000, lockRenewTime: 100, stalledInterval: 100, drainDelay: 1 });
+  const worker = kit.worker(
+    'q',
+    () =>
+      new Promise(resolve => {
+        release = resolve;
+      }),
+    { lockDuration: 1000, lockRenewTime: 100, stalledInterval: 100, drainDelay: 1 },
+  );
   worker.on('locksRenewed', ({ count, jobIds }) => told.push(['renewed', count, jobIds]));
   worker.on('stalled', id => told.push(['stalled', id]));
   await queue.add('long', {}, { jobId: 'long' });
   // Longer than its lock lasts, which is renewed each time.
   await kit.eventually('it is renewed often', () => told.filter(([what]) => what === 'renewed').length >= 15);
   kit.note('renewed', told[0]);
-  kit.note('only renewed', told.every(([what]) => what === 'renewed'));
+  kit.note(
+    'only renewed',
+    told.every(([what]) => what === 'renewed'),
+  );
   kit.note('it works still', await queue.getJobState('long'));
   release('fine');
   await kit.eventually('it ends', async () => (await queue.getJobState('long')) === 'completed');
@@ -19,7 +29,14 @@ export async function run(kit) {
   kit.note('its end', (await queue.getJob('long')).returnvalue);
 
   const lost = [];
-  const careless = kit.worker('q', () => new Promise(resolve => { release = resolve; }), { lockDuration: 60, skipLockRenewal: true, skipStalledCheck: true, drainDelay: 1 });
+  const careless = kit.worker(
+    'q',
+    () =>
+      new Promise(resolve => {
+        release = resolve;
+      }),
+    { lockDuration: 60, skipLockRenewal: true, skipStalledCheck: true, drainDelay: 1 },
+  );
   careless.removeAllListeners('error');
   careless.on('error', error => lost.push(['error', error]));
   careless.on('completed', job => lost.push(['completed', job.id]));

@@ -22,24 +22,46 @@ export async function run(kit) {
     const job = await worker.getNextJob('t', { block: false });
     await job.moveToFailed(boom('no'), 't');
   }
-  await kit.saw('retried in small steps', async () => { await queue.retryJobs({ count: 3 }); return queue.getJobCounts('failed', 'waiting'); });
+  await kit.saw('retried in small steps', async () => {
+    await queue.retryJobs({ count: 3 });
+    return queue.getJobCounts('failed', 'waiting');
+  });
   await kit.saw('cleaned', async () => (await queue.clean(0, 0, 'wait')).length);
   await bulk('d', { delay: 5000 });
   await kit.saw('delayed', async () => ends((await queue.getDelayed()).map(job => job.data.i).sort((a, b) => a - b)));
-  await kit.saw('promoted in small steps', async () => { await queue.promoteJobs({ count: 100 }); return queue.getJobCounts('delayed', 'waiting'); });
+  await kit.saw('promoted in small steps', async () => {
+    await queue.promoteJobs({ count: 100 });
+    return queue.getJobCounts('delayed', 'waiting');
+  });
   await bulk('p', { priority: 3 });
   await kit.saw('prioritized', async () => ends((await queue.getPrioritized()).map(job => job.data.i)));
   await kit.saw('per priority', () => queue.getCountsPerPriority([0, 3]));
   const logged = await queue.add('logs', {});
-  for (let i = 0; i < 1100; i += 100) await Promise.all(Array.from({ length: 100 }, (_, n) => logged.log(`line ${i + n}`)));
-  await kit.saw('logs', async () => { const { logs, count } = await queue.getJobLogs(logged.id); return [count, ...ends(logs)]; });
-  await kit.saw('the last logs', () => queue.getJobLogs(logged.id, 0, 2, false));
-  await kit.saw('obliterated in small steps', async () => { await queue.obliterate({ count: 100 }); return queue.getJobCounts(); });
-
-  await kit.flow().add({
-    name: 'parent', queueName: 'parents', opts: { jobId: 'P' },
-    children: Array.from({ length: N }, (_, i) => ({ name: 'kid', queueName: 'kids', data: { i }, opts: { jobId: `k${i}` } })),
+  for (let i = 0; i < 1100; i += 100)
+    await Promise.all(Array.from({ length: 100 }, (_, n) => logged.log(`line ${i + n}`)));
+  await kit.saw('logs', async () => {
+    const { logs, count } = await queue.getJobLogs(logged.id);
+    return [count, ...ends(logs)];
   });
+  await kit.saw('the last logs', () => queue.getJobLogs(logged.id, 0, 2, false));
+  await kit.saw('obliterated in small steps', async () => {
+    await queue.obliterate({ count: 100 });
+    return queue.getJobCounts();
+  });
+
+  await kit
+    .flow()
+    .add({
+      name: 'parent',
+      queueName: 'parents',
+      opts: { jobId: 'P' },
+      children: Array.from({ length: N }, (_, i) => ({
+        name: 'kid',
+        queueName: 'kids',
+        data: { i },
+        opts: { jobId: `k${i}` },
+      })),
+    });
   const parents = kit.queue('parents');
   const parent = await parents.getJob('P');
   await kit.saw('unprocessed', async () => (await parent.getDependencies()).unprocessed.length);
@@ -50,7 +72,9 @@ export async function run(kit) {
     await kid.moveToCompleted(i, 't', false);
   }
   await kit.saw('values', async () => Object.keys(await parent.getChildrenValues()).length);
-  await kit.saw('their sum', async () => Object.values(await parent.getChildrenValues()).reduce((sum, n) => sum + n, 0));
+  await kit.saw('their sum', async () =>
+    Object.values(await parent.getChildrenValues()).reduce((sum, n) => sum + n, 0),
+  );
   await kit.saw('state', () => parent.getState());
   await kit.saw('all by pages', async () => {
     const all = new Set();

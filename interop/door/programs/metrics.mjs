@@ -34,8 +34,14 @@ export async function run(kit) {
   await queue.pause();
   await kit.saw('meta with limits', () => queue.getMeta());
   await kit.saw('its limits', async () => [await queue.getGlobalConcurrency(), await queue.getGlobalRateLimit()]);
-  await kit.saw('take them back', async () => [await queue.removeGlobalConcurrency(), await queue.removeGlobalRateLimit()]);
+  await kit.saw('take them back', async () => [
+    await queue.removeGlobalConcurrency(),
+    await queue.removeGlobalRateLimit(),
+  ]);
   await kit.saw('none any more', async () => [await queue.getGlobalConcurrency(), await queue.getGlobalRateLimit()]);
-  await kit.saw('take them back twice', async () => [await queue.removeGlobalConcurrency(), await queue.removeGlobalRateLimit()]);
+  await kit.saw('take them back twice', async () => [
+    await queue.removeGlobalConcurrency(),
+    await queue.removeGlobalRateLimit(),
+  ]);
   await kit.saw('meta without limits', () => queue.getMeta());
 }

@@ -14,11 +14,21 @@ export async function run(kit) {
   await queue.add('ranked', {}, { priority: 2 });
   await queue.add('later', {}, { delay: 30 });
   await kit.saw('counts', () => queue.getJobCounts('waiting', 'paused', 'prioritized', 'delayed', 'active'));
-  await kit.saw('states', async () => [await queue.getJobState('1'), await queue.getJobState('2'), await queue.getJobState('3')]);
+  await kit.saw('states', async () => [
+    await queue.getJobState('1'),
+    await queue.getJobState('2'),
+    await queue.getJobState('3'),
+  ]);
   await kit.saw('waiting', async () => (await queue.getWaiting()).map(job => job.id));
   await kit.saw('by hand', async () => kit.worker().getNextJob('t', { block: false }));
   const done = [];
-  const worker = kit.worker('q', async job => { done.push(job.name); }, { drainDelay: 1 });
+  const worker = kit.worker(
+    'q',
+    async job => {
+      done.push(job.name);
+    },
+    { drainDelay: 1 },
+  );
   await worker.waitUntilReady();
   await kit.eventually('the delay is over', async () => Date.now() > (await queue.getJob('4')).timestamp + 60);
   kit.note('done while paused', done);
@@ -28,5 +38,8 @@ export async function run(kit) {
   await kit.saw('resume again', () => queue.resume());
   await kit.saw('is it paused', () => queue.isPaused());
   kit.note('told', told);
-  kit.note('events that tell of it', (await kit.events()).filter(({ event }) => ['paused', 'resumed'].includes(event)));
+  kit.note(
+    'events that tell of it',
+    (await kit.events()).filter(({ event }) => ['paused', 'resumed'].includes(event)),
+  );
 }

@@ -23,14 +23,26 @@ export async function run(kit) {
   await refused('debounce of v5', { debounce: { id: 'x' } });
   await refused('deduplication without an id', { deduplication: { id: '' } });
   await refused('parent that is not there', { parent: { id: 'nope', queue: queue.qualifiedName } });
-  await refused('parent in another queue that is not there', { parent: { id: 'nope', queue: `${kit.base.prefix}:other` } });
-  await refused('deduplication with a parent', { deduplication: { id: 'd' }, parent: { id: 'nope', queue: queue.qualifiedName } });
-  await kit.saw('bulk with a parent that is not there', async () => (await queue.addBulk([
-    { name: 'x', data: 1 },
-    { name: 'x', data: 2, opts: { parent: { id: 'nope', queue: queue.qualifiedName } } },
-    { name: 'x', data: 3 },
-  ])).map(job => job.id));
-  for (const name of ['a:b', '']) await kit.saw(`queue name "${name}"`, () => { kit.queue(name); });
+  await refused('parent in another queue that is not there', {
+    parent: { id: 'nope', queue: `${kit.base.prefix}:other` },
+  });
+  await refused('deduplication with a parent', {
+    deduplication: { id: 'd' },
+    parent: { id: 'nope', queue: queue.qualifiedName },
+  });
+  await kit.saw('bulk with a parent that is not there', async () =>
+    (
+      await queue.addBulk([
+        { name: 'x', data: 1 },
+        { name: 'x', data: 2, opts: { parent: { id: 'nope', queue: queue.qualifiedName } } },
+        { name: 'x', data: 3 },
+      ])
+    ).map(job => job.id),
+  );
+  for (const name of ['a:b', ''])
+    await kit.saw(`queue name "${name}"`, () => {
+      kit.queue(name);
+    });
   kit.note('whole', await kit.whole(queue));
   await kit.sawEvents();
 }

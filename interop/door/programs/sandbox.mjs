@@ -15,11 +15,20 @@ export async function run(kit) {
     worker.on('progress', (job, progress) => told.push(['progress', job.name, progress]));
     for (const name of ['plain', 'talks', 'bad', 'never', 'later', 'parent']) {
       if (name === 'parent') {
-        await kit.flow().add({ name, queueName: label, opts: { jobId: 'P' }, children: [{ name: 'plain', queueName: label, data: { n: 5 }, opts: { jobId: 'C' } }] });
+        await kit
+          .flow()
+          .add({
+            name,
+            queueName: label,
+            opts: { jobId: 'P' },
+            children: [{ name: 'plain', queueName: label, data: { n: 5 }, opts: { jobId: 'C' } }],
+          });
       } else {
         await queue.add(name, { n: 1 }, { attempts: name === 'never' ? 3 : 1 });
       }
-      await kit.eventually(`${name} ends in a ${label}`, () => told.some(([what, who]) => what !== 'progress' && who === name));
+      await kit.eventually(`${name} ends in a ${label}`, () =>
+        told.some(([what, who]) => what !== 'progress' && who === name),
+      );
       kit.note(`${label}: ${name}`, told.splice(0));
     }
     await worker.close();

@@ -29,7 +29,8 @@ export async function run(kit) {
   kit.note('whole after ranks', await kit.whole(queue));
 
   await step('update data', () => late.updateData({ v: 2, more: ['x'] }));
-  for (const progress of [42, 'almost', true, { part: 1 }]) await step(`progress ${JSON.stringify(progress)}`, () => late.updateProgress(progress));
+  for (const progress of [42, 'almost', true, { part: 1 }])
+    await step(`progress ${JSON.stringify(progress)}`, () => late.updateProgress(progress));
   await step('progress by the queue', () => queue.updateJobProgress(late.id, { by: 'queue' }));
   await step('log', () => late.log('one'));
   await step('log', () => late.log('two'));
@@ -52,31 +53,51 @@ export async function run(kit) {
   await step('retry an active job', () => first.retry());
   await step('extend', () => first.extendLock('t1', 60000));
   await step('extend with a wrong token', () => first.extendLock('bad', 60000));
-  await step('extend by the worker', () => worker.extendJobLocks([first.id, first.id, '404'], ['t1', 'bad', 'x'], 60000));
+  await step('extend by the worker', () =>
+    worker.extendJobLocks([first.id, first.id, '404'], ['t1', 'bad', 'x'], 60000),
+  );
   kit.clock.advance(5);
-  await step('fail', async () => { await first.moveToFailed(boom('no'), 't1'); });
-  await step('fail again', async () => { await first.moveToFailed(boom('no'), 't1'); });
+  await step('fail', async () => {
+    await first.moveToFailed(boom('no'), 't1');
+  });
+  await step('fail again', async () => {
+    await first.moveToFailed(boom('no'), 't1');
+  });
   await step('retry', () => first.retry());
   await step('retry twice', () => first.retry());
   const again = await take('t2');
   kit.note('taken again', kit.job(again));
-  await step('complete', async () => { await again.moveToCompleted('fine', 't2', false); });
+  await step('complete', async () => {
+    await again.moveToCompleted('fine', 't2', false);
+  });
   await step('retry a completed one as a failed one', () => again.retry());
-  await step('retry a completed one', () => again.retry('completed', { resetAttemptsMade: true, resetAttemptsStarted: true }));
+  await step('retry a completed one', () =>
+    again.retry('completed', { resetAttemptsMade: true, resetAttemptsStarted: true }),
+  );
   kit.note('whole after retries', await kit.whole(queue));
 
   await step('remove', () => again.remove());
   await step('remove what is gone', () => again.remove());
   await step('remove what is gone by the queue', () => queue.remove('404'));
   for (const [label, fn] of Object.entries({
-    updateData: job => job.updateData({}), updateProgress: job => job.updateProgress(1), log: job => job.log('x'),
-    changeDelay: job => job.changeDelay(1), changePriority: job => job.changePriority({ priority: 1 }),
-    promote: job => job.promote(), retry: job => job.retry(), moveToWait: job => job.moveToWait('t'),
-    moveToDelayed: job => job.moveToDelayed(kit.clock.now + 5, 't'), complete: job => job.moveToCompleted(1, 't', false),
-    fail: job => job.moveToFailed(boom('x'), 't'), extendLock: job => job.extendLock('t', 1000),
-    waitForChildren: job => job.moveToWaitingChildren('t'), state: job => job.getState(),
-    removeChildDependency: job => job.removeChildDependency(), clearLogs: job => job.clearLogs(),
-  })) await step(`${label} of a job that is gone`, () => fn(again));
+    updateData: job => job.updateData({}),
+    updateProgress: job => job.updateProgress(1),
+    log: job => job.log('x'),
+    changeDelay: job => job.changeDelay(1),
+    changePriority: job => job.changePriority({ priority: 1 }),
+    promote: job => job.promote(),
+    retry: job => job.retry(),
+    moveToWait: job => job.moveToWait('t'),
+    moveToDelayed: job => job.moveToDelayed(kit.clock.now + 5, 't'),
+    complete: job => job.moveToCompleted(1, 't', false),
+    fail: job => job.moveToFailed(boom('x'), 't'),
+    extendLock: job => job.extendLock('t', 1000),
+    waitForChildren: job => job.moveToWaitingChildren('t'),
+    state: job => job.getState(),
+    removeChildDependency: job => job.removeChildDependency(),
+    clearLogs: job => job.clearLogs(),
+  }))
+    await step(`${label} of a job that is gone`, () => fn(again));
 
   await queue.add('later', {}, { delay: 4000 });
   await queue.add('later', {}, { delay: 4000, priority: 3 });

@@ -20,7 +20,10 @@ export async function run(kit) {
   const there = kit.queue('same', { prefix: `${kit.base.prefix}-2` });
   await here.add('a', { here: true });
   await there.add('a', { here: false });
-  kit.note('two prefixes', [(await here.getWaiting()).map(job => job.data), (await there.getWaiting()).map(job => job.data)]);
+  kit.note('two prefixes', [
+    (await here.getWaiting()).map(job => job.data),
+    (await there.getWaiting()).map(job => job.data),
+  ]);
   kit.note('their names', [here.qualifiedName, there.qualifiedName]);
   const odd = kit.queue('a name with spaces, "quotes" and é');
   await odd.add('x', {});

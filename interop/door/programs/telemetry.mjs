@@ -34,7 +34,16 @@ export async function run(kit) {
   const q = kit.queue('q', { telemetry: tel });
   const w = kit.worker('q', async () => 1, { telemetry: tel, name: 'wn', autorun: false });
   const f = kit.flow({ telemetry: tel });
-  const drain = () => log.splice(0, log.length).map(s => ({ ...s, attributes: s.attributes && { ...s.attributes, ...(s.attributes['bullmq.worker.id'] ? { 'bullmq.worker.id': '<worker>' } : {}) } }));
+  const drain = () =>
+    log
+      .splice(0, log.length)
+      .map(s => ({
+        ...s,
+        attributes: s.attributes && {
+          ...s.attributes,
+          ...(s.attributes['bullmq.worker.id'] ? { 'bullmq.worker.id': '<worker>' } : {}),
+        },
+      }));
   await kit.saw('add', async () => {
     await q.add('a', {}, { jobId: 'J1' });
     return drain();
@@ -54,22 +63,30 @@ export async function run(kit) {
     return drain();
   });
   await kit.saw('flow', async () => {
-    await f.add({ name: 'r', queueName: 'q', opts: { jobId: 'R' }, children: [{ name: 'k', queueName: 'q', opts: { jobId: 'K' } }] });
+    await f.add({
+      name: 'r',
+      queueName: 'q',
+      opts: { jobId: 'R' },
+      children: [{ name: 'k', queueName: 'q', opts: { jobId: 'K' } }],
+    });
     return drain();
   });
   await kit.saw('upsertJobScheduler', async () => {
     await q.upsertJobScheduler('s', { every: 60000 }, { name: 'sn' });
     return drain();
   });
-  await kit.saw('pause, resume, remove, clean, drain, retryJobs, promoteJobs, trimEvents, recordJobCountsMetric', async () => {
-    await q.pause();
-    await q.resume();
-    await q.remove('J2');
-    await q.clean(0, 10, 'completed');
-    await q.retryJobs();
-    await q.promoteJobs();
-    await q.trimEvents(1000);
-    await q.recordJobCountsMetric('waiting', 'active');
-    return drain();
-  });
+  await kit.saw(
+    'pause, resume, remove, clean, drain, retryJobs, promoteJobs, trimEvents, recordJobCountsMetric',
+    async () => {
+      await q.pause();
+      await q.resume();
+      await q.remove('J2');
+      await q.clean(0, 10, 'completed');
+      await q.retryJobs();
+      await q.promoteJobs();
+      await q.trimEvents(1000);
+      await q.recordJobCountsMetric('waiting', 'active');
+      return drain();
+    },
+  );
 }

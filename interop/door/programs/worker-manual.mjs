@@ -41,20 +41,36 @@ export async function run(kit) {
   for (const value of [null, 0, '', false, 'text "q"', { a: [1, { b: null }] }]) {
     await queue.add('value', {});
     const job = await take('t');
-    await step(`value ${JSON.stringify(value)}`, async () => { await job.moveToCompleted(value, 't', false); return (await queue.getJob(job.id)).returnvalue; });
+    await step(`value ${JSON.stringify(value)}`, async () => {
+      await job.moveToCompleted(value, 't', false);
+      return (await queue.getJob(job.id)).returnvalue;
+    });
   }
   for (const [label, backoff] of Object.entries({
-    number: 700, fixed: { type: 'fixed', delay: 700 }, exponential: { type: 'exponential', delay: 100 },
-    own: { type: 'mine' }, stop: { type: 'stop' }, zero: { type: 'zero' },
+    number: 700,
+    fixed: { type: 'fixed', delay: 700 },
+    exponential: { type: 'exponential', delay: 100 },
+    own: { type: 'mine' },
+    stop: { type: 'stop' },
+    zero: { type: 'zero' },
   })) {
     const { id } = await queue.add(label, {}, { attempts: 3, backoff });
     for (let i = 1; i <= 3; i++) {
       kit.clock.advance(5000);
       const job = await take(`t${i}`);
       if (!job) break;
-      await step(`${label} ${i}`, async () => { await job.moveToFailed(boom(`${label} ${i}`, i), `t${i}`); });
+      await step(`${label} ${i}`, async () => {
+        await job.moveToFailed(boom(`${label} ${i}`, i), `t${i}`);
+      });
       const { attemptsMade, attemptsStarted, delay, stacktrace, failedReason } = await queue.getJob(id);
-      kit.note(`${label} ${i}: job`, { attemptsMade, attemptsStarted, delay, stacktrace, failedReason, state: await queue.getJobState(id) });
+      kit.note(`${label} ${i}: job`, {
+        attemptsMade,
+        attemptsStarted,
+        delay,
+        stacktrace,
+        failedReason,
+        state: await queue.getJobState(id),
+      });
     }
   }
   await queue.add('stack', {}, { attempts: 3, stackTraceLimit: 1 });
@@ -67,15 +83,25 @@ export async function run(kit) {
   await queue.add('lifo', {}, { lifo: true, attempts: 2 });
   await queue.add('other', {});
   const lifo = await take('t');
-  await step('a lifo job is retried', async () => { await lifo.moveToFailed(boom('x'), 't'); return queue.getRanges(['wait'], 0, -1, true); });
+  await step('a lifo job is retried', async () => {
+    await lifo.moveToFailed(boom('x'), 't');
+    return queue.getRanges(['wait'], 0, -1, true);
+  });
   await queue.drain();
   await queue.add('never', {}, { attempts: 3 });
   const never = await take('t');
-  await step('unrecoverable', async () => { await never.moveToFailed(boom('stop', 1, kit.bullmq.UnrecoverableError), 't'); return queue.getJobState(never.id); });
+  await step('unrecoverable', async () => {
+    await never.moveToFailed(boom('stop', 1, kit.bullmq.UnrecoverableError), 't');
+    return queue.getJobState(never.id);
+  });
 
   for (const keep of [true, 1, { count: 1 }, { age: 60 }, false]) {
     for (let i = 0; i < 3; i++) {
-      const { id } = await queue.add(`keep ${JSON.stringify(keep)}`, {}, { removeOnComplete: keep, removeOnFail: keep });
+      const { id } = await queue.add(
+        `keep ${JSON.stringify(keep)}`,
+        {},
+        { removeOnComplete: keep, removeOnFail: keep },
+      );
       const job = await take('t');
       kit.clock.advance(1);
       if (i % 2) await job.moveToFailed(boom('x'), 't');
@@ -86,12 +112,18 @@ export async function run(kit) {
   await queue.add('by the worker', {});
   const own = kit.worker('q', async job => ({ ran: job.name }), { autorun: false });
   const job = await own.getNextJob('own', { block: false });
-  await step('processJob', async () => { await own.processJob(job, 'own', () => false); return queue.getJobState(job.id); });
+  await step('processJob', async () => {
+    await own.processJob(job, 'own', () => false);
+    return queue.getJobState(job.id);
+  });
   await queue.add('starts', {}, { attempts: 5 });
   const strict = kit.worker('q', async () => 1, { autorun: false, maxStartedAttempts: 1 });
   const started = await strict.getNextJob('s', { block: false });
   await step('back to the queue', () => started.moveToWait('s'));
   const again = await strict.getNextJob('s', { block: false });
-  await step('started too often', async () => { await strict.processJob(again, 's', () => false); return [await queue.getJobState(again.id), (await queue.getJob(again.id)).failedReason]; });
+  await step('started too often', async () => {
+    await strict.processJob(again, 's', () => false);
+    return [await queue.getJobState(again.id), (await queue.getJob(again.id)).failedReason];
+  });
   kit.note('whole', await kit.whole(queue));
 }

@@ -4,7 +4,9 @@ export const scenarios = {
   // construct a queue, then add one job
   'A-01': async c => {
     let q;
-    await c.step('construct queue', async () => { q = await c.queue(); });
+    await c.step('construct queue', async () => {
+      q = await c.queue();
+    });
     await c.step('add', () => q.add('job-a', { hello: 'world' }));
   },
 
@@ -67,31 +69,54 @@ export const scenarios = {
   // every job option, as stored
   'A-08': async c => {
     const q = await c.queue({ defaultJobOptions: { attempts: 2, keepLogs: 7 } });
-    await c.step('numeric backoff, boolean removal', () => q.add('a', { a: [] }, {
-      backoff: 1500, removeOnComplete: true, removeOnFail: false, lifo: false, delay: 0, priority: 0 }));
-    await c.step('object options', () => q.add('b', { path: 'x/y', u: 'é' }, {
-      attempts: 5, backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
-      removeOnComplete: { age: 3600, count: 10, limit: 50 }, removeOnFail: 25, keepLogs: 3,
-      stackTraceLimit: 4, sizeLimit: 10000, failParentOnFailure: true, timestamp: 1600000000123,
-      telemetry: { metadata: 'a/b=c', omitContext: false } }));
+    await c.step('numeric backoff, boolean removal', () =>
+      q.add(
+        'a',
+        { a: [] },
+        { backoff: 1500, removeOnComplete: true, removeOnFail: false, lifo: false, delay: 0, priority: 0 },
+      ),
+    );
+    await c.step('object options', () =>
+      q.add(
+        'b',
+        { path: 'x/y', u: 'é' },
+        {
+          attempts: 5,
+          backoff: { type: 'exponential', delay: 200, jitter: 0.5 },
+          removeOnComplete: { age: 3600, count: 10, limit: 50 },
+          removeOnFail: 25,
+          keepLogs: 3,
+          stackTraceLimit: 4,
+          sizeLimit: 10000,
+          failParentOnFailure: true,
+          timestamp: 1600000000123,
+          telemetry: { metadata: 'a/b=c', omitContext: false },
+        },
+      ),
+    );
     await c.step('remaining short names', () => q.add('c', null, { ignoreDependencyOnFailure: true }));
     await c.step('remaining short names 2', () => q.add('d', undefined, { continueParentOnFailure: true }));
     await c.step('remaining short names 3', () => q.add('e', 'text', { removeDependencyOnFailure: true }));
     await c.step('deduplication', () => q.add('f', 5, { deduplication: { id: 'dd', ttl: 60000 } }));
-    await c.step('unknown option is stored as is; arrays and nulls', () => q.add('g', true, {
-      custom: { list: [1, 2], empty: [], nothing: null, deep: { big: 1700000000000123, f: 1.1 } } }));
+    await c.step('unknown option is stored as is; arrays and nulls', () =>
+      q.add('g', true, { custom: { list: [1, 2], empty: [], nothing: null, deep: { big: 1700000000000123, f: 1.1 } } }),
+    );
   },
 
   // addBulk with mixed kinds
   'A-09': async c => {
     const q = await c.queue();
-    await c.step('addBulk', async () => (await q.addBulk([
-      { name: 'a', data: { i: 1 } },
-      { name: 'b', data: { i: 2 }, opts: { delay: 2000 } },
-      { name: 'c', data: { i: 3 }, opts: { priority: 3 } },
-      { name: 'd', data: { i: 4 }, opts: { jobId: 'x1' } },
-      { name: 'e', data: { i: 5 }, opts: { jobId: 'x1' } },
-    ])).map(j => j.id));
+    await c.step('addBulk', async () =>
+      (
+        await q.addBulk([
+          { name: 'a', data: { i: 1 } },
+          { name: 'b', data: { i: 2 }, opts: { delay: 2000 } },
+          { name: 'c', data: { i: 3 }, opts: { priority: 3 } },
+          { name: 'd', data: { i: 4 }, opts: { jobId: 'x1' } },
+          { name: 'e', data: { i: 5 }, opts: { jobId: 'x1' } },
+        ])
+      ).map(j => j.id),
+    );
   },
 
   // pause, add every kind, resume
@@ -151,7 +176,13 @@ export const scenarios = {
     await t('missing parent', { parent: { id: 'nope', queue: c.qualified('vec') } });
     await c.step('after', async () => {});
     for (const n of ['a:b', '']) {
-      await c.step(`queue name ${JSON.stringify(n)}`, async () => { c.kit.queue(n); }, { keys: false });
+      await c.step(
+        `queue name ${JSON.stringify(n)}`,
+        async () => {
+          c.kit.queue(n);
+        },
+        { keys: false },
+      );
     }
   },
 
@@ -162,6 +193,8 @@ export const scenarios = {
     await c.step('add', () => q.add('a', {}));
     const p = c.kit.producer('vec');
     await c.step('publish custom', () => p.publishEvent({ eventName: 'my-event', foo: 'bar', n: 3 }));
-    await c.step('trimEvents(0)', async () => { await q.trimEvents(0); });
+    await c.step('trimEvents(0)', async () => {
+      await q.trimEvents(0);
+    });
   },
 };

@@ -20,38 +20,60 @@ export const scenarios = {
     const w = await c.worker('q');
     await c.step('add', async () => (await q.add('a', { n: 1 }, { deduplication: { id: 'X', ttl: 5000 } })).id);
     await c.step('complete', () => c.runOne(w));
-    await c.step('add again within ttl', async () => (await q.add('a', { n: 2 }, { deduplication: { id: 'X', ttl: 5000 } })).id);
+    await c.step(
+      'add again within ttl',
+      async () => (await q.add('a', { n: 2 }, { deduplication: { id: 'X', ttl: 5000 } })).id,
+    );
   },
 
   // extend: each duplicate restarts the ttl
   'B-D03': async c => {
     const q = await c.queue('q');
-    await c.step('add ttl 2000', async () => (await q.add('a', {}, { deduplication: { id: 'X', ttl: 2000, extend: true } })).id);
-    await c.step('duplicate with ttl 9000', async () => (await q.add('a', {}, { deduplication: { id: 'X', ttl: 9000, extend: true } })).id);
+    await c.step(
+      'add ttl 2000',
+      async () => (await q.add('a', {}, { deduplication: { id: 'X', ttl: 2000, extend: true } })).id,
+    );
+    await c.step(
+      'duplicate with ttl 9000',
+      async () => (await q.add('a', {}, { deduplication: { id: 'X', ttl: 9000, extend: true } })).id,
+    );
   },
 
   // debounce: ttl + extend + replace with delay
   'B-D04': async c => {
     const q = await c.queue('q');
-    const d = n => q.add('a', { n }, { delay: 5000, deduplication: { id: 'X', ttl: 5000, extend: true, replace: true } });
+    const d = n =>
+      q.add('a', { n }, { delay: 5000, deduplication: { id: 'X', ttl: 5000, extend: true, replace: true } });
     await c.step('add', async () => (await d(1)).id);
     c.clock.advance(1000);
     await c.step('add again: the delayed job is replaced', async () => (await d(2)).id);
     c.clock.advance(1000);
-    await c.step('replace without extend keeps the remaining ttl', async () =>
-      (await q.add('a', { n: 3 }, { delay: 5000, deduplication: { id: 'X', ttl: 90000, replace: true } })).id,
+    await c.step(
+      'replace without extend keeps the remaining ttl',
+      async () =>
+        (await q.add('a', { n: 3 }, { delay: 5000, deduplication: { id: 'X', ttl: 90000, replace: true } })).id,
     );
-    await c.step('replace without ttl: plain SET (ttl lost)', async () =>
-      (await q.add('a', { n: 4 }, { delay: 5000, deduplication: { id: 'X', replace: true } })).id,
+    await c.step(
+      'replace without ttl: plain SET (ttl lost)',
+      async () => (await q.add('a', { n: 4 }, { delay: 5000, deduplication: { id: 'X', replace: true } })).id,
     );
   },
 
   // replace when the current job is not delayed: plain duplicate without event
   'B-D05': async c => {
     const q = await c.queue('q');
-    await c.step('add (waiting)', async () => (await q.add('a', { n: 1 }, { deduplication: { id: 'X', replace: true } })).id);
-    await c.step('add again with replace', async () => (await q.add('a', { n: 2 }, { deduplication: { id: 'X', replace: true } })).id);
-    await c.step('add again without replace', async () => (await q.add('a', { n: 3 }, { deduplication: { id: 'X' } })).id);
+    await c.step(
+      'add (waiting)',
+      async () => (await q.add('a', { n: 1 }, { deduplication: { id: 'X', replace: true } })).id,
+    );
+    await c.step(
+      'add again with replace',
+      async () => (await q.add('a', { n: 2 }, { deduplication: { id: 'X', replace: true } })).id,
+    );
+    await c.step(
+      'add again without replace',
+      async () => (await q.add('a', { n: 3 }, { deduplication: { id: 'X' } })).id,
+    );
   },
 
   // keepLastIfActive
@@ -77,10 +99,14 @@ export const scenarios = {
   // reschedule a delayed job
   'B-D07': async c => {
     const q = await c.queue('q');
-    await c.step('add delayed', async () => (await q.add('a', { n: 1 }, { delay: 10000, deduplication: { id: 'X' } })).id);
+    await c.step(
+      'add delayed',
+      async () => (await q.add('a', { n: 1 }, { delay: 10000, deduplication: { id: 'X' } })).id,
+    );
     c.clock.advance(1000);
-    await c.step('duplicate with reschedule', async () =>
-      (await q.add('a', { n: 2 }, { delay: 20000, deduplication: { id: 'X', reschedule: true } })).id,
+    await c.step(
+      'duplicate with reschedule',
+      async () => (await q.add('a', { n: 2 }, { delay: 20000, deduplication: { id: 'X', reschedule: true } })).id,
     );
   },
 

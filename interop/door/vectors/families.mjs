@@ -27,7 +27,9 @@ export const scenarios = {
     await c.step('root with a parent option that does not exist', () =>
       f.add({ name: 'x', queueName: 'q', opts: { jobId: 'X', parent: { id: 'nope', queue: c.qualified('pq') } } }),
     );
-    await c.step('Queue.add with missing parent', () => q.add('x', {}, { parent: { id: 'nope', queue: c.qualified('pq') } }));
+    await c.step('Queue.add with missing parent', () =>
+      q.add('x', {}, { parent: { id: 'nope', queue: c.qualified('pq') } }),
+    );
     await c.step('two failure options', () =>
       q.add('x', {}, { failParentOnFailure: true, ignoreDependencyOnFailure: true }),
     );
@@ -35,7 +37,12 @@ export const scenarios = {
       q.add('x', {}, { deduplication: { id: 'd' }, parent: { id: 'nope', queue: c.qualified('pq') } }),
     );
     await c.step('deduplication on a flow node with children', () =>
-      f.add({ name: 'x', queueName: 'q', opts: { deduplication: { id: 'a' } }, children: [{ name: 'y', queueName: 'q' }] }),
+      f.add({
+        name: 'x',
+        queueName: 'q',
+        opts: { deduplication: { id: 'a' } },
+        children: [{ name: 'y', queueName: 'q' }],
+      }),
     );
     await c.step('integer custom id', () => q.add('x', {}, { jobId: '12' }));
     await c.step('custom id with colon', () => q.add('x', {}, { jobId: 'a:b' }));
@@ -72,7 +79,12 @@ export const scenarios = {
             opts: { jobId: 'P' },
             children: [{ name: 'c', queueName: 'cq', opts: { jobId: 'C1', attempts: 5 } }],
           },
-          { queuesOptions: { pq: { defaultJobOptions: { removeOnComplete: true } }, cq: { defaultJobOptions: { attempts: 3, backoff: 100 } } } },
+          {
+            queuesOptions: {
+              pq: { defaultJobOptions: { removeOnComplete: true } },
+              cq: { defaultJobOptions: { attempts: 3, backoff: 100 } },
+            },
+          },
         ),
       ),
     );
@@ -134,12 +146,24 @@ export const scenarios = {
     await c.step('addBulk', async () =>
       (
         await f.addBulk([
-          { name: 'a', queueName: 'q', opts: { jobId: 'A' }, children: [{ name: 'a1', queueName: 'q', opts: { jobId: 'A1' } }] },
-          { name: 'b', queueName: 'q', opts: { jobId: 'B' }, children: [{ name: 'b1', queueName: 'q', opts: { jobId: 'B1' } }] },
+          {
+            name: 'a',
+            queueName: 'q',
+            opts: { jobId: 'A' },
+            children: [{ name: 'a1', queueName: 'q', opts: { jobId: 'A1' } }],
+          },
+          {
+            name: 'b',
+            queueName: 'q',
+            opts: { jobId: 'B' },
+            children: [{ name: 'b1', queueName: 'q', opts: { jobId: 'B1' } }],
+          },
         ])
       ).map(jobInfo),
     );
-    await c.step('getFlow depth 1', async () => jobInfo(await f.getFlow({ id: 'A', queueName: 'q', depth: 1 })), { keys: false });
+    await c.step('getFlow depth 1', async () => jobInfo(await f.getFlow({ id: 'A', queueName: 'q', depth: 1 })), {
+      keys: false,
+    });
     await c.step('getFlow default', async () => jobInfo(await f.getFlow({ id: 'A', queueName: 'q' })), { keys: false });
   },
 
@@ -151,24 +175,21 @@ export const scenarios = {
       if (job.name === 'bad') throw new Error('boom');
       return job.name;
     });
-    await c.step(
-      'flow with 4 children, two run, one ignored',
-      async () => {
-        await f.add({
-          name: 'p',
-          queueName: 'pq',
-          opts: { jobId: 'P' },
-          children: [
-            { name: 'ok', queueName: 'cq', opts: { jobId: 'C1' } },
-            { name: 'bad', queueName: 'cq', opts: { jobId: 'C2', ignoreDependencyOnFailure: true } },
-            { name: 'ok', queueName: 'cq', opts: { jobId: 'C3' } },
-            { name: 'ok', queueName: 'cq', opts: { jobId: 'C4' } },
-          ],
-        });
-        await c.runOne(cw);
-        await c.runOne(cw);
-      },
-    );
+    await c.step('flow with 4 children, two run, one ignored', async () => {
+      await f.add({
+        name: 'p',
+        queueName: 'pq',
+        opts: { jobId: 'P' },
+        children: [
+          { name: 'ok', queueName: 'cq', opts: { jobId: 'C1' } },
+          { name: 'bad', queueName: 'cq', opts: { jobId: 'C2', ignoreDependencyOnFailure: true } },
+          { name: 'ok', queueName: 'cq', opts: { jobId: 'C3' } },
+          { name: 'ok', queueName: 'cq', opts: { jobId: 'C4' } },
+        ],
+      });
+      await c.runOne(cw);
+      await c.runOne(cw);
+    });
     await c.step(
       'getters',
       async () => {
@@ -176,14 +197,24 @@ export const scenarios = {
         return {
           all: await p.getDependencies().then(r => ({ ...r, unprocessed: r.unprocessed.sort() })),
           processedPage: await p.getDependencies({ processed: { cursor: 0, count: 10 } }),
-          unprocessedPage: await p.getDependencies({ unprocessed: {} }).then(r => ({ ...r, unprocessed: r.unprocessed.sort() })),
+          unprocessedPage: await p
+            .getDependencies({ unprocessed: {} })
+            .then(r => ({ ...r, unprocessed: r.unprocessed.sort() })),
           ignoredPage: await p.getDependencies({ ignored: {} }),
           failedPage: await p.getDependencies({ failed: {} }),
           failedPageSecond: await p.getDependencies({ failed: { cursor: 20, count: 20 } }),
           counts: await p.getDependenciesCount(),
           countsOne: await p.getDependenciesCount({ ignored: true }),
-          queueProcessed: await pq.getDependencies('P', 'processed', 0, -1).then(r => ({ items: r.items, total: r.total, jobs: r.jobs.length })),
-          queuePending: await pq.getDependencies('P', 'pending', 0, -1).then(r => ({ items: r.items.sort((a, b) => (a.id < b.id ? -1 : 1)), total: r.total, jobs: r.jobs.length })),
+          queueProcessed: await pq
+            .getDependencies('P', 'processed', 0, -1)
+            .then(r => ({ items: r.items, total: r.total, jobs: r.jobs.length })),
+          queuePending: await pq
+            .getDependencies('P', 'pending', 0, -1)
+            .then(r => ({
+              items: r.items.sort((a, b) => (a.id < b.id ? -1 : 1)),
+              total: r.total,
+              jobs: r.jobs.length,
+            })),
         };
       },
       { keys: false },
@@ -225,21 +256,22 @@ export const scenarios = {
     const f = c.flow();
     const pq = await c.queue('pq');
     const cw = await c.worker('cq', fail);
-    await c.step(
-      'parent with 3 failParentOnFailure children, all fail',
-      async () => {
-        await f.add({
-          name: 'p',
-          queueName: 'pq',
-          opts: { jobId: 'P' },
-          children: [1, 2, 3].map(n => ({ name: 'c', queueName: 'cq', opts: { jobId: `C${n}`, failParentOnFailure: true } })),
-        });
-        for (let i = 0; i < 3; i++) {
-          c.clock.advance(1);
-          await c.runOne(cw);
-        }
-      },
-    );
+    await c.step('parent with 3 failParentOnFailure children, all fail', async () => {
+      await f.add({
+        name: 'p',
+        queueName: 'pq',
+        opts: { jobId: 'P' },
+        children: [1, 2, 3].map(n => ({
+          name: 'c',
+          queueName: 'cq',
+          opts: { jobId: `C${n}`, failParentOnFailure: true },
+        })),
+      });
+      for (let i = 0; i < 3; i++) {
+        c.clock.advance(1);
+        await c.runOne(cw);
+      }
+    });
     await c.step(
       'pages of 2',
       async () => {
@@ -264,7 +296,9 @@ export const scenarios = {
       children: [{ name: 'c', queueName: 'cq', opts: { jobId: `${id}-c` } }],
     });
     await c.step('add P and Q', async () => [jobInfo(await f.add(tree('P'))), jobInfo(await f.add(tree('Q')))]);
-    await c.step('P.removeUnprocessedChildren: parent is released', async () => (await pq.getJob('P')).removeUnprocessedChildren());
+    await c.step('P.removeUnprocessedChildren: parent is released', async () =>
+      (await pq.getJob('P')).removeUnprocessedChildren(),
+    );
     await c.step('pq.obliterate()', () => pq.obliterate());
   },
 

@@ -250,8 +250,10 @@ export const scenarios = {
       return job.id;
     });
     await c.step('moveToWaitingChildren with no child', () => job.moveToWaitingChildren('tok'));
-    await c.step('Queue.add child with parent option', async () =>
-      (await cq.add('c', { ret: 1 }, { jobId: 'C1', parent: { id: job.id, queue: job.queueQualifiedName } })).id,
+    await c.step(
+      'Queue.add child with parent option',
+      async () =>
+        (await cq.add('c', { ret: 1 }, { jobId: 'C1', parent: { id: job.id, queue: job.queueQualifiedName } })).id,
     );
     await c.step('moveToWaitingChildren for that child only', () =>
       job.moveToWaitingChildren('tok', { child: { id: 'C1', queue: c.qualified('cq') } }),
@@ -279,7 +281,9 @@ export const scenarios = {
     });
     await c.step('FlowProducer.add', async () => jobInfo(await f.add(tree())));
     await c.step('C1 completes', () => c.runOne(cw));
-    await c.step('Queue.remove(C2): last dependency gone, parent released (to wait, priority ignored)', () => cq.remove('C2'));
+    await c.step('Queue.remove(C2): last dependency gone, parent released (to wait, priority ignored)', () =>
+      cq.remove('C2'),
+    );
     await c.step('Queue.remove(P) removes the processed child too', () => pq.remove('P'));
     await c.step('FlowProducer.add again', async () => jobInfo(await f.add(tree())));
     await c.step('take C1 (locks it)', async () => (await cw.getNextJob('tok', { block: false })).id);
@@ -334,15 +338,17 @@ export const scenarios = {
         }),
       ),
     );
-    await c.step('flow over D1 only, new parent P2, D1 owned by P (error -7 of a nested node is not surfaced)', async () =>
-      jobInfo(
-        await f.add({
-          name: 'p',
-          queueName: 'pq',
-          opts: { jobId: 'P2' },
-          children: [{ name: 'd', queueName: 'cq', opts: { jobId: 'D1' } }],
-        }),
-      ),
+    await c.step(
+      'flow over D1 only, new parent P2, D1 owned by P (error -7 of a nested node is not surfaced)',
+      async () =>
+        jobInfo(
+          await f.add({
+            name: 'p',
+            queueName: 'pq',
+            opts: { jobId: 'P2' },
+            children: [{ name: 'd', queueName: 'cq', opts: { jobId: 'D1' } }],
+          }),
+        ),
     );
     await c.step('plain job E1 completes', async () => {
       await cq.remove('D2');

@@ -6,7 +6,9 @@ export const LEFT_OUT = {
   'A-12': { reason: `the list of a paused queue of BullMQ 5 is made by hand: ${BY_HAND}` },
   'A-47': {
     steps: [
-      'complete, not active: lock and fields are already gone', 'complete, job missing', 'moveToWait, job missing',
+      'complete, not active: lock and fields are already gone',
+      'complete, job missing',
+      'moveToWait, job missing',
       'moveToDelayed, job missing',
     ],
     reason: BY_HAND,

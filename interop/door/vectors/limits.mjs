@@ -6,11 +6,14 @@ export const scenarios = {
   // worker rate limiter: max 1 per 60 s
   'A-31': async c => {
     const q = await c.queue();
-    await q.add('a', {}); await q.add('b', {});
+    await q.add('a', {});
+    await q.add('b', {});
     const w = await c.worker({ limiter: { max: 1, duration: 60000 } });
     const j = await c.step('take 1', () => c.take(w, 'tok-1'));
     await c.step('take 2: limited', () => c.take(w, 'tok-2'));
-    await c.step('complete + next: limited tuple', async () => { await j.moveToCompleted(1, 'tok-1', true); });
+    await c.step('complete + next: limited tuple', async () => {
+      await j.moveToCompleted(1, 'tok-1', true);
+    });
     await c.step('getRateLimitTtl()', () => q.getRateLimitTtl().then(() => undefined), { keys: false });
     await c.step('getRateLimitTtl(1)', () => q.getRateLimitTtl(1).then(() => undefined), { keys: false });
     await c.step('getRateLimitTtl(5)', () => q.getRateLimitTtl(5), { keys: false });
@@ -19,11 +22,15 @@ export const scenarios = {
   // manual rate limit: queue.rateLimit, move back to wait, key removal
   'A-32': async c => {
     const q = await c.queue();
-    await q.add('a', {}); await q.add('b', {}); await q.add('p', {}, { priority: 3 });
+    await q.add('a', {});
+    await q.add('b', {});
+    await q.add('p', {}, { priority: 3 });
     const w = await c.worker({ limiter: { max: 10, duration: 60000 } });
     const w2 = await c.worker();
     const j = await c.step('take', () => c.take(w, 'tok-1'));
-    await c.step('rateLimit 20000', async () => { await q.rateLimit(20000); });
+    await c.step('rateLimit 20000', async () => {
+      await q.rateLimit(20000);
+    });
     await c.step('moveToWait: returns ttl', () => j.moveToWait('tok-1').then(() => undefined));
     await c.step('limited worker', () => c.take(w, 'tok-2'));
     await c.step('worker without limiter is not held back', () => c.take(w2, 'tok-3'));
@@ -38,13 +45,16 @@ export const scenarios = {
   'A-33': async c => {
     const q = await c.queue();
     await c.step('setGlobalConcurrency(1)', () => q.setGlobalConcurrency(1).then(() => undefined));
-    await q.add('a', {}); await q.add('b', {});
+    await q.add('a', {});
+    await q.add('b', {});
     const w = await c.worker();
     const j = await c.step('take 1', () => c.take(w, 'tok-1'));
     await c.step('take 2: maxed', () => c.take(w, 'tok-2'));
     await c.step('isMaxed', () => q.isMaxed(), { keys: false });
     await c.step('add while maxed: no marker', () => q.add('c', {}));
-    await c.step('complete + next', async () => { await j.moveToCompleted(1, 'tok-1', true); });
+    await c.step('complete + next', async () => {
+      await j.moveToCompleted(1, 'tok-1', true);
+    });
     await c.step('getGlobalConcurrency', () => q.getGlobalConcurrency(), { keys: false });
     await c.step('removeGlobalConcurrency', () => q.removeGlobalConcurrency());
   },
@@ -53,7 +63,9 @@ export const scenarios = {
   'A-34': async c => {
     const q = await c.queue();
     await c.step('setGlobalRateLimit(1, 30000)', () => q.setGlobalRateLimit(1, 30000).then(() => undefined));
-    await q.add('a', {}); await q.add('b', {}); await q.add('c', {});
+    await q.add('a', {});
+    await q.add('b', {});
+    await q.add('c', {});
     const w = await c.worker();
     await c.step('take 1', () => c.take(w, 'tok-1'));
     await c.step('take 2 limited', () => c.take(w, 'tok-2'));

@@ -6,9 +6,13 @@ export const scenarios = {
   // metrics: counts, per minute points, idle padding, trimming
   'B-M01': async c => {
     const q = await c.queue('q');
-    const w = await c.worker('q', async job => {
-      if (job.data.bad) throw new Error('boom');
-    }, { metrics: { maxDataPoints: 4 } });
+    const w = await c.worker(
+      'q',
+      async job => {
+        if (job.data.bad) throw new Error('boom');
+      },
+      { metrics: { maxDataPoints: 4 } },
+    );
     const run = async (n, bad) => {
       for (let i = 0; i < n; i++) {
         await q.add('j', { bad }, { removeOnComplete: true, removeOnFail: true });
@@ -23,11 +27,15 @@ export const scenarios = {
     c.clock.advance(600000);
     await c.step('1 completed in minute 14', () => run(1));
     await c.step('1 failed', () => run(1, true));
-    await c.step('getMetrics', async () => ({
-      completed: await q.getMetrics('completed'),
-      failed: await q.getMetrics('failed'),
-      page: await q.getMetrics('completed', 0, 1),
-    }), { keys: false });
+    await c.step(
+      'getMetrics',
+      async () => ({
+        completed: await q.getMetrics('completed'),
+        failed: await q.getMetrics('failed'),
+        page: await q.getMetrics('completed', 0, 1),
+      }),
+      { keys: false },
+    );
   },
 
   // exportPrometheusMetrics, getMeta, getVersion, getWorkers
@@ -50,8 +58,12 @@ export const scenarios = {
       rate: await q2.getGlobalRateLimit(),
       maxed: await q2.isMaxed(),
     }));
-    await c.step('workers', async () =>
-      (await q2.getWorkers()).map(x => ({ name: x.name, rawname: x.rawname, fields: Object.keys(x) })).sort((a, b) => (a.rawname < b.rawname ? -1 : 1)),
+    await c.step(
+      'workers',
+      async () =>
+        (await q2.getWorkers())
+          .map(x => ({ name: x.name, rawname: x.rawname, fields: Object.keys(x) }))
+          .sort((a, b) => (a.rawname < b.rawname ? -1 : 1)),
       { keys: false },
     );
     await w.close(true);

@@ -27,10 +27,22 @@ import { scenarios as working } from './working.mjs';
 const PATIENCE = 30000;
 
 const [kind, url, ...wanted] = process.argv.slice(2);
-const scenarios = { ...adding, ...dedup, ...families, ...flows, ...limits, ...looking, ...metrics, ...schedules, ...steering, ...working };
+const scenarios = {
+  ...adding,
+  ...dedup,
+  ...families,
+  ...flows,
+  ...limits,
+  ...looking,
+  ...metrics,
+  ...schedules,
+  ...steering,
+  ...working,
+};
 const recorded = recordings();
 for (const id of recorded.keys()) if (!scenarios[id]) throw new Error(`${id} was recorded, and is not played`);
-for (const id of Object.keys(scenarios)) if (!recorded.has(id)) throw new Error(`${id} is played, and was not recorded`);
+for (const id of Object.keys(scenarios))
+  if (!recorded.has(id)) throw new Error(`${id} is played, and was not recorded`);
 
 const backend = await open(kind, url);
 
@@ -38,7 +50,9 @@ async function play(id) {
   const begun = realNow();
   const clock = fakeDate();
   const scene = new Scene(recorded.get(id), backend, clock);
-  const late = pause(PATIENCE).then(() => { throw new Error(`not at its end after ${PATIENCE} ms`); });
+  const late = pause(PATIENCE).then(() => {
+    throw new Error(`not at its end after ${PATIENCE} ms`);
+  });
   late.catch(() => {});
   const { random } = Math;
   Math.random = () => 0.5;

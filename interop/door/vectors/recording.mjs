@@ -13,7 +13,9 @@ const QUEUE = /^((?:bull|other):[^:]+)/;
 /** Part B writes times, and scores made of them, as distances from the start of its clock. */
 function untimed(text) {
   return text
-    .replace(/<\(T0([+-]\d+)?\)\*4096\+(\d+)>/g, (_, by, more) => String(BigInt(T0 + Number(by ?? 0)) * 4096n + BigInt(more)))
+    .replace(/<\(T0([+-]\d+)?\)\*4096\+(\d+)>/g, (_, by, more) =>
+      String(BigInt(T0 + Number(by ?? 0)) * 4096n + BigInt(more)),
+    )
     .replace(/<T0([+-]\d+)?>/g, (_, by) => String(T0 + Number(by ?? 0)))
     .replace(/<uuid:(\d+)>/g, (_, n) => `00000000-0000-4000-8000-${n.padStart(12, '0')}`);
 }
@@ -41,27 +43,50 @@ function keysOf(keys) {
   return Object.entries(keys).map(([key, entry]) => {
     const { type } = entry;
     const found = entry.value ?? entry.fields ?? entry.items ?? entry.members;
-    const rows = type === 'hash' ? Object.entries(found).map(([name, value]) => [untimed(name), field(name, value)])
-      : type === 'zset' ? found.map(([member, score]) => [untimed(member), untimed(score)])
-        : type === 'string' ? [untimed(found)] : type === 'stream' ? [] : found.map(untimed);
+    const rows =
+      type === 'hash'
+        ? Object.entries(found).map(([name, value]) => [untimed(name), field(name, value)])
+        : type === 'zset'
+          ? found.map(([member, score]) => [untimed(member), untimed(score)])
+          : type === 'string'
+            ? [untimed(found)]
+            : type === 'stream'
+              ? []
+              : found.map(untimed);
     return { key: untimed(key), type, rows };
   });
 }
 
 function stepOfA(step, base) {
-  const told = step.error ? { thrown: { error: step.error.name, message: step.error.message, code: step.error.code } }
-    : 'returned' in step ? { returned: step.returned } : {};
+  const told = step.error
+    ? { thrown: { error: step.error.name, message: step.error.message, code: step.error.code } }
+    : 'returned' in step
+      ? { returned: step.returned }
+      : {};
   const events = step.events.map(pairs => Object.fromEntries(pairs));
-  return { label: step.step, now: step.now, told, events: events.length ? { [base]: events } : {}, keys: step.keys && keysOf(step.keys) };
+  return {
+    label: step.step,
+    now: step.now,
+    told,
+    events: events.length ? { [base]: events } : {},
+    keys: step.keys && keysOf(step.keys),
+  };
 }
 
 function stepOfB(step) {
   const { result } = step;
   const failed = result && typeof result === 'object' && 'error' in result && 'name' in result;
-  const told = failed ? { thrown: { error: result.name, message: untimed(result.error), code: result.code ?? null } }
-    : 'result' in step ? { returned: plain(result) } : {};
-  const events = Object.fromEntries(Object.entries(step.events ?? {}).map(([key, list]) => [key.replace(/:events$/, ''),
-    list.map(event => Object.fromEntries(Object.entries(event).map(([name, value]) => [name, untimed(value)])))]));
+  const told = failed
+    ? { thrown: { error: result.name, message: untimed(result.error), code: result.code ?? null } }
+    : 'result' in step
+      ? { returned: plain(result) }
+      : {};
+  const events = Object.fromEntries(
+    Object.entries(step.events ?? {}).map(([key, list]) => [
+      key.replace(/:events$/, ''),
+      list.map(event => Object.fromEntries(Object.entries(event).map(([name, value]) => [name, untimed(value)]))),
+    ]),
+  );
   return { label: step.op, now: Number(untimed(step.at)), told, events, keys: step.keys && keysOf(step.keys) };
 }
 
@@ -76,7 +101,8 @@ export function recordings() {
     const base = `${document.prefix ?? 'bull'}:${document.queue ?? 'q'}`;
     const all = document.steps.map(step => (document.clock_start ? stepOfA(step, base) : stepOfB(step)));
     for (const label of left?.steps ?? []) {
-      if (!all.some(step => step.label === label)) throw new Error(`${id} has no step "${label}" that could be left out`);
+      if (!all.some(step => step.label === label))
+        throw new Error(`${id} has no step "${label}" that could be left out`);
     }
     const steps = all.filter(({ label }) => !left?.steps.includes(label));
     const queues = new Set(document.queue ? [base] : []);
@@ -90,7 +116,8 @@ export function recordings() {
       if (owned !== undefined) owners[queue] = [...new Set([...(owners[queue] ?? []), owned])].sort();
     }
     // A name that is split wrongly is none of a queue.
-    for (const step of steps) step.events = Object.fromEntries(Object.entries(step.events).filter(([queue]) => queues.has(queue)));
+    for (const step of steps)
+      step.events = Object.fromEntries(Object.entries(step.events).filter(([queue]) => queues.has(queue)));
     found.set(id, { id, queues: [...queues].sort(), owners, steps });
   }
   return found;

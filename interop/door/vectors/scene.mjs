@@ -15,22 +15,31 @@ const LOOKS_APART = 60000;
 /** What steps answered, as the recordings have it. */
 function shown(kit, value, form) {
   const { Job } = kit.bullmq;
-  const plain = v => (v === undefined ? null : v instanceof Job ? { $job: v.id } : Array.isArray(v) ? v.map(plain)
-    : v && typeof v === 'object' && v.constructor === Object
-      ? Object.fromEntries(Object.entries(v).map(([key, item]) => [key, plain(item)])) : v);
+  const plain = v =>
+    v === undefined
+      ? null
+      : v instanceof Job
+        ? { $job: v.id }
+        : Array.isArray(v)
+          ? v.map(plain)
+          : v && typeof v === 'object' && v.constructor === Object
+            ? Object.fromEntries(Object.entries(v).map(([key, item]) => [key, plain(item)]))
+            : v;
   return form === 'A' ? plain(value) : value;
 }
 
 /** Sorts what has no order: children that are removed together, and jobs whose random names decide. */
 function ordered(value) {
   if (!value || typeof value !== 'object') return value;
-  if (!Array.isArray(value)) return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, ordered(item)]));
+  if (!Array.isArray(value))
+    return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, ordered(item)]));
   const list = value.map(ordered);
   if (list.every(item => typeof item === 'string' && item.includes('<uuid '))) return list.sort();
   for (let from = 0; from < list.length; from++) {
     let to = from;
     while (list[to]?.event === 'removed') to++;
-    if (to > from + 1) list.splice(from, to - from, ...list.slice(from, to).sort((a, b) => (a.jobId < b.jobId ? -1 : 1)));
+    if (to > from + 1)
+      list.splice(from, to - from, ...list.slice(from, to).sort((a, b) => (a.jobId < b.jobId ? -1 : 1)));
     from = Math.max(from, to);
   }
   return list;
@@ -46,8 +55,10 @@ export class Scene {
     this.form = recording.id[0];
     const prefix = `bull${recording.id.replace('-', '')}`;
     // The recordings tell no two random names of part A apart, and no stack of part B.
-    const rename = this.form === 'A' ? text => text.replaceAll(prefix, 'bull').replace(/<uuid \d+>/g, '<uuid>')
-      : text => text.replaceAll(prefix, 'bull').replaceAll(' <frames>', '<stack>');
+    const rename =
+      this.form === 'A'
+        ? text => text.replaceAll(prefix, 'bull').replace(/<uuid \d+>/g, '<uuid>')
+        : text => text.replaceAll(prefix, 'bull').replaceAll(' <frames>', '<stack>');
     this.kit = new Kit(recording.id, backend, clock, { prefix, rename, quiet: true });
     this.bullmq = backend.bullmq;
     this.clock = clock;
@@ -55,7 +66,9 @@ export class Scene {
   }
 
   /** A queue's name as other jobs refer to it. */
-  qualified(name) { return `${this.kit.base.prefix}:${name}`; }
+  qualified(name) {
+    return `${this.kit.base.prefix}:${name}`;
+  }
 
   async queue(...given) {
     const [name, opts = {}] = typeof given[0] === 'string' ? given : [this.form === 'A' ? 'vec' : 'q', given[0]];
@@ -71,13 +84,21 @@ export class Scene {
       worker = this.kit.worker('vec', processor, { autorun: Boolean(processor), ...opts });
     } else {
       const [name, processor, opts = {}] = given;
-      worker = this.kit.worker(name, processor ?? (async job => job.data.ret ?? null), { autorun: false, skipStalledCheck: true, ...opts });
+      worker = this.kit.worker(name, processor ?? (async job => job.data.ret ?? null), {
+        autorun: false,
+        skipStalledCheck: true,
+        ...opts,
+      });
     }
     await worker.waitUntilReady();
     return worker;
   }
-  flow(opts) { return this.kit.flow(opts); }
-  take(worker, token) { return worker.getNextJob(token, { block: false }); }
+  flow(opts) {
+    return this.kit.flow(opts);
+  }
+  take(worker, token) {
+    return worker.getNextJob(token, { block: false });
+  }
   /** Takes one job and runs it the worker's own way. */
   async runOne(worker, token = 'tok') {
     const job = await this.take(worker, token);
@@ -89,7 +110,11 @@ export class Scene {
   async #at(now, fn) {
     const present = this.clock.now;
     this.clock.now = now;
-    try { return await fn(); } finally { this.clock.now = present; }
+    try {
+      return await fn();
+    } finally {
+      this.clock.now = present;
+    }
   }
   /** A client of the server, where the store is one; there, time is real, and what it takes away is taken by hand. */
   server() {

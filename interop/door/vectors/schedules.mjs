@@ -8,7 +8,11 @@ export const scenarios = {
     const q = await c.queue('q');
     const w = await c.worker('q');
     await c.step('upsert every 60000 (now is 20 s into the minute)', async () => {
-      const j = await q.upsertJobScheduler('s', { every: 60000 }, { name: 'tickjob', data: { a: 1 }, opts: { attempts: 2, removeOnComplete: true } });
+      const j = await q.upsertJobScheduler(
+        's',
+        { every: 60000 },
+        { name: 'tickjob', data: { a: 1 }, opts: { attempts: 2, removeOnComplete: true } },
+      );
       return { id: j.id, delay: j.opts.delay, repeat: j.opts.repeat };
     });
     await c.step('take the first job: next iteration created', async () => {
@@ -36,12 +40,21 @@ export const scenarios = {
     const w = await c.worker('q');
     await c.step('upsert every 60000', async () => (await q.upsertJobScheduler('s', { every: 60000 })).id);
     c.clock.advance(5000);
-    await c.step('same every, before the first run (slot kept)', async () => (await q.upsertJobScheduler('s', { every: 60000 }, { data: { v: 2 } })).id);
+    await c.step(
+      'same every, before the first run (slot kept)',
+      async () => (await q.upsertJobScheduler('s', { every: 60000 }, { data: { v: 2 } })).id,
+    );
     await c.step('run first', () => c.runOne(w));
     c.clock.advance(5000);
-    await c.step('same every, while the next is delayed', async () => (await q.upsertJobScheduler('s', { every: 60000 }, { data: { v: 3 } })).id);
+    await c.step(
+      'same every, while the next is delayed',
+      async () => (await q.upsertJobScheduler('s', { every: 60000 }, { data: { v: 3 } })).id,
+    );
     c.clock.advance(5000);
-    await c.step('every 30000: schedule restarts now', async () => (await q.upsertJobScheduler('s', { every: 30000 }, { data: { v: 4 } })).id);
+    await c.step(
+      'every 30000: schedule restarts now',
+      async () => (await q.upsertJobScheduler('s', { every: 30000 }, { data: { v: 4 } })).id,
+    );
   },
 
   // pattern with tz: before and after the first run
@@ -49,7 +62,11 @@ export const scenarios = {
     const q = await c.queue('q');
     const w = await c.worker('q');
     await c.step('upsert pattern', async () => {
-      const j = await q.upsertJobScheduler('cron', { pattern: '0 15 3 * * *', tz: 'Europe/Stockholm' }, { name: 'n', data: { d: 1 } });
+      const j = await q.upsertJobScheduler(
+        'cron',
+        { pattern: '0 15 3 * * *', tz: 'Europe/Stockholm' },
+        { name: 'n', data: { d: 1 } },
+      );
       return { id: j.id, at: new Date(Number(j.id.split(':')[2])).toISOString(), delay: j.opts.delay };
     });
     await c.step('jump to the slot and take it', async () => {
@@ -64,7 +81,10 @@ export const scenarios = {
   'B-S04': async c => {
     const q = await c.queue('q');
     const w = await c.worker('q');
-    await c.step('upsert every 1000 limit 2', async () => (await q.upsertJobScheduler('s', { every: 1000, limit: 2 })).id);
+    await c.step(
+      'upsert every 1000 limit 2',
+      async () => (await q.upsertJobScheduler('s', { every: 1000, limit: 2 })).id,
+    );
     await c.step('run 1', () => c.runOne(w));
     c.clock.advance(1000);
     await c.step('run 2 (limit reached: no next job, scheduler stays)', () => c.runOne(w));
@@ -76,10 +96,20 @@ export const scenarios = {
   'B-S05': async c => {
     const q = await c.queue('q');
     const w = await c.worker('q');
-    await c.step('every with startDate in the future', async () => (await q.upsertJobScheduler('a', { every: 10000, startDate: c.clock.now + 25000 })).id);
-    await c.step('pattern with startDate', async () => (await q.upsertJobScheduler('b', { pattern: '*/30 * * * * *', startDate: new Date(c.clock.now + 60000) })).id);
+    await c.step(
+      'every with startDate in the future',
+      async () => (await q.upsertJobScheduler('a', { every: 10000, startDate: c.clock.now + 25000 })).id,
+    );
+    await c.step(
+      'pattern with startDate',
+      async () =>
+        (await q.upsertJobScheduler('b', { pattern: '*/30 * * * * *', startDate: new Date(c.clock.now + 60000) })).id,
+    );
     await c.step('endDate in the past', () => q.upsertJobScheduler('c', { every: 10000, endDate: c.clock.now - 1 }));
-    await c.step('every with endDate', async () => (await q.upsertJobScheduler('d', { every: 10000, endDate: c.clock.now + 5000 })).id);
+    await c.step(
+      'every with endDate',
+      async () => (await q.upsertJobScheduler('d', { every: 10000, endDate: c.clock.now + 5000 })).id,
+    );
     c.clock.advance(6000);
     await c.step('run d after its endDate: no next', () => c.runOne(w));
   },
@@ -88,8 +118,14 @@ export const scenarios = {
   'B-S06': async c => {
     const q = await c.queue('q');
     const w = await c.worker('q');
-    await c.step('every 60000 offset 5000', async () => (await q.upsertJobScheduler('o', { every: 60000, offset: 5000 })).id);
-    await c.step('pattern immediately', async () => (await q.upsertJobScheduler('i', { pattern: '0 0 * * * *', immediately: true })).id);
+    await c.step(
+      'every 60000 offset 5000',
+      async () => (await q.upsertJobScheduler('o', { every: 60000, offset: 5000 })).id,
+    );
+    await c.step(
+      'pattern immediately',
+      async () => (await q.upsertJobScheduler('i', { pattern: '0 0 * * * *', immediately: true })).id,
+    );
     await c.step('run i', () => c.runOne(w));
     await c.step('every 10000', async () => (await q.upsertJobScheduler('m', { every: 10000 })).id);
     c.clock.advance(95000);
@@ -119,9 +155,13 @@ export const scenarios = {
     const w = await c.worker('q');
     for (let i = 0; i <= 33; i++) await q.add('x', {}, { jobId: `repeat:b:${c.clock.now + i * 1000}` });
     await c.forgetEvents();
-    await c.step('every with 33 busy slots', async () => {
-      return q.upsertJobScheduler('b', { every: 1000 });
-    }, { keys: false });
+    await c.step(
+      'every with 33 busy slots',
+      async () => {
+        return q.upsertJobScheduler('b', { every: 1000 });
+      },
+      { keys: false },
+    );
   },
 
   // upsert while the queue is paused and the current job is in wait
@@ -141,7 +181,11 @@ export const scenarios = {
     const q = await c.queue('q');
     await c.step('both', () => q.upsertJobScheduler('x', { every: 1, pattern: '* * * * *' }), { keys: false });
     await c.step('none', () => q.upsertJobScheduler('x', {}), { keys: false });
-    await c.step('immediately + startDate', () => q.upsertJobScheduler('x', { pattern: '* * * * *', immediately: true, startDate: c.clock.now }), { keys: false });
+    await c.step(
+      'immediately + startDate',
+      () => q.upsertJobScheduler('x', { pattern: '* * * * *', immediately: true, startDate: c.clock.now }),
+      { keys: false },
+    );
     await c.step('bad pattern', () => q.upsertJobScheduler('x', { pattern: 'nope' }), { keys: false });
   },
 
@@ -149,7 +193,10 @@ export const scenarios = {
   'B-S11': async c => {
     const q = await c.queue('q');
     const w = await c.worker('q');
-    await c.step('upsert every 1000 priority 4', async () => (await q.upsertJobScheduler('s', { every: 1000 }, { opts: { priority: 4 } })).id);
+    await c.step(
+      'upsert every 1000 priority 4',
+      async () => (await q.upsertJobScheduler('s', { every: 1000 }, { opts: { priority: 4 } })).id,
+    );
     await c.step('run', () => c.runOne(w));
     c.clock.advance(1000);
     await c.step('run', () => c.runOne(w));

@@ -13,10 +13,20 @@ async function jobOf(queue, job, hideStacks) {
   const family = Object.values(children).some(n => n > 0) ? await job.getDependencies() : undefined;
   if (family) family.unprocessed?.sort();
   return keep({
-    ...json, data: parsed(json.data), returnvalue: parsed(json.returnvalue), stacktrace: hideStacks ? parsed(json.stacktrace)?.map(() => '<stack>') : parsed(json.stacktrace),
-    failedReason: job.failedReason, delay: job.delay, priority: job.priority, finishedOn: job.finishedOn,
-    processedOn: job.processedOn, processedBy: job.processedBy, deferredFailure: job.deferredFailure,
-    stalledCounter: job.stalledCounter, logs: count ? logs : undefined, children: family,
+    ...json,
+    data: parsed(json.data),
+    returnvalue: parsed(json.returnvalue),
+    stacktrace: hideStacks ? parsed(json.stacktrace)?.map(() => '<stack>') : parsed(json.stacktrace),
+    failedReason: job.failedReason,
+    delay: job.delay,
+    priority: job.priority,
+    finishedOn: job.finishedOn,
+    processedOn: job.processedOn,
+    processedBy: job.processedBy,
+    deferredFailure: job.deferredFailure,
+    stalledCounter: job.stalledCounter,
+    logs: count ? logs : undefined,
+    children: family,
   });
 }
 
@@ -33,7 +43,9 @@ export async function snapshot(queue, owners = [], hideStacks = false) {
   const deduplication = {};
   for (const id of owners) deduplication[id] = await queue.getDeduplicationJobId(id);
   return {
-    order, jobs, deduplication,
+    order,
+    jobs,
+    deduplication,
     counts: await queue.getJobCounts(),
     paused: await queue.isPaused(),
     maxed: await queue.isMaxed(),

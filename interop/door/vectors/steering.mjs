@@ -10,7 +10,8 @@ export const scenarios = {
     await q.add('b', {}, { delay: 1000, priority: 2 });
     await q.add('c', {}, { delay: 2000 });
     await q.add('d', {}, { delay: 3000, priority: 5 });
-    const j1 = await q.getJob('1'); const j2 = await q.getJob('2');
+    const j1 = await q.getJob('1');
+    const j2 = await q.getJob('2');
     await c.step('promote 1', () => j1.promote());
     await c.step('promote 1 again', () => j1.promote());
     await c.step('promote 2 (prioritized)', () => j2.promote());
@@ -22,7 +23,8 @@ export const scenarios = {
     const q = await c.queue();
     await q.add('a', {}, { delay: 5000 });
     await q.add('b', {});
-    const a = await q.getJob('1'); const b = await q.getJob('2');
+    const a = await q.getJob('1');
+    const b = await q.getJob('2');
     c.clock.advance(100);
     await c.step('to 2000', () => a.changeDelay(2000));
     await c.step('to 0', () => a.changeDelay(0));
@@ -34,8 +36,11 @@ export const scenarios = {
   // changePriority in all directions
   'A-38': async c => {
     const q = await c.queue();
-    await q.add('a', {}, { priority: 5 }); await q.add('b', {}, { priority: 5 });
-    await q.add('c', {}); await q.add('d', {}); await q.add('e', {}, { delay: 5000 });
+    await q.add('a', {}, { priority: 5 });
+    await q.add('b', {}, { priority: 5 });
+    await q.add('c', {});
+    await q.add('d', {});
+    await q.add('e', {}, { delay: 5000 });
     const g = id => q.getJob(id);
     await c.step('setup', async () => {});
     await c.step('1: 5 -> 2', async () => (await g('1')).changePriority({ priority: 2 }));
@@ -44,7 +49,8 @@ export const scenarios = {
     await c.step('3: 0 -> 7', async () => (await g('3')).changePriority({ priority: 7 }));
     await c.step('4: 0 -> 0 lifo', async () => (await g('4')).changePriority({ lifo: true }));
     await c.step('5 (delayed) -> 3: only the hash', async () => (await g('5')).changePriority({ priority: 3 }));
-    const j = await g('5'); await j.remove();
+    const j = await g('5');
+    await j.remove();
     await c.step('missing', () => j.changePriority({ priority: 1 }));
   },
 
@@ -53,15 +59,21 @@ export const scenarios = {
     const q = await c.queue();
     const w = await c.worker();
     await q.add('a', {});
-    let j = await c.take(w, 't1'); await j.moveToFailed(boom('e', 1), 't1', false);
+    let j = await c.take(w, 't1');
+    await j.moveToFailed(boom('e', 1), 't1', false);
     await c.step('failed', async () => {});
     await c.step('retry failed', () => j.retry());
     await c.step('retry again: not in state', () => j.retry());
-    j = await c.take(w, 't2'); await j.moveToCompleted('v', 't2', false);
-    await c.step('retry completed with both resets', () => j.retry('completed', { resetAttemptsMade: true, resetAttemptsStarted: true }));
-    j = await c.take(w, 't2b'); await j.moveToCompleted('v', 't2b', false);
+    j = await c.take(w, 't2');
+    await j.moveToCompleted('v', 't2', false);
+    await c.step('retry completed with both resets', () =>
+      j.retry('completed', { resetAttemptsMade: true, resetAttemptsStarted: true }),
+    );
+    j = await c.take(w, 't2b');
+    await j.moveToCompleted('v', 't2b', false);
     await q.add('p', {}, { priority: 6 });
-    j = await c.take(w, 't3'); await j.moveToFailed(boom('e', 1), 't3', false);
+    j = await c.take(w, 't3');
+    await j.moveToFailed(boom('e', 1), 't3', false);
     await c.step('retry failed prioritized', () => j.retry('failed'));
     await j.remove();
     await c.step('retry missing', () => j.retry());
@@ -73,23 +85,29 @@ export const scenarios = {
     const w = await c.worker();
     for (let i = 1; i <= 3; i++) {
       await q.add('a', {}, i === 2 ? { priority: 4 } : {});
-      const j = await c.take(w, `t${i}`); c.clock.advance(10);
+      const j = await c.take(w, `t${i}`);
+      c.clock.advance(10);
       await j.moveToFailed(boom('e', i), `t${i}`, false);
     }
     await c.step('three failed', async () => {});
     await c.step('retryJobs({count:2})', () => q.retryJobs({ count: 2 }));
     for (let i = 1; i <= 3; i++) {
-      const j = await c.take(w, `u${i}`); c.clock.advance(10);
+      const j = await c.take(w, `u${i}`);
+      c.clock.advance(10);
       await j.moveToCompleted(i, `u${i}`, false);
     }
     await c.step('three completed', async () => {}, { keys: false });
-    await c.step('retryJobs completed before a timestamp', () => q.retryJobs({ state: 'completed', timestamp: c.clock.now - 10 }));
+    await c.step('retryJobs completed before a timestamp', () =>
+      q.retryJobs({ state: 'completed', timestamp: c.clock.now - 10 }),
+    );
   },
 
   // remove: waiting, locked, missing, failed
   'A-41': async c => {
     const q = await c.queue();
-    await q.add('a', {}); await q.add('b', {}); await q.add('c', {}, { delay: 4000 });
+    await q.add('a', {});
+    await q.add('b', {});
+    await q.add('c', {}, { delay: 4000 });
     const w = await c.worker();
     await c.take(w, 'tok-1');
     await (await q.getJob('2')).log('x');
@@ -105,7 +123,11 @@ export const scenarios = {
   // drain without and with delayed
   'A-42': async c => {
     const q = await c.queue();
-    const fill = async () => { await q.add('a', {}); await q.add('b', {}, { priority: 2 }); await q.add('c', {}, { delay: 4000 }); };
+    const fill = async () => {
+      await q.add('a', {});
+      await q.add('b', {}, { priority: 2 });
+      await q.add('c', {}, { delay: 4000 });
+    };
     await fill();
     await c.step('drain()', () => q.drain());
     await fill();
@@ -117,12 +139,17 @@ export const scenarios = {
     const q = await c.queue();
     const w = await c.worker();
     for (let i = 1; i <= 4; i++) {
-      await q.add('a', {}); const j = await c.take(w, `t${i}`); c.clock.advance(1000);
+      await q.add('a', {});
+      const j = await c.take(w, `t${i}`);
+      c.clock.advance(1000);
       await j.moveToCompleted(i, `t${i}`, false);
     }
     await c.step('clean(1500, 0): older than grace', () => q.clean(1500, 0));
     await c.step('clean(0, 1)', () => q.clean(0, 1, 'completed'));
-    for (let i = 0; i < 3; i++) { await q.add('w', {}); c.clock.advance(1); }
+    for (let i = 0; i < 3; i++) {
+      await q.add('w', {});
+      c.clock.advance(1);
+    }
     await c.step('clean wait limit 2', () => q.clean(0, 2, 'wait'));
     await q.add('d', {}, { delay: 100000 });
     await c.step('clean delayed', () => q.clean(0, 0, 'delayed'));
@@ -135,7 +162,9 @@ export const scenarios = {
   // obliterate: refused with active jobs, forced
   'A-44': async c => {
     const q = await c.queue();
-    await q.add('a', {}); await q.add('b', {}, { delay: 1000 }); await q.add('c', {}, { priority: 1 });
+    await q.add('a', {});
+    await q.add('b', {}, { delay: 1000 });
+    await q.add('c', {}, { priority: 1 });
     const w = await c.worker();
     await c.take(w, 'tok-1');
     await c.step('obliterate', () => q.obliterate());
@@ -167,7 +196,8 @@ export const scenarios = {
   // processor-driven moves: moveToDelayed, moveToWait
   'A-46': async c => {
     const q = await c.queue();
-    await q.add('a', {}, { attempts: 3 }); await q.add('b', {});
+    await q.add('a', {}, { attempts: 3 });
+    await q.add('b', {});
     const w = await c.worker();
     let j = await c.step('take', () => c.take(w, 'tok-1'));
     await c.step('moveToDelayed(+4000): attempts not spent', () => j.moveToDelayed(c.clock.now + 4000, 'tok-1'));
