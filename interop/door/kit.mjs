@@ -117,7 +117,10 @@ export class Kit {
     const found = { counts: await queue.getJobCounts() };
     for (const state of states) {
       const jobs = await queue.getJobs([state], 0, -1, true);
-      if (jobs.length) found[state] = jobs.map(job => this.job(job));
+      if (!jobs.length) continue;
+      // A tree is added in one millisecond, for which Redis sorts by ids.
+      if (state === 'waiting-children') jobs.sort((a, b) => (a.id < b.id ? -1 : 1));
+      found[state] = jobs.map(job => this.job(job));
     }
     return found;
   }

@@ -39,7 +39,8 @@ async function play(kit, seed) {
         jobId: id,
         ...(chance(0.5) && { [one(ways)]: true }),
         ...(chance(0.2) && { priority: 1 + below(3) }),
-        ...(chance(0.15) && { delay: one([5, 50]) }),
+        // A parent that is to fail forgets its delay in ours.
+        ...(leaf && chance(0.3) && { delay: one([5, 50]) }),
         ...(chance(0.3) && { attempts: 2 }),
         ...(chance(0.1) && { removeOnComplete: true }),
       },

@@ -92,11 +92,12 @@ async function play(kit, seed) {
     pause: async () => queue.pause(),
     resume: async () => queue.resume(),
     drain: async () => queue.drain(chance(0.5)),
-    // A limit counts what BullMQ looks at, and what ours cleans: of jobs that have not ended, all are asked for.
+    // A limit counts what BullMQ looks at, and what ours cleans, and the age of jobs that have not ended is told otherwise:
+    // of those, all are asked for.
     clean: async () => {
       const state = one(['completed', 'failed', 'wait', 'delayed', 'prioritized']);
-      const limit = ['completed', 'failed'].includes(state) ? below(4) : 0;
-      return (await queue.clean(below(100), limit, state)).sort();
+      const [grace, limit] = ['completed', 'failed'].includes(state) ? [below(100), below(4)] : [0, 0];
+      return (await queue.clean(grace, limit, state)).sort();
     },
     release: async () => queue.removeDeduplicationKey(one(['d1', 'd2', 'd3'])),
     owner: async () => queue.getDeduplicationJobId(one(['d1', 'd2', 'd3'])),

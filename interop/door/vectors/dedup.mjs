@@ -1,6 +1,6 @@
 // Deduplication: B-D01 to B-D11.
 
-import { fail, until } from './scene.mjs';
+import { fail } from './scene.mjs';
 
 export const scenarios = {
   // simple mode: key lives until the job finishes

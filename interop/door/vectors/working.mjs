@@ -1,6 +1,6 @@
 // Taking and finishing jobs.
 
-import { boom, fail } from './scene.mjs';
+import { boom } from './scene.mjs';
 
 export const scenarios = {
   // take one job by hand, complete it without fetching the next
