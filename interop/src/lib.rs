@@ -14,6 +14,7 @@
 )]
 
 pub mod agent;
+pub mod door;
 pub mod flows;
 pub mod keyspace;
 pub mod processors;
