@@ -7,7 +7,8 @@ use std::time::Instant;
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
-use crate::connection::{FileId, Options, Role, beside, open};
+use crate::committer::{Committer, Complaints};
+use crate::connection::{Durability, FileId, Options, Role, beside, open};
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::lock::{SideFile, retry_busy};
@@ -17,7 +18,7 @@ use crate::real_time::now;
 use crate::sync::Upkeep;
 use crate::tx::Tx;
 use crate::wake::{Bells, Waiting};
-use crate::writer::{Complaints, WAITING_OPS_MAX, WriteOp, Writer, WriterThread};
+use crate::writer::Writer;
 
 /// The suffix of our own file beside the database: the turnstile of lock.rs, and what watch.rs watches.
 const SIDE_SUFFIX: &str = "-oxmq";
@@ -38,13 +39,12 @@ impl Engine {
     /// Opens the file, or makes it, and brings its tables up to date.
     pub(crate) async fn open(options: Options) -> Sql<Self> {
         let deadline = now() + options.call_deadline;
-        let inbox: Arc<Inbox<Box<dyn WriteOp>>> = Arc::new(Inbox::new(WAITING_OPS_MAX));
         let upkeep = Arc::new(Upkeep::new(&options));
         let bells = Arc::new(Bells::new());
         let threads = watch::Sender::new(());
         // Dropped, and so closed, if anything below fails: the threads that run already end then.
         let mut engine = Self {
-            writer: Writer::new(Arc::clone(&inbox)),
+            writer: Writer::new(),
             readers: None,
             bells: Arc::clone(&bells),
             watcher_started: AtomicBool::new(false),
@@ -54,19 +54,15 @@ impl Engine {
 
         let options = engine.options.clone();
         let writer_upkeep = Arc::clone(&upkeep);
+        let shared = engine.writer.shared();
         engine
             .spawn("oxmq-writer", move || {
                 let (connection, side, file) = open_writer(&options, deadline)?;
-                let thread = WriterThread {
-                    inbox,
-                    connection,
-                    side,
-                    file,
-                    bells,
-                    upkeep: writer_upkeep,
-                    complaints: Complaints::default(),
-                };
-                Ok(move || thread.run())
+                let complaints = Complaints::default();
+                let committer =
+                    Committer { connection, side, file, bells, upkeep: writer_upkeep, complaints };
+                let may_be_alone = options.path().is_none() || options.durability == Durability::Process;
+                Ok(move || shared.run(committer, may_be_alone))
             })
             .await?;
         if engine.options.path().is_none() {
@@ -103,10 +99,19 @@ impl Engine {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
+        self.write_jobs(usize::MAX, work).await
+    }
+
+    /// The same for an operation of which it is known that it moves no more than so many jobs.
+    pub(crate) async fn write_jobs<T, F>(&self, jobs: usize, work: F) -> Sql<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    {
         if self.options.read_only {
             return Err(SqlFault::ReadOnly("it was opened for reading only".to_owned()));
         }
-        self.writer.write(self.options.call_deadline, work).await
+        self.writer.write(self.options.call_deadline, jobs, work).await
     }
 
     /// Runs `work` on one snapshot of what is committed.
@@ -117,7 +122,9 @@ impl Engine {
     {
         match &self.readers {
             Some(readers) => readers.read(self.options.call_deadline, work).await,
-            None => self.writer.write(self.options.call_deadline, move |tx| work(tx.settled()?)).await,
+            None => {
+                self.writer.write(self.options.call_deadline, usize::MAX, move |tx| work(tx.settled()?)).await
+            }
         }
     }
 

@@ -35,6 +35,8 @@ pub(crate) enum SqlFault {
     MaybeStored(String),
     /// Something is larger than SQLite can hold.
     TooBig(String),
+    /// It does not fit into a short transaction, and has to be done by the thread. Never told to anybody.
+    Long,
     /// The store was closed.
     Closed,
     /// A fault of ours.
@@ -100,6 +102,7 @@ impl SqlFault {
             Self::TooBig(text) => (ErrorKind::Invalid, text),
             Self::Closed => (ErrorKind::Closed, "the store is closed".to_owned()),
             Self::Other(text) => (ErrorKind::Internal, text),
+            Self::Long => (ErrorKind::Internal, "a long operation was begun as a short one".to_owned()),
         };
         Error::new(kind, operation, message).with("store", store)
     }

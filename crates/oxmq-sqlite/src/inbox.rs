@@ -24,6 +24,13 @@ struct State<T> {
     closed: bool,
 }
 
+impl<T> State<T> {
+    fn take(&mut self, max: usize) -> Vec<T> {
+        let count = self.items.len().min(max);
+        self.items.drain(..count).map(|(item, _room)| item).collect()
+    }
+}
+
 impl<T> Inbox<T> {
     /// An inbox that holds at most `bound` items.
     pub(crate) fn new(bound: usize) -> Self {
@@ -59,6 +66,26 @@ impl<T> Inbox<T> {
 
     /// Waits for items and takes up to `max` of them; `None` when the inbox is closed and empty.
     pub(crate) fn take(&self, max: usize) -> Option<Vec<T>> {
+        self.filled().map(|mut state| state.take(max))
+    }
+
+    /// Waits for items; false when the inbox is closed and empty.
+    pub(crate) fn wait(&self) -> bool {
+        self.filled().is_some()
+    }
+
+    /// Takes up to `max` of the items that are there.
+    pub(crate) fn drain(&self, max: usize) -> Vec<T> {
+        self.lock().take(max)
+    }
+
+    /// Whether it is open and nothing waits in it.
+    pub(crate) fn is_idle(&self) -> bool {
+        let state = self.lock();
+        !state.closed && state.items.is_empty()
+    }
+
+    fn filled(&self) -> Option<MutexGuard<'_, State<T>>> {
         let mut state = self.lock();
         while state.items.is_empty() {
             if state.closed {
@@ -68,8 +95,7 @@ impl<T> Inbox<T> {
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
             state.sleepers -= 1;
         }
-        let count = state.items.len().min(max);
-        Some(state.items.drain(..count).map(|(item, _room)| item).collect())
+        Some(state)
     }
 
     /// Refuses new items; what is in is still handed out.

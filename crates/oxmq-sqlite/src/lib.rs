@@ -1,5 +1,6 @@
 //! The embedded store of oxmq: one SQLite file, several processes.
 
+mod committer;
 mod connection;
 mod engine;
 mod event_body;

@@ -66,6 +66,14 @@ impl SideFile {
         }
     }
 
+    /// `None` if somebody is in the turnstile.
+    fn enter_now(&self) -> Option<Pass<'_>> {
+        if !self.lockable.load(Ordering::Relaxed) {
+            return Some(Pass(None));
+        }
+        self.file.try_lock().is_ok().then(|| Pass(Some(&self.file)))
+    }
+
     fn enter(&self, started: Instant, deadline: Instant) -> Sql<Pass<'_>> {
         let mut tries = 0;
         while self.lockable.load(Ordering::Relaxed) {
@@ -94,6 +102,16 @@ pub(crate) fn begin(connection: &Connection, side: Option<&SideFile>, deadline: 
             Err(error) if is_busy(&error) => step(&mut tries, LOCK_STEP, started, deadline)?,
             Err(error) => return Err(error.into()),
         }
+    }
+}
+
+/// Begins a transaction that may write, if no other process is in the way: false if one is, at once.
+pub(crate) fn begin_now(connection: &Connection, side: Option<&SideFile>) -> Sql<bool> {
+    let Some(_pass) = side.map_or(Some(Pass(None)), SideFile::enter_now) else { return Ok(false) };
+    match connection.prepare_cached("BEGIN IMMEDIATE")?.execute([]) {
+        Ok(_) => Ok(true),
+        Err(error) if is_busy(&error) => Ok(false),
+        Err(error) => Err(error.into()),
     }
 }
 

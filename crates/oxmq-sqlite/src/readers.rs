@@ -1,17 +1,16 @@
 //! Reader threads: queries beside the writer, off the async runtime.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
+use crate::committer::unwinding;
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::lock::{is_busy, retry_busy};
 use crate::real_time::now;
-use crate::writer::describe_panic;
 
 /// How many threads. Two, so that a long list does not hold up a count.
 pub(crate) const READER_THREADS: usize = 2;
@@ -81,11 +80,11 @@ fn snapshot<T>(connection: &Connection, until: Instant, work: impl FnOnce(&Conne
             SqlFault::from(error)
         })
     })?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    let outcome = unwinding(|| work(connection));
     // Ends the snapshot also after a fault, or the log could never be reset.
     let ended = connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([]));
     if ended.is_err() && !connection.is_autocommit() {
         let _ = connection.execute_batch("ROLLBACK");
     }
-    outcome.unwrap_or_else(|panic| Err(describe_panic(&*panic)))
+    outcome
 }

@@ -52,6 +52,19 @@ impl SqliteStore {
         })
     }
 
+    /// Runs an operation that writes, and of which it is known how many jobs it moves.
+    fn short<'a, T: Send + 'static>(
+        &'a self,
+        verb: &'static str,
+        jobs: usize,
+        work: impl FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    ) -> Answer<'a, T> {
+        Box::pin(async move {
+            let written = self.engine.write_jobs(jobs, work).await;
+            written.map_err(|fault| fault.into_error(verb, &self.engine.name()))
+        })
+    }
+
     /// Runs an operation that writes, and whose answer may be a refusal.
     fn decide<'a, T: Send + 'static>(
         &'a self,
@@ -90,14 +103,32 @@ macro_rules! methods {
     };
 }
 
+/// The same for what adds, takes and finishes jobs, and so knows how many.
+macro_rules! moves {
+    ($($verb:ident = $operation:path, ($type:ty) -> $answer:ty, $jobs:expr;)*) => {
+        $(
+            fn $verb<'a>(&'a self, queue: &'a QueueAddress, request: $type) -> Answer<'a, $answer> {
+                let queue = queue.clone();
+                let jobs: fn(&$type) -> usize = $jobs;
+                self.short(stringify!($verb), jobs(&request), move |place| $operation(place, &queue, &request))
+            }
+        )*
+    };
+}
+
 impl Store for SqliteStore {
+    moves! {
+        add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>, |add| add.groups.iter().map(|group| group.jobs.len()).sum();
+        take = ops::take::take, (TakeRequest) -> Taken, |take| take.limit;
+        finish = ops::finish::finish, (FinishRequest) -> Finished, |finish| {
+            finish.finished.len() + finish.take.as_ref().map_or(0, |take| take.limit)
+        };
+        extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>, |extend| extend.leases.len();
+    }
+
     methods! {
-        write add = ops::add::add, (AddRequest) -> Vec<Result<Vec<Added>>>;
         read deduplication_owner = ops::dedup::owner, (OwnerRequest) -> Option<JobId>;
         write release_deduplication = ops::dedup::release, (ReleaseRequest) -> bool;
-        write take = ops::take::take, (TakeRequest) -> Taken;
-        write finish = ops::finish::finish, (FinishRequest) -> Finished;
-        write extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;
         write recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
         decide note = ops::note::note, (NoteRequest) -> u64;
         write announce = ops::announce::announce, (AnnounceRequest) -> ();

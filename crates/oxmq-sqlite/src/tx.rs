@@ -13,12 +13,16 @@ use crate::wake::Rung;
 const EVENT_ROW_BYTES: usize = 16 * 1024;
 /// Old events are looked for each time this many were written.
 const TRIM_EVERY: u64 = 512;
+/// The most events of a queue in a short transaction: whatever moves many jobs has an event for each.
+const SHORT_EVENTS_MAX: u64 = 16;
 /// The most event rows that one transaction trims for a queue.
 const TRIM_ROWS_MAX: u32 = 2_000;
 
 /// A transaction that runs. Operations get at their queue by [`Tx::queue`] or [`Tx::find_queue`].
 pub(crate) struct Tx<'c> {
     connection: &'c Connection,
+    /// The most events of a queue.
+    events_max: u64,
     queues: HashMap<QueueAddress, QueueTx<'c>>,
     rungs: Vec<Rung>,
 }
@@ -33,6 +37,7 @@ pub(crate) struct QueueTx<'c> {
     loaded: QueueRow,
     written: QueueRow,
     events: EventRow,
+    events_max: u64,
     idle_at: Option<u64>,
 }
 
@@ -173,7 +178,12 @@ impl QueueRow {
 impl<'c> Tx<'c> {
     /// A transaction that was just begun on this connection.
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, queues: HashMap::new(), rungs: Vec::new() }
+        Self { connection, events_max: u64::MAX, queues: HashMap::new(), rungs: Vec::new() }
+    }
+
+    /// The same for one that has to be short: an operation that turns out to be long fails with [`SqlFault::Long`].
+    pub(crate) fn short(connection: &'c Connection) -> Self {
+        Self { events_max: SHORT_EVENTS_MAX, ..Self::new(connection) }
     }
 
     /// The queue of this address; made if it is not there.
@@ -212,6 +222,7 @@ impl<'c> Tx<'c> {
             loaded: row,
             written: row,
             events: EventRow::default(),
+            events_max: self.events_max,
             idle_at: None,
         };
         self.queues.insert(queue.clone(), queue_tx);
@@ -257,6 +268,9 @@ impl QueueTx<'_> {
     /// Writes an event; returns its number.
     pub(crate) fn emit(&mut self, at: Timestamp, event: &Event) -> Sql<u64> {
         self.row.event_no += 1;
+        if self.row.event_no.saturating_sub(self.loaded.event_no) > self.events_max {
+            return Err(SqlFault::Long);
+        }
         let at = at.as_millis();
         if self.events.body.is_empty() {
             self.events.first_no = self.row.event_no;
