@@ -13,7 +13,7 @@ mod store;
 mod workloads;
 
 use anyhow::{Result, ensure};
-use oxmq::{Error, Queue};
+use oxmq::{Error, JobCounts, Queue};
 
 use self::figures::Figures;
 use self::part::Program;
@@ -101,15 +101,20 @@ impl Bench<'_> {
         result
     }
 
-    /// Numbers of a run that did not do what it should do are worth nothing.
+    /// As [`checked`](Self::checked), for those that need not know more.
     async fn check(&self, expected: Expected) -> Result<()> {
+        self.checked(expected).await.map(|_| ())
+    }
+
+    /// Numbers of a run that did not do what it should do are worth nothing. Gives what there is.
+    async fn checked(&self, expected: Expected) -> Result<JobCounts> {
         let counts = self.with_queue(&self.queue, async |queue| Ok(queue.counts().await?)).await?;
         let is_right = counts.total() == expected.total
             && counts.completed >= expected.completed
             && counts.failed == expected.failed
             && (expected.completed + expected.failed < expected.total || counts.waiting + counts.active == 0);
         ensure!(is_right, "the queue should have {expected:?}, but has {counts:?}");
-        Ok(())
+        Ok(counts)
     }
 
     /// Removes the queues of the measurement.

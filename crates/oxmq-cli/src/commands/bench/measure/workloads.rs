@@ -236,7 +236,11 @@ impl Bench<'_> {
             let done = self.stream(n, 100, 0, figures).await?;
             speeds.push(per_second(n, done.seconds));
             let expected = Expected { total: waiting + delayed, completed: n * (round + 1), failed: 0 };
-            self.check(expected).await?;
+            let left = self.checked(expected).await?;
+            // A worker that closes completes what runs: with few jobs that may be all there are.
+            if left.waiting + left.prioritized < n {
+                break;
+            }
         }
         speeds.sort_by(f64::total_cmp);
         figures.set("jobs_per_s", speeds[speeds.len() / 2]);
