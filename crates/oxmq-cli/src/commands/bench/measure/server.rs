@@ -1,9 +1,14 @@
 //! What a Redis server knows of itself. One connection, which is left out of what is counted.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use redis::aio::MultiplexedConnection;
 
 use crate::output::{Output, note};
+
+/// How long an answer may take: a server that is busy for long is what some workloads are about.
+const ANSWER_WAIT: Duration = Duration::from_secs(60);
 
 /// A server to be watched.
 #[derive(Clone)]
@@ -46,7 +51,8 @@ impl Server {
             if url.contains("+unix:") { url } else { url.split_once('?').map_or(url, |(bare, _)| bare) };
         let url = bare.replacen("valkey", "redis", 1);
         let client = redis::Client::open(url)?;
-        Ok(Self { connection: client.get_multiplexed_async_connection().await? })
+        let config = redis::AsyncConnectionConfig::new().set_response_timeout(Some(ANSWER_WAIT));
+        Ok(Self { connection: client.get_multiplexed_async_connection_with_config(&config).await? })
     }
 
     pub(super) async fn sample(&mut self) -> Result<Sample> {
