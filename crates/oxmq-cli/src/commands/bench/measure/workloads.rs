@@ -185,7 +185,7 @@ impl Bench<'_> {
     #[allow(clippy::cast_precision_loss, reason = "far below 2^53")]
     async fn bytes(&mut self) -> Result<f64> {
         match (&self.file, &mut self.server) {
-            (Some(file), _) => Ok(file.bytes() as f64),
+            (Some(file), _) => Ok(file.used_bytes()? as f64),
             (None, Some(server)) => Ok(server.sample().await?.used_memory),
             (None, None) => anyhow::bail!("this server cannot be asked for its memory"),
         }
