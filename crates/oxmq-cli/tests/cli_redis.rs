@@ -7,6 +7,8 @@ fn store_url() -> String {
     oxmq_testkit::Server::shared().fresh_url()
 }
 
+#[path = "cli/bench.rs"]
+mod bench;
 #[path = "cli/bulk.rs"]
 mod bulk;
 #[path = "cli/demo_redis.rs"]

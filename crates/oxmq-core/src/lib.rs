@@ -52,6 +52,9 @@ pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
 pub use telemetry::Telemetry;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use worker::internals;
 pub use worker::{
     AddChild, BackoffAnswer, BackoffAsk, CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX,
     CONCURRENCY_MAX, CancelCause, ChildOutput, DEATHS_MAX, DEPTH, ENDINGS_PER_CALL_MAX, Handler,

@@ -37,6 +37,9 @@
 //!   kill, run `redis-check-aof --fix` on the manifest before the start.
 
 mod connection;
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub mod internals;
 mod keys;
 mod ops;
 mod scripts;

@@ -38,6 +38,7 @@ use anyhow::{Context as _, Result};
 use oxmq::{Error, ErrorKind, Queue};
 
 pub(crate) use self::backend::HELP as BACKEND_HELP;
+pub(crate) use self::bench::HELP as BENCH_HELP;
 pub(crate) use self::flow::HELP as FLOW_HELP;
 pub(crate) use self::work::HELP as WORK_HELP;
 use crate::args::Verb;
@@ -70,8 +71,7 @@ pub(crate) async fn run(verb: Verb, context: &Context) -> Result<ExitCode> {
         Verb::Watch(args) => watch::run(args, context).await,
         Verb::Workers(args) => workers::run(args, context).await,
         Verb::Backend(args) => backend::run(args, context).await,
-        Verb::Bench(args) => bench::run(args, context).await,
-        Verb::BenchRun(args) => bench::run_one(args, context).await,
+        Verb::Bench(args) => bench::run(*args, context).await,
         Verb::Demo(args) => return demo::run(args, context).await,
         Verb::DemoWorker(args) => demo::work(args, context).await,
         Verb::CrashProducer(args) => crash_producer::run(args, context).await,

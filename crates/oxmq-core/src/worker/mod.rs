@@ -17,6 +17,8 @@ mod exchange;
 mod finish;
 mod gate;
 mod handler;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod isolate;
 mod leases;
 mod quarantine;
