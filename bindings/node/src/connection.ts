@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 
 import { Backoff } from './backoff.js';
-import type { Call, Engine } from './engine.js';
+import type { Call, Engine, InTurn } from './engine.js';
 import { closed, lost, unavailable } from './errors.js';
 import { Pace } from './pace.js';
 import type { Role } from './protocol.js';
@@ -53,6 +53,8 @@ export class Connection extends EventEmitter {
   closing: Promise<void> | undefined;
   /** For the calls that BullMQ makes in a loop. */
   readonly pace = new Pace();
+  /** Kept by the engine. */
+  readonly inTurn: InTurn = new Set();
   private state: 'waiting' | 'open' | 'closed' = 'waiting';
   private held: Call[] = [];
   private readonly readers = new Set<{ resolve(): void; reject(error: Error): void }>();

@@ -2,7 +2,7 @@ import { Backoff } from './backoff.js';
 import { Child } from './child.js';
 import type { Connection } from './connection.js';
 import { fromWire, lost } from './errors.js';
-import { isReply, type Message, type Notification } from './protocol.js';
+import { isReply, type Message, type Notification, type Reply } from './protocol.js';
 import { forget, later, soon } from './time.js';
 
 /** Calls that the engine may have before it and not have answered. The rest waits here, in order; blocking ones do not count. */
@@ -30,9 +30,17 @@ export interface Call {
   readonly line: string;
   /** How often it was written. */
   sent: number;
+  /** What came for it, as long as a call of the same object before it has no answer. */
+  reply?: Reply;
   resolve(result: unknown): void;
   reject(error: Error): void;
 }
+
+/**
+ * Calls of one object that were sent and have not come to their end, in the order in which they were sent. They end in that order, too, as on
+ * a connection to Redis: a program may rely on the first promise being the first to be settled. Blocking ones are not among them.
+ */
+export type InTurn = Set<Call>;
 
 /**
  * The engine of one store: one process, used by all BullMQ objects of this program that name the same store, started again
@@ -145,6 +153,13 @@ export class Engine {
     const pause = this.backoff.next();
     this.restart = later(() => this.start(), pause);
 
+    // What was answered is done, whatever became of calls before it.
+    for (const connection of this.connections.values()) {
+      for (const call of connection.inTurn) {
+        this.leaveTurn(call);
+        if (call.reply) settle(call, call.reply);
+      }
+    }
     const cut = [...this.unanswered.values()];
     const unsent = this.outbox.slice(this.outboxHead);
     this.unanswered.clear();
@@ -181,7 +196,10 @@ export class Engine {
       batch += call.line;
       call.sent += 1;
       this.unanswered.set(call.id, call);
-      if (!call.isBlocking) this.inTurn += 1;
+      if (!call.isBlocking) {
+        this.inTurn += 1;
+        call.connection.inTurn.add(call);
+      }
       if (batch.length >= WRITE_MAX) {
         child.write(batch);
         batch = '';
@@ -206,12 +224,22 @@ export class Engine {
     const call = this.unanswered.get(message.id);
     if (!call) return;
     this.unanswered.delete(message.id);
-    if (!call.isBlocking) {
-      this.inTurn -= 1;
-      if (this.outboxHead < this.outbox.length) this.schedulePump();
+    if (call.isBlocking) {
+      settle(call, message);
+      return;
     }
-    if (message.error) call.reject(fromWire(message.error));
-    else call.resolve(message.result ?? null);
+    call.reply = message;
+    for (const first of call.connection.inTurn) {
+      if (!first.reply) break;
+      this.leaveTurn(first);
+      settle(first, first.reply);
+    }
+    if (this.outboxHead < this.outbox.length) this.schedulePump();
+  }
+
+  private leaveTurn(call: Call): void {
+    call.connection.inTurn.delete(call);
+    this.inTurn -= 1;
   }
 
   private notify(message: Notification): void {
@@ -219,4 +247,9 @@ export class Engine {
     const { client, event, error } = message.params;
     this.connections.get(client)?.onEvent(event, error && fromWire(error));
   }
+}
+
+function settle(call: Call, reply: Reply): void {
+  if (reply.error) call.reject(fromWire(reply.error));
+  else call.resolve(reply.result ?? null);
 }

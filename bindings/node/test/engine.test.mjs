@@ -62,6 +62,32 @@ test('calls of one turn arrive in order and in one piece', async () => {
   await backend.close();
 });
 
+test('calls of one object end in the order in which they were made, whatever the engine answers first', async () => {
+  const url = ownUrl();
+  const [backend, other] = [open(url), open(url)];
+  await Promise.all([backend.waitUntilReady(), other.waitUntilReady()]);
+  const ended = [];
+  const late = add(backend, 'late').then(() => ended.push('late'));
+  await add(other, 'x').then(() => ended.push('another object'));
+  const second = add(backend, 'late').then(() => ended.push('second'));
+  const third = add(backend, 'refused').catch(() => ended.push('third'));
+  await Promise.all([late, second, third]);
+  assert.deepEqual(ended, ['another object', 'late', 'second', 'third']);
+  await Promise.all([backend.close(), other.close()]);
+});
+
+test('what was answered before the engine died is done, also behind a call that was not', async () => {
+  const backend = open();
+  await backend.waitUntilReady();
+  const cut = add(backend, 'hold').catch(error => error);
+  const done = add(backend, 'x');
+  const death = add(backend, 'die').catch(error => error);
+  assert.equal(await done, '1');
+  assert.match((await cut).message, /may have been applied/);
+  assert.match((await death).message, /may have been applied/);
+  await backend.close();
+});
+
 test('a call carries who asks, which queue is meant, and the time that the program believes in', async t => {
   t.mock.timers.enable({ apis: ['Date'], now: 12_345 });
   const backend = worker(ownUrl(), { prefix: 'p', name: 'w', lockDuration: 30_000, limiter: { max: 1, duration: 2 } });
@@ -128,7 +154,7 @@ test('what the engine says on its own account is emitted', async () => {
 
 test('when the engine dies, what was sent fails and says so, and what was not is sent to the next one', async () => {
   const url = ownUrl();
-  const [backend, waiting] = [open(url), worker(url)];
+  const [backend, waiting, looking] = [open(url), worker(url), open(url)];
   const events = [];
   backend.on('ready', () => events.push('ready'));
   backend.on('close', () => events.push('close'));
@@ -137,7 +163,7 @@ test('when the engine dies, what was sent fails and says so, and what was not is
   const first = await inside(backend);
   const wait = waiting.waitForJob(10);
   const cut = add(backend, 'hold');
-  await until('the engine has both', async () => (await inside(backend)).said.some(([method]) => method === 'waitForJob'));
+  await until('the engine has both', async () => (await inside(looking)).said.some(([method]) => method === 'waitForJob'));
   const dying = add(backend, 'die');
   await assert.rejects(cut, error => {
     assert.match(error.message, /^addJob was not answered: the oxmq engine \(process \d+\) was ended by SIGKILL\. It may have /);
@@ -151,6 +177,7 @@ test('when the engine dies, what was sent fails and says so, and what was not is
   assert.notEqual(second.pid, first.pid);
   const introduced = second.said.filter(([method]) => ['open', 'setName'].includes(method));
   assert.deepEqual(introduced.map(([method, params]) => [method, params.role ?? params.name]).sort(), [
+    ['open', 'producer'],
     ['open', 'producer'],
     ['open', 'worker'],
     ['setName', 'named'],
