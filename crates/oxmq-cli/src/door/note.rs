@@ -45,7 +45,7 @@ pub(super) async fn update_progress(call: Call) -> Outcome {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Log {
+struct LogLine {
     job_id: String,
     #[serde(default, deserialize_with = "super::call::or_default")]
     log_row: String,
@@ -53,14 +53,14 @@ struct Log {
 }
 
 pub(super) async fn add_log(call: Call) -> Outcome {
-    let Log { job_id, log_row, keep_logs } = call.read()?;
+    let LogLine { job_id, log_row, keep_logs } = call.read()?;
     // As in BullMQ 0 is no bound.
     let keep = keep_logs.map(small).filter(|keep| *keep > 0);
     answer(&note(&call, "addLog", &job_id, Note::Log { line: log_row, keep }).await?)
 }
 
 pub(super) async fn clear_logs(call: Call) -> Outcome {
-    let Log { job_id, keep_logs, .. } = call.read()?;
+    let LogLine { job_id, keep_logs, .. } = call.read()?;
     let keep = keep_logs.map(small).filter(|keep| *keep > 0);
     match note(&call, "clearLogs", &job_id, Note::ClearLogs { keep }).await {
         // A job that is not there has no log.

@@ -9,6 +9,9 @@ use super::{await_children, family, finish, listen, look, meta, note, produce, s
 /// What an operation does, when it is its turn.
 pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
 
+/// An operation.
+type Operation = fn(Call) -> Work;
+
 /// How an operation stands to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -21,11 +24,11 @@ pub(super) enum Kind {
 }
 
 /// The operation of a request; `None` if there is none of this name, or it is one that a session does by itself.
-pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
+pub(super) fn find(call: &Call) -> Option<(Kind, Operation)> {
     macro_rules! table {
         ($($kind:ident { $($name:literal => $function:path,)* })*) => {
             match &*call.method {
-                $($($name => (Kind::$kind, (|call| Box::pin($function(call))) as fn(Call) -> Work),)*)*
+                $($($name => (Kind::$kind, (|call| Box::pin($function(call))) as Operation),)*)*
                 _ => return None,
             }
         };
