@@ -1,6 +1,7 @@
 //! `oxmq backend`, through the real binary, on the embedded store.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "what `json!` makes is handed over")]
 
 /// The store of each test, in a directory of its own.
 fn store_url() -> String {

@@ -194,6 +194,15 @@ pub(super) async fn failures(call: Call) -> Outcome {
     answer(&reasons.collect::<BTreeMap<String, String>>())
 }
 
+/// What `paginate` answers.
+#[derive(serde::Serialize)]
+struct Paged {
+    cursor: &'static str,
+    items: Vec<Value>,
+    total: u64,
+    jobs: Vec<JobOut>,
+}
+
 /// A page of the children of one kind, with the jobs themselves.
 pub(super) async fn paginate(call: Call) -> Outcome {
     #[derive(Default, Deserialize)]
@@ -251,14 +260,7 @@ pub(super) async fn paginate(call: Call) -> Outcome {
             _ => json!({ "id": key }),
         });
     }
-    #[derive(serde::Serialize)]
-    struct Answer {
-        cursor: &'static str,
-        items: Vec<Value>,
-        total: u64,
-        jobs: Vec<JobOut>,
-    }
-    answer(&Answer { cursor: "0", items, total, jobs })
+    answer(&Paged { cursor: "0", items, total, jobs })
 }
 
 async fn fetch(call: &Call, key: &JobKey) -> Result<Option<JobOut>, Failure> {

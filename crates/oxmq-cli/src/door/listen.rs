@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::call::{Call, Outcome, answer, count};
+use super::ctx::ms;
 use super::errors::Failure;
-use super::work::ms;
 
 /// The most events that one answer has; the next one goes on behind them.
 const EVENTS_PER_ANSWER: usize = 1_000;

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::call::{Call, Outcome, answer, done};
 use super::clients::worker_name;
+use super::ctx::ms;
 use super::errors::Failure;
-use super::work::ms;
 
 /// What BullMQ answers when nothing limits the queue.
 const NO_LIMIT: i64 = -2;

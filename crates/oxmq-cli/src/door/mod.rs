@@ -9,22 +9,27 @@
 //! What does not: any rule about jobs. An operation is a translation onto [`Store`](oxmq::Store); where ours is stricter than BullMQ, it
 //! passes BullMQ's value.
 
+mod await_children;
 mod call;
 mod clients;
+mod ctx;
 mod errors;
 mod family;
+mod finish;
 mod job;
 mod line;
 mod listen;
 mod look;
 mod meta;
+mod next;
+mod note;
 mod produce;
 mod reply;
 mod schedule;
 mod session;
 mod steer;
+mod take;
 mod verbs;
-mod work;
 
 use std::sync::Arc;
 

@@ -159,13 +159,12 @@ fn grow(method: &str, entries: Vec<FlowEntry>) -> Result<(Vec<Flow>, Vec<Vec<usi
         let queue = address(method, &prefix, &queue_name)?;
         let mut job = job_data.into_new(Some(&parent_key_opts));
         let parent = job.options.parent.as_ref().and_then(|parent| known.get(&parent.to_string())).copied();
-        let (flow, above) = match parent {
-            Some((flow, above)) => (flow, Some(above)),
-            None => {
-                flows.push(Flow::default());
-                places.push(Vec::new());
-                (flows.len() - 1, None)
-            }
+        let (flow, above) = if let Some((flow, above)) = parent {
+            (flow, Some(above))
+        } else {
+            flows.push(Flow::default());
+            places.push(Vec::new());
+            (flows.len() - 1, None)
         };
         // The tree says it.
         if above.is_some() {

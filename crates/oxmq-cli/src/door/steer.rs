@@ -8,9 +8,9 @@ use oxmq::{Error, ErrorKind, Event, EventKind, JobId, JobState, PRIORITY_MAX, Ti
 use serde::Deserialize;
 
 use super::call::{Call, Outcome, answer, count, done, whole};
+use super::ctx::ms;
 use super::errors::{About, Failure};
 use super::look::state_named;
-use super::work::ms;
 
 /// The most steps of one bulk request, each of up to [`GROUP_JOBS_MAX`] jobs. Only a queue that is filled as fast as it is emptied has
 /// more, and the caller is told.

@@ -4,10 +4,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 use super::call::{Call, Outcome};
-use super::{family, listen, look, meta, produce, schedule, steer, work};
+use super::{await_children, family, finish, listen, look, meta, note, produce, schedule, steer, take};
 
 /// What an operation does, when it is its turn.
 pub(super) type Work = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+/// An operation.
+type Operation = fn(Call) -> Work;
 
 /// How an operation stands to others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,11 +24,11 @@ pub(super) enum Kind {
 }
 
 /// The operation of a request; `None` if there is none of this name, or it is one that a session does by itself.
-pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
+pub(super) fn find(call: &Call) -> Option<(Kind, Operation)> {
     macro_rules! table {
         ($($kind:ident { $($name:literal => $function:path,)* })*) => {
             match &*call.method {
-                $($($name => (Kind::$kind, (|call| Box::pin($function(call))) as fn(Call) -> Work),)*)*
+                $($($name => (Kind::$kind, (|call| Box::pin($function(call))) as Operation),)*)*
                 _ => return None,
             }
         };
@@ -65,18 +68,18 @@ pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
         Write {
             "addFlow" => produce::add_flow,
             "addJobs" => produce::add_jobs,
-            "addLog" => work::add_log,
+            "addLog" => note::add_log,
             "changeDelay" => steer::change_delay,
             "changePriority" => steer::change_priority,
-            "clearLogs" => work::clear_logs,
+            "clearLogs" => note::clear_logs,
             "deleteDeduplicationKey" => produce::release,
-            "extendLock" => work::extend_lock,
-            "extendLocks" => work::extend_locks,
-            "moveStalledJobsToWait" => work::move_stalled,
-            "moveToActive" => work::move_to_active,
-            "moveToCompleted" => work::move_to_completed,
-            "moveToDelayed" => work::move_to_delayed,
-            "moveToFailed" => work::move_to_failed,
+            "extendLock" => take::extend_lock,
+            "extendLocks" => take::extend_locks,
+            "moveStalledJobsToWait" => take::move_stalled,
+            "moveToActive" => take::move_to_active,
+            "moveToCompleted" => finish::move_to_completed,
+            "moveToDelayed" => finish::move_to_delayed,
+            "moveToFailed" => finish::move_to_failed,
             "pause" => steer::pause,
             "promote" => steer::promote,
             "promoteJobs" => steer::promote_jobs,
@@ -91,20 +94,20 @@ pub(super) fn find(call: &Call) -> Option<(Kind, fn(Call) -> Work)> {
             "setQueueMeta" => meta::set,
             "setRateLimit" => meta::set_rate_limit,
             "trimEvents" => listen::trim,
-            "updateData" => work::update_data,
+            "updateData" => note::update_data,
             "updateJobSchedulerNextMillis" => schedule::advance,
-            "updateProgress" => work::update_progress,
+            "updateProgress" => note::update_progress,
         }
         Alone {
             "addJobScheduler" => schedule::put,
             "cleanJobsByState" => steer::clean,
             "drain" => steer::drain,
-            "moveJobFromActiveToWait" => work::move_to_wait,
-            "moveToWaitingChildren" => work::move_to_waiting_children,
+            "moveJobFromActiveToWait" => finish::move_to_wait,
+            "moveToWaitingChildren" => await_children::move_to_waiting_children,
             "obliterate" => steer::obliterate,
             "removeChildDependency" => steer::detach,
             "removeRateLimitKey" => meta::remove_rate_limit,
-            "retryJob" => work::retry_job,
+            "retryJob" => finish::retry_job,
         }
     })
 }

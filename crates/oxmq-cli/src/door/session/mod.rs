@@ -5,25 +5,28 @@
 //! ([`Store::keeps_order`](oxmq::Store::keeps_order)), but never both. Those that wait for work or for events run beside all that, until their client
 //! is done with them.
 
+mod client;
+mod input;
+mod waits;
+
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use oxmq::{Clock, EventCursor, JsonText, QueueAddress};
-use serde::Deserialize;
+use oxmq::{Clock, EventCursor, JsonText};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{self, JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 
+use self::client::Client;
+use self::input::Arrival;
 use super::Door;
-use super::call::{Call, Outcome, Request, answer, done};
-use super::clients::{Listing, Role};
+use super::call::{Call, Outcome, Request};
 use super::errors::Failure;
-use super::line::{LINE_BYTES_MAX, Line, Lines};
+use super::line::{LINE_BYTES_MAX, Line};
 use super::reply::{self, Replies, written};
 use super::verbs::{self, Kind};
 use super::{listen, produce};
@@ -31,17 +34,8 @@ use super::{listen, produce};
 /// The most requests of a stream that were read and have not begun. Beyond it nothing is read.
 const WAITING_MAX: usize = 1_024;
 
-/// The most KiB of requests of a stream that are held, those that run included. More than one line of the longest.
-const HELD_KIB_MAX: usize = 256 << 10;
-
 /// The most requests of a stream that write, or read, at the same time.
 const RUNNING_MAX: usize = 128;
-
-/// The most requests of a stream that wait for work or for events.
-const BLOCKED_MAX: usize = 10_000;
-
-/// The most objects that one stream has open.
-const CLIENTS_MAX: usize = 10_000;
 
 /// The most `addJob` that are handed to the store as one call, and the most bytes of them.
 const ADDS_JOINED_MAX: usize = 250;
@@ -63,7 +57,7 @@ pub(crate) async fn serve(
     let (lines, arriving) = mpsc::channel(WAITING_MAX);
     // Ends with this function.
     let mut tasks = JoinSet::new();
-    tasks.spawn(read(input, lines));
+    tasks.spawn(input::read(input, lines));
     let (replies, outbox) = reply::channel();
     let session = Session {
         door,
@@ -84,34 +78,6 @@ pub(crate) async fn serve(
     Clock::system().timeout(LAST_ANSWERS_WAIT, writing).await.unwrap_or(Ok(()))
 }
 
-/// A line with its claim to memory.
-type Arrival = io::Result<(Line, OwnedSemaphorePermit)>;
-
-/// Reads lines, as far as there is room for them.
-async fn read(input: impl AsyncRead + Unpin, lines: mpsc::Sender<Arrival>) {
-    let room = Arc::new(Semaphore::new(HELD_KIB_MAX));
-    let mut input = Lines::new(input, LINE_BYTES_MAX);
-    loop {
-        let line = match input.next().await {
-            Ok(Some(line)) => line,
-            Ok(None) => return,
-            Err(error) => {
-                // Whoever received them has gone otherwise.
-                let _ = lines.send(Err(error)).await;
-                return;
-            }
-        };
-        let kib = match &line {
-            Line::Text(text) => u32::try_from(text.len() >> 10).unwrap_or(u32::MAX).saturating_add(1),
-            Line::TooLong => 1,
-        };
-        let Ok(permit) = Arc::clone(&room).acquire_many_owned(kib).await else { return };
-        if lines.send(Ok((line, permit))).await.is_err() {
-            return;
-        }
-    }
-}
-
 /// A request that has not begun.
 struct Waiting {
     id: Option<JsonText>,
@@ -129,20 +95,6 @@ enum What {
     /// A wait for events.
     Events,
     Operation(Kind),
-}
-
-/// An object of the other side's.
-struct Client {
-    listing: Listing,
-    /// Whether it is known of which queue it is. Those of no one queue never are.
-    is_placed: bool,
-    worker: Option<String>,
-    /// Ends its waits for work. Cancelled as long as they are not to wait.
-    waits: CancellationToken,
-    /// Ends its waits for events.
-    reads: CancellationToken,
-    /// Where its last request for events from now on ended, if it found none: the next one goes on there, and misses nothing.
-    listened: Arc<Mutex<Option<(QueueAddress, EventCursor)>>>,
 }
 
 /// How many run of each kind.
@@ -261,7 +213,39 @@ impl Session {
                 None => return self.reply(id.as_ref(), &Err(Failure::method(&call.method))).await,
             },
         };
-        self.waiting.push_back(Waiting { id, call, what, permit });
+        self.place(Waiting { id, call, what, permit }).await;
+    }
+
+    /// Does at once what stands in no order with operations, so that a store that is slow holds no wait and no end of one; everything
+    /// else is put behind what has not begun.
+    async fn place(&mut self, next: Waiting) {
+        let Some(client) = self.clients.get(&next.call.client) else {
+            // Its `open` may wait behind the `close` of one with the same number, and this behind it.
+            if next.call.method == "open" {
+                let outcome = self.open(&next.call);
+                return self.reply(next.id.as_ref(), &outcome).await;
+            }
+            return self.waiting.push_back(next);
+        };
+        match (next.what, &*next.call.method) {
+            (What::Life, "close") => {
+                // Its waits end now, and the client itself behind what it has asked for.
+                client.waits.cancel();
+                client.reads.cancel();
+                self.waiting.push_back(next);
+            }
+            (What::Life, "open") | (What::Operation(_), _) => self.waiting.push_back(next),
+            (What::Life, _) => {
+                let outcome = self.live(&next.call);
+                self.reply(next.id.as_ref(), &outcome).await;
+            }
+            (What::Work, _) => self.wait_for_work(next).await,
+            (What::Events, _) if listen::is_from_now(&next.call) => self.waiting.push_back(next),
+            (What::Events, _) => {
+                let after = listen::from_where(&next.call).await;
+                self.wait_for_events(next, after).await;
+            }
+        }
     }
 
     /// Whether something of this kind may begin now.
@@ -375,24 +359,6 @@ impl Session {
         });
     }
 
-    /// Finds out, in order, where events are to be read from.
-    async fn begin_events(&mut self, next: Waiting) {
-        let listened = self
-            .clients
-            .get(&next.call.client)
-            .and_then(|client| client.listened.lock().unwrap_or_else(PoisonError::into_inner).take());
-        if let (Some((queue, cursor)), Ok(address)) = (listened, next.call.address())
-            && queue == address
-        {
-            return self.wait_for_events(next, Ok(cursor)).await;
-        }
-        let ids = vec![next.id.clone()];
-        self.spawn(Kind::Read, ids, async move {
-            let after = listen::from_where(&next.call).await;
-            Ended::Positioned(next, after)
-        });
-    }
-
     fn spawn(
         &mut self,
         kind: Kind,
@@ -427,132 +393,6 @@ impl Session {
                 }
             }
         }
-    }
-
-    /// Whether one more may wait; answers if not.
-    async fn may_block(&self, id: Option<&JsonText>) -> bool {
-        if self.blocked.len() < BLOCKED_MAX {
-            return true;
-        }
-        let failure = Failure::plain(format!("one stream may have {BLOCKED_MAX} requests that wait"));
-        self.reply(id, &Err(failure)).await;
-        false
-    }
-
-    async fn wait_for_work(&mut self, next: Waiting) {
-        let Waiting { id, call, permit, .. } = next;
-        if !self.may_block(id.as_ref()).await {
-            return;
-        }
-        drop(permit);
-        let Some(client) = self.clients.get(&call.client) else { return };
-        let (stop, worker, replies) = (client.waits.clone(), client.worker.clone(), self.replies.clone());
-        self.blocked.spawn(async move {
-            let outcome = tokio::select! {
-                biased;
-                () = stop.cancelled() => done(),
-                outcome = listen::wait_for_job(&call, worker) => outcome,
-            };
-            if let Some(id) = id {
-                replies.send(written(&id, &outcome)).await;
-            }
-        });
-    }
-
-    async fn wait_for_events(&mut self, next: Waiting, after: Result<EventCursor, Failure>) {
-        let Waiting { id, call, permit, .. } = next;
-        let after = match after {
-            Ok(after) => after,
-            Err(failure) => return self.reply(id.as_ref(), &Err(failure)).await,
-        };
-        if !self.may_block(id.as_ref()).await {
-            return;
-        }
-        drop(permit);
-        let Some(client) = self.clients.get(&call.client) else {
-            return self.reply(id.as_ref(), &Err(Failure::closed())).await;
-        };
-        let (stop, listened, replies) =
-            (client.reads.clone(), Arc::clone(&client.listened), self.replies.clone());
-        self.blocked.spawn(async move {
-            let outcome = tokio::select! {
-                biased;
-                () = stop.cancelled() => Err(Failure::closed()),
-                found = listen::read_events(&call, after) => found.map(|(text, cursor)| {
-                    let found_none = text == "null";
-                    if let (true, true, Ok(queue)) = (found_none, listen::is_from_now(&call), call.address()) {
-                        *listened.lock().unwrap_or_else(PoisonError::into_inner) = Some((queue, cursor));
-                    }
-                    text
-                }),
-            };
-            if let Some(id) = id {
-                replies.send(written(&id, &outcome)).await;
-            }
-        });
-    }
-
-    /// The life of a client.
-    fn live(&mut self, call: &Call) -> Outcome {
-        if call.method == "open" {
-            return self.open(call);
-        }
-        let Some(client) = self.clients.get_mut(&call.client) else { return Err(Failure::closed()) };
-        match &*call.method {
-            "setName" => {
-                #[derive(Deserialize)]
-                struct Params {
-                    name: String,
-                }
-                let Params { name } = call.read()?;
-                client.listing.rename(name);
-            }
-            "disconnectBlocking" => client.waits.cancel(),
-            "reconnectBlocking" => {
-                if client.waits.is_cancelled() {
-                    client.waits = CancellationToken::new();
-                }
-            }
-            "disconnect" => {
-                client.waits.cancel();
-                client.reads.cancel();
-            }
-            _ => {
-                client.waits.cancel();
-                client.reads.cancel();
-                self.clients.remove(&call.client);
-            }
-        }
-        done()
-    }
-
-    fn open(&mut self, call: &Call) -> Outcome {
-        #[derive(Deserialize)]
-        #[serde(rename_all = "camelCase")]
-        struct Params {
-            role: Role,
-            worker_name: Option<String>,
-        }
-        let Params { role, worker_name } = call.read()?;
-        if self.clients.contains_key(&call.client) {
-            return Err(Failure::request(format!("client {} is open already", call.client)));
-        }
-        if self.clients.len() >= CLIENTS_MAX {
-            return Err(Failure::plain(format!("one stream may have {CLIENTS_MAX} objects open")));
-        }
-        let worker = worker_name.filter(|name| !name.is_empty());
-        let queue = call.address().ok();
-        let is_placed = queue.is_some() || role != Role::Worker;
-        let client = Client {
-            listing: self.door.clients.open(role, queue, worker.clone()),
-            is_placed,
-            worker,
-            waits: CancellationToken::new(),
-            reads: CancellationToken::new(),
-            listened: Arc::default(),
-        };
-        self.clients.insert(call.client, client);
-        answer(&serde_json::json!({ "minimumBlockTimeout": 0.001 }))
     }
 }
 
