@@ -30,10 +30,10 @@ export async function run(kit) {
 
   await step('throttle', () => add(1, { id: 'T', ttl: 60000 }));
   await step('throttle again', () => add(2, { id: 'T', ttl: 60000 }));
-  await step('short', () => add(1, { id: 'U', ttl: 600 }));
-  await step('short again', () => add(2, { id: 'U', ttl: 600 }));
+  await step('short', () => add(1, { id: 'U', ttl: 1500 }));
+  await step('short again', () => add(2, { id: 'U', ttl: 1500 }));
   await kit.eventually('the time of U is over', async () => (await queue.getDeduplicationJobId('U')) === null);
-  await step('short, after its time', () => add(3, { id: 'U', ttl: 600 }));
+  await step('short, after its time', () => add(3, { id: 'U', ttl: 1500 }));
 
   await step('debounce', () => add(1, { id: 'D', ttl: 60000, extend: true, replace: true }, { delay: 60000 }));
   await step('debounce replaces', () => add(2, { id: 'D', ttl: 60000, extend: true, replace: true }, { delay: 60000 }));
