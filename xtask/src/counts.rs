@@ -35,8 +35,8 @@ pub(crate) fn bench(save: bool) -> Result<()> {
     let (counts, compiler) = (read_counts(&text)?, compiler()?);
     let file = root().join(BASELINE);
     if save {
-        let lines: String = counts.iter().map(|(name, count)| format!("{name} {count}\n")).collect();
-        std::fs::write(&file, format!("{compiler}\n{lines}"))
+        let lines: Vec<_> = counts.iter().map(|(name, count)| format!("{name} {count}")).collect();
+        std::fs::write(&file, format!("{compiler}\n{}\n", lines.join("\n")))
             .with_context(|| format!("cannot write {}", file.display()))?;
         say(&format!("xtask: {} counts are in {BASELINE}", counts.len()));
         return Ok(());

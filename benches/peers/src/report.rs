@@ -12,15 +12,15 @@ const HIDDEN: [&str; 4] = ["n", "seconds", "p90_us", "measured_jobs"];
 /// Medians, the least and the most, and the ratio to BullMQ, a row for each figure.
 pub(crate) fn figures(records: &Records, workloads: &[String], contenders: &[Contender]) -> String {
     let mut text = String::from("| workload | figure |");
-    let columns: String = contenders.iter().map(|contender| format!(" {contender} |")).collect();
+    let columns: Vec<_> = contenders.iter().map(|contender| contender.name()).collect();
     let line = "---|".repeat(contenders.len());
     // Writing to a String cannot fail.
-    let _ = write!(text, "{columns}\n|---|---|{line}\n");
+    let _ = write!(text, " {} |\n|---|---|{line}\n", columns.join(" | "));
     for workload in workloads {
         for figure in records.figures_of(workload).into_iter().filter(|figure| !HIDDEN.contains(figure)) {
             let cells = contenders.iter().map(|contender| cell(records, workload, *contender, figure));
-            let cells: String = cells.map(|cell| format!(" {cell} |")).collect();
-            let _ = writeln!(text, "| {workload} | {} |{cells}", figure.replace('_', " "));
+            let cells: Vec<_> = cells.collect();
+            let _ = writeln!(text, "| {workload} | {} | {} |", figure.replace('_', " "), cells.join(" | "));
         }
     }
     text

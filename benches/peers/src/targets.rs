@@ -46,14 +46,14 @@ impl Bound {
 }
 
 impl Target {
-    /// What was measured for it; nothing if something for it is missing.
+    /// What was measured for it; nothing if something for it is missing, or there was nothing to see on either side.
     pub(crate) fn measured(&self, records: &Records) -> Option<f64> {
         let median = |workload: &str, contender, figure: &str| {
             records.spread(workload, contender, figure).map(|spread| spread.median)
         };
         let own = |workload: &str| median(workload, self.contender, self.figure);
         let ratio = |over: f64| Some(own(self.workload)? / over);
-        match self.measure {
+        let measured = match self.measure {
             Measure::ToBullmq => ratio(median(self.workload, Bullmq, self.figure)?),
             Measure::Itself => own(self.workload),
             Measure::ToFigure(other) => ratio(median(self.workload, self.contender, other)?),
@@ -64,7 +64,8 @@ impl Target {
                 let least = all.iter().copied().min_by(f64::total_cmp)?;
                 Some(least / all.iter().copied().max_by(f64::total_cmp)?)
             }
-        }
+        };
+        measured.filter(|measured| !measured.is_nan())
     }
 }
 
@@ -217,19 +218,18 @@ mod tests {
 
     #[test]
     fn a_ratio_is_that_of_the_medians_of_one_run() {
-        let records = records(&[
+        let found = records(&[
             ("W1", OxmqRedis, JOBS, 10.0),
             ("W1", OxmqRedis, JOBS, 30.0),
             ("W1", OxmqRedis, JOBS, 12.0),
             ("W1", Bullmq, JOBS, 8.0),
             ("W2b", OxmqRedis, JOBS, 8.0),
+            ("W6q1", OxmqRedis, CPU, 0.0),
+            ("W6q1", Bullmq, CPU, 0.0),
         ]);
-        assert_eq!(times(OxmqRedis, "W1", JOBS, 1.1, 1.3).measured(&records), Some(1.5));
-        assert_eq!(
-            times(OxmqRedis, "W2b", JOBS, 1.1, 1.3).measured(&records),
-            None,
-            "BullMQ was not measured"
-        );
+        assert_eq!(times(OxmqRedis, "W1", JOBS, 1.1, 1.3).measured(&found), Some(1.5));
+        assert_eq!(times(OxmqRedis, "W2b", JOBS, 1.1, 1.3).measured(&found), None, "BullMQ was not measured");
+        assert_eq!(part_only(OxmqRedis, "W6q1", CPU, 0.2).measured(&found), None, "nothing to nothing");
         assert!(Bound::AtLeast(1.3).holds(1.5) && !Bound::AtMost(1.3).holds(1.5));
     }
 

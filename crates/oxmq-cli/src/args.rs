@@ -617,7 +617,7 @@ pub(crate) struct BenchMeasureArgs {
     #[arg(long, default_value_t = 1, value_name = "TIMES", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     pub(crate) repeat: u32,
     /// Measure another program, which has the command line of `oxmq bench PART`: its words, with spaces between them. It finds the
-    /// store in $BENCH_REDIS or $BENCH_SQLITE
+    /// store in `$BENCH_REDIS` or `$BENCH_SQLITE`
     #[arg(long, value_name = "COMMAND")]
     pub(crate) program: Option<String>,
     /// Leave the queues as they are in the end

@@ -30,8 +30,8 @@ pub(super) struct Program {
 impl Program {
     pub(super) fn new(command: Option<&str>, context: &Context) -> Result<Self> {
         let Some(command) = command else {
-            let own = this_program()?.into_os_string().into_string();
-            let own = own.map_err(|path| anyhow::anyhow!("the path of this program is no text: {path:?}"))?;
+            let own = this_program()?;
+            let own = own.to_str().with_context(|| format!("{} is no text", own.display()))?.to_owned();
             let fixed = ["--store", context.url(), "--prefix", &context.prefix, "--quiet", "bench"];
             let words = std::iter::once(own).chain(fixed.map(str::to_owned)).collect();
             return Ok(Self { words, variables: Vec::new(), shown: "oxmq".into() });
