@@ -23,7 +23,7 @@ use crate::args::{Cli, Verb};
 use crate::context::Context;
 
 /// How long the end of the process waits for tasks to be dropped. Only a read that nobody can end takes that long.
-const LEFTOVERS_WAIT: Duration = Duration::from_secs(2);
+const LEFTOVERS_WAIT: Duration = Duration::from_secs(5);
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
