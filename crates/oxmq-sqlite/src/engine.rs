@@ -251,4 +251,6 @@ fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
 }
 
 #[cfg(test)]
+mod lone_tests;
+#[cfg(test)]
 mod tests;

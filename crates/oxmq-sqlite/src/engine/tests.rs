@@ -12,10 +12,10 @@ use super::*;
 use crate::connection::{Durability, Place};
 use crate::wake::Marks;
 
-const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const PATIENCE: Duration = Duration::from_secs(10);
 
-fn options(path: &Path) -> Options {
+pub(super) fn options(path: &Path) -> Options {
     Options {
         place: Place::File(path.to_owned()),
         durability: Durability::Process,
@@ -25,22 +25,22 @@ fn options(path: &Path) -> Options {
     }
 }
 
-fn folder() -> (TempDir, PathBuf) {
+pub(super) fn folder() -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");
     (folder, path)
 }
 
-fn queue(name: &str) -> QueueAddress {
+pub(super) fn queue(name: &str) -> QueueAddress {
     QueueAddress::new(name.to_owned()).unwrap()
 }
 
-async fn open(path: &Path) -> Engine {
+pub(super) async fn open(path: &Path) -> Engine {
     Engine::open(options(path)).await.unwrap()
 }
 
 /// Writes one event; what every commit of these tests does.
-async fn emit(engine: &Engine, name: &str) -> Sql<u64> {
+pub(super) async fn emit(engine: &Engine, name: &str) -> Sql<u64> {
     let queue = queue(name);
     engine
         .write(move |tx| {
@@ -51,7 +51,7 @@ async fn emit(engine: &Engine, name: &str) -> Sql<u64> {
         .await
 }
 
-async fn events(engine: &Engine) -> i64 {
+pub(super) async fn events(engine: &Engine) -> i64 {
     engine
         .read(|db| {
             Ok(db.query_row("SELECT coalesce(sum(event_no), 0) FROM oxmq_queues", [], |row| row.get(0))?)
