@@ -66,6 +66,11 @@ export class Kit {
     return this.#keep(new this.classes.QueueEventsProducer(name, { ...this.base, ...opts }), `events producer ${name}`);
   }
 
+  /** The label of what was written down last. */
+  get last() {
+    return this.#notes.at(-1)?.[0];
+  }
+
   /** Writes down what was seen. */
   note(label, value) {
     this.#notes.push([label, this.normal(value)]);

@@ -33,7 +33,7 @@ async function run(name, program) {
   const clock = program.virtual ? fakeDate() : undefined;
   const kit = new Kit(name, backend, clock);
   const late = pause(PATIENCE).then(() => {
-    throw new Error(`not at its end after ${PATIENCE} ms`);
+    throw new Error(`not at its end after ${PATIENCE} ms; the last note is ${kit.last}`);
   });
   late.catch(() => {});
   try {

@@ -16,6 +16,9 @@ use crate::agent::folder;
 /// Longer values are cut where a difference is shown, in characters.
 const SHOWN_MAX: usize = 4000;
 
+/// How many lines of what a run said are shown.
+const SAID_MAX: usize = 20;
+
 /// Notes whose label ends so show a whole state: a difference that stays is told where it appears.
 const STATE: &str = ": queues";
 
@@ -27,6 +30,8 @@ pub type Notes = Vec<(String, Value)>;
 pub struct Run {
     pub programs: BTreeMap<String, Notes>,
     pub missing: Vec<String>,
+    /// The end of what it said on stderr.
+    pub said: String,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +88,9 @@ pub fn run(script: &str, kind: &str, url: &str) -> Run {
         .unwrap_or_else(|error| panic!("cannot start node ({error}): Node 20 or later must be installed"));
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{script} on {kind} ended with {}: {told}", output.status);
-    let mut run = Run::default();
+    let said: Vec<&str> = told.lines().rev().take(SAID_MAX).collect();
+    let said = said.into_iter().rev().collect::<Vec<_>>().join("\n");
+    let mut run = Run { said, ..Run::default() };
     for line in String::from_utf8(output.stdout).unwrap().lines() {
         let line: Line = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
         match line.program {
@@ -234,7 +241,8 @@ pub fn compare(script: &str, kind: &str, expected: &Run, found: &Run) {
     }
     assert!(
         faults.is_empty(),
-        "{script}: what programs see on {kind} differs (expected -> found):\n{faults}"
+        "{script}: what programs see on {kind} differs (expected -> found):\n{faults}it said: {}",
+        found.said
     );
 }
 

@@ -51,7 +51,7 @@ async function play(id) {
   const clock = fakeDate();
   const scene = new Scene(recorded.get(id), backend, clock);
   const late = pause(PATIENCE).then(() => {
-    throw new Error(`not at its end after ${PATIENCE} ms`);
+    throw new Error(`not at its end after ${PATIENCE} ms; the last note is ${scene.notes.at(-1)?.[0]}`);
   });
   late.catch(() => {});
   const { random } = Math;
@@ -62,7 +62,8 @@ async function play(id) {
     scene.notes.push(['the scenario failed', `${error.stack}`]);
   }
   Math.random = random;
-  const notes = await scene.end();
+  const end = scene.end().then(() => scene.notes);
+  const notes = await Promise.race([end, pause(PATIENCE).then(() => [...scene.notes, ['closing has no end', null]])]);
   realDate();
   process.stdout.write(`${JSON.stringify({ program: id, notes, ms: realNow() - begun })}\n`);
 }
