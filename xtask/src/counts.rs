@@ -83,7 +83,7 @@ fn comparison(counts: &Counts, baseline: &Counts) -> String {
         // Writing to a String cannot fail.
         let _ = match baseline.get(name) {
             Some(before) => {
-                let drift = (*count as f64 / *before as f64 - 1.0) * 100.0;
+                let drift = (*count as f64 - *before as f64) * 100.0 / *before as f64;
                 let is_far = drift.abs() > DRIFT;
                 far += u32::from(is_far);
                 writeln!(text, "{name:<28} {count:>12} {drift:>+8.2} %{}", if is_far { "  <--" } else { "" })
