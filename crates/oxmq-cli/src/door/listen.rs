@@ -56,7 +56,13 @@ pub(super) async fn read_events(call: &Call, after: EventCursor) -> Result<(Stri
     let queue = call.address()?;
     let timeout = ms(block_timeout.unwrap_or(0.0)).min(WAIT_MAX);
     let request = EventsRequest { after, limit: EVENTS_PER_ANSWER, timeout };
-    let page = call.store().events(&queue, request).await.map_err(|error| failed(&error))?;
+    let mut page = call.store().events(&queue, request).await.map_err(|error| failed(&error))?;
+    if page.events.is_empty() && page.trimmed {
+        // What the place was in is gone, the queue was obliterated, and nothing has come since. BullMQ knows no gaps: its reader
+        // would ask again at once, and again, for as long as nothing comes.
+        let request = EventsRequest { after: EventCursor::Oldest, limit: EVENTS_PER_ANSWER, timeout };
+        page = call.store().events(&queue, request).await.map_err(|error| failed(&error))?;
+    }
     Ok((shown(&queue, &page.events)?, page.cursor))
 }
 

@@ -89,3 +89,18 @@ fn a_worker_is_told_of_work_by_whichever_process() {
     backend.take("t");
     assert_eq!(backend.call("waitForJob", json!({ "queue": "empty", "blockTimeout": 0.001 })), Value::Null);
 }
+
+#[test]
+fn a_reader_waits_also_when_what_it_has_read_is_gone() {
+    let backend = Backend::start();
+    backend.add(json!({}));
+    let (_, last) = read(&backend.call("readEvents", json!({ "id": "0", "blockTimeout": 30_000 })));
+    backend.call("pause", json!({ "pause": true }));
+    backend.call("obliterate", json!({ "opts": { "force": true } }));
+    // The queue is there again, and has no events.
+    backend.call("setQueueMeta", json!({ "values": { "version": "1" } }));
+    let waiting = backend.ask("readEvents", json!({ "id": last, "blockTimeout": 30_000 }));
+    assert_eq!(backend.counts(&["wait"]), [0]);
+    backend.call("pause", json!({ "pause": true }));
+    assert_eq!(read(&waiting.result()).0, ["paused"]);
+}
