@@ -29,7 +29,8 @@ async function backend() {
   if (BENCH_DOOR) {
     const door = createRequire(import.meta.url)(BENCH_DOOR);
     const url = BENCH_REDIS ?? `sqlite:${BENCH_SQLITE}`;
-    return [{}, [(door.default ?? door.oxmq)({ url })]];
+    // A worker asks for a connection, though none is used.
+    return [{ connection: {} }, [(door.default ?? door.oxmq)({ url })]];
   }
   const url = new URL(BENCH_REDIS);
   const connection = { host: url.hostname, port: Number(url.port || 6379), db: Number(url.pathname.slice(1) || 0), maxRetriesPerRequest: null };
