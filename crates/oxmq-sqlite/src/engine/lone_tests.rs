@@ -89,9 +89,10 @@ async fn calls_take_effect_in_the_order_in_which_they_were_begun_large_and_small
                 tx.queue(&queue, NOW)?.emit(NOW, &Event::queue(EventKind::Resumed))
             })
         };
-        let (a, b, c, d, e) =
+        let all =
             tokio::join!(biased; number(1), number(usize::MAX), number(1), number(usize::MAX), number(1));
-        let numbers = [a, b, c, d, e].map(|number| i64::try_from(number.unwrap()).unwrap() - before);
+        let numbers = [all.0, all.1, all.2, all.3, all.4]
+            .map(|number| i64::try_from(number.unwrap()).unwrap() - before);
         assert_eq!(numbers, [1, 2, 3, 4, 5]);
     }
 }
