@@ -1,16 +1,18 @@
 //! A store that costs nothing: it gives jobs from a list, and answers that every ending is stored.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use oxmq_core::store::{
     AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
-    FinishRequest, Finished, Idle, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest, MetricsPage,
-    MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest, PutScheduleRequest,
-    QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
+    FinishRequest, Finished, Idle, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest, MetaChanged,
+    MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
     RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, Step, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest, WaitRequest, Woken,
+    SchedulesRequest, SetMetaRequest, Step, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
+    WaitRequest, Woken,
 };
 use oxmq_core::{
     Error, ErrorKind, Event, EventId, Job, JobCounts, JobId, JobState, JobView, JsonText, Lease, LeasedJob,
@@ -117,6 +119,8 @@ impl Store for NullStore {
     }
 
     refuses! {
+        fn meta() -> BTreeMap<String, String>;
+        fn set_meta(request: SetMetaRequest) -> MetaChanged;
         fn add(request: AddRequest) -> Vec<Result<Vec<Added>>>;
         fn deduplication_owner(request: OwnerRequest) -> Option<JobId>;
         fn release_deduplication(request: ReleaseRequest) -> bool;
