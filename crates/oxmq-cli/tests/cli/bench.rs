@@ -143,8 +143,9 @@ fn every_workload_gives_its_figures() {
     assert_eq!(of("W6q50")["commands_per_s"].is_number(), redis, "{}", of("W6q50"));
     assert_eq!(of("bulk1M")["obliterate_p99_ms"].is_number(), redis, "{}", of("bulk1M"));
     if redis {
-        // 50 queues share what waits for work; without that it would be one connection for each of them.
-        assert!(number(of("W6q50"), "connections") <= 4.0, "{}", of("W6q50"));
+        // 50 queues share what waits for work; without that it would be one connection for each of them. (The server is
+        // also that of other tests.)
+        assert!(number(of("W6q50"), "connections") < 50.0, "{}", of("W6q50"));
     }
     assert!(bench.lines(&["queues"]).is_empty(), "its queues are removed");
 }
