@@ -75,6 +75,15 @@ function changesOf(zone) {
 /** Whether the clocks show midnight before or after a change. */
 const atMidnight = (zone, at) => [at - 1, at].some(ms => (at / 60_000 + offset(zone, ms)) % 1440 === 0);
 
+/**
+ * How long before a change of the clocks cron-parser's answer depends on when it is asked. At midnight: on the day before, as it steps from
+ * day to day; if a month begins with it, in the month before, too, as it steps from the middle of one month to the beginning of the next.
+ */
+function unsettled(zone, at) {
+  if (!atMidnight(zone, at)) return 1000;
+  return DateTime.fromMillis(at, { zone }).day === 1 ? 32 * DAY : 30 * HOUR;
+}
+
 const FIELDS = [
   { min: 0, max: 59 }, { min: 0, max: 59 }, { min: 0, max: 23 }, { min: 1, max: 31 },
   { min: 1, max: 12, names: 'JAN FEB MAR APR MAY JUN JUL AUG SEP OCT NOV DEC'.split(' ') },
@@ -140,9 +149,9 @@ function* draw(seed, count, zones) {
     const changing = ['Mars/Olympus', '+03:00', 'Z', ''].includes(tz) ? [] : changesOf(tz);
     let from = Date.UTC(2016, 0) + below(18 * 365) * DAY + below(DAY);
     if (changing.length && random() < 0.7) from = one(changing) - HOUR - below(random() < 0.5 ? 4 * HOUR : 3 * DAY);
-    // Not in the hours after a change, nor on the day before one at midnight: what cron-parser says depends on when it is asked.
-    const near = changing.find(at => from >= at - (atMidnight(tz, at) ? 30 * HOUR : 1000) && from < at + 3 * HOUR);
-    if (near) from = near - 60 * HOUR;
+    // Not in the hours after a change either.
+    const near = changing.find(at => from >= at - unsettled(tz, at) && from < at + 3 * HOUR);
+    if (near) from = near - unsettled(tz, near) - 30 * HOUR;
     if (random() < 0.5) from = Math.floor(from / 1000) * 1000;
     const case_ = { pattern, ...(hash && { seed: `queue ${below(1e6)}${random() < 0.2 ? ' é😀' : ''}` }), tz, from };
     const answer = ask(case_);

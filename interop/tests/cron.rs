@@ -64,7 +64,11 @@ fn variable(name: &str, default: impl FnOnce() -> String) -> String {
 #[test]
 fn random_expressions_are_due_when_cron_parser_says() {
     let count = variable("OXMQ_CRON_CASES", || "500".to_owned());
-    let seed = variable("OXMQ_CRON_SEED", || fastrand::u32(..).to_string());
+    // The same expressions each time, unless told otherwise: a new difference is found by who looks for it, with `--all`.
+    let seed = match variable("OXMQ_CRON_SEED", || "20261129".to_owned()) {
+        random if random == "random" => fastrand::u32(..).to_string(),
+        seed => seed,
+    };
     let zones = variable("OXMQ_CRON_ZONES", String::new);
     eprintln!("OXMQ_CRON_SEED={seed} OXMQ_CRON_CASES={count} OXMQ_CRON_ZONES={zones}");
     let cases = node(&["random", &seed, &count, &zones]);

@@ -85,6 +85,7 @@ fn test(all: bool) -> Result<()> {
             command.env("OXMQ_MODEL_CASES", "500").env("OXMQ_MODEL_SEED", "random");
             command.env("OXMQ_SOAK_JOBS", "50000").env("OXMQ_FAULT_ROUNDS", "100");
             command.env("OXMQ_CRON_CASES", "8000").env("OXMQ_CRON_ZONES", "all");
+            command.env("OXMQ_CRON_SEED", "random");
             command.env("OXMQ_SCHEDULE_YEARS", "3").env("OXMQ_SCHEDULE_ZONES", "56");
         }
     }

@@ -103,7 +103,8 @@ pub const EXPRESSION_CHARS_MAX: usize = 1024;
 ///   years ahead, and a date that never comes is refused when it is parsed (`0 0 31 4,6 *`).
 /// - **It remembers the change.** cron-parser knows of a change only if its search passed it. BullMQ makes a new one for
 ///   each run: of `*/20 2` above only 3:00 is due there, and a worker that is late by half an hour runs 2:30 twice when
-///   it comes twice. Here the times do not depend on when one asks.
+///   it comes twice. And asked in the middle of October, it takes the second 0:00 of a November that begins with two of them, asked before
+///   that the first. Here the times do not depend on when one asks.
 /// - **Odd changes follow the same rules.** Where the clocks change by half an hour (Lord Howe), by two or three (Troll, Casey), or
 ///   not at a full hour (Chatham), cron-parser loses times that come, runs some twice, and moves others by another span.
 /// - **`H` stays the same.** Without a seed cron-parser draws a new one each time, so that every run has other values.
