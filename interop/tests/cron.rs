@@ -1,9 +1,9 @@
-//! Our cron module against npm's cron-parser, which BullMQ asks: expressions that are drawn anew each time.
+//! Our cron module against npm's cron-parser, which BullMQ asks: expressions that are drawn.
 //!
 //! | variable | means | default |
 //! | --- | --- | --- |
 //! | `OXMQ_CRON_CASES` | how many expressions are drawn | 500 |
-//! | `OXMQ_CRON_SEED` | what they are drawn from | another one each time; it is printed |
+//! | `OXMQ_CRON_SEED` | what they are drawn from; `random`: another seed each time, which is printed | 20261129 |
 //! | `OXMQ_CRON_ZONES` | `all`: every zone that Node knows; all of three years in 53 zones | some 40; 5 |
 #![allow(
     clippy::unwrap_used,
