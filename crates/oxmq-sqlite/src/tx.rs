@@ -13,7 +13,8 @@ use crate::wake::Rung;
 const EVENT_ROW_BYTES: usize = 16 * 1024;
 /// Old events are looked for each time this many were written.
 const TRIM_EVERY: u64 = 512;
-/// The most events of a queue in a short transaction: whatever moves many jobs has an event for each.
+/// The most events of a queue in a short transaction: whatever moves many jobs has an event for each. (Retention has none, and may remove
+/// up to 1,000 jobs when less is to be kept than before; otherwise one for one that comes.)
 const SHORT_EVENTS_MAX: u64 = 16;
 /// The most event rows that one transaction trims for a queue.
 const TRIM_ROWS_MAX: u32 = 2_000;
