@@ -1,5 +1,5 @@
 --[[ add: creates jobs, in order.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  how many jobs
   ARGV[2]  now ms
   ARGV[3..] nine per job: own id or '', name, data (JSON), opts (JSON), timestamp ms, delay ms, priority, '1' if lifo,

@@ -1,5 +1,5 @@
 --[[ add_flow: creates jobs that wait for each other, in whatever queues of the slot; each group whole or not at all.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  '1': a refused job leaves the others of its group alone
   ARGV[3]  how many groups

@@ -1,5 +1,5 @@
 --[[ advance_schedule: makes the next job of a schedule, of which a job has started.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
   ARGV[3]  the job that has started

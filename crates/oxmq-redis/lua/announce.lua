@@ -1,5 +1,5 @@
 --[[ announce: tells that a worker is there, or gone.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  for how long, ms; 0: it is gone
   ARGV[3]  the worker's id

@@ -1,5 +1,5 @@
 --[[ cancel: fails a job that has not started, or asks its worker to stop it.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
   ARGV[3]  reason

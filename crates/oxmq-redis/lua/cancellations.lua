@@ -1,5 +1,5 @@
 --[[ cancellations: the requests to cancel running jobs of one worker.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  the worker's id
   RETURNS  {id, token, reason, ..}
   ERRORS   none

@@ -1,5 +1,5 @@
 --[[ children: a page of a job's children, and how many there are of each kind.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id
   ARGV[2]  the most to give
   ARGV[3]  the kind that the last page ended in, or ''

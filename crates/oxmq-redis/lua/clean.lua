@@ -1,5 +1,5 @@
 --[[ clean: removes a step of the jobs in one state that are old.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  state, as in the keys: 'completed', 'wait', ..
   ARGV[3]  old: at or before, ms

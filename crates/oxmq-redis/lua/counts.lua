@@ -1,5 +1,5 @@
 --[[ counts: how many jobs are in each state, and whether the queue is held.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   RETURNS  {active, completed, delayed, failed, prioritized, waiting, waiting-children, 1 if paused, limited until ms or
            false}

@@ -1,5 +1,5 @@
 --[[ detach: takes a child from its parent.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  the child's id
   RETURNS  {1}: done; {0}: it was not pending; {-1}: there is no such job; {-5}: its parent is not there; then the

@@ -1,5 +1,5 @@
 --[[ drain: removes a step of the jobs that wait.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  '1': delayed ones too
   ARGV[2]  the most to remove
   ARGV[3]  now ms

@@ -1,5 +1,5 @@
 --[[ events: events after a place in the stream.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  after this id; '' from the oldest; '$': none, only where the end is
   ARGV[2]  the most to give
   RETURNS  {entries, the stream's last id, 1 if events after ARGV[1] are gone}

@@ -1,5 +1,5 @@
 --[[ extend: keeps leases.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  lease ms
   ARGV[3..] two per lease: id, token

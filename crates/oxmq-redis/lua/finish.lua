@@ -1,48 +1,73 @@
 --[[ finish: writes the endings of jobs, in order, and may take the next ones.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  how many endings
   ARGV[3]  '1' if a demand follows
   ARGV[4]  how many points are kept of the metrics; '' counts nothing
-  ARGV[5..] twelve per ending: id, token, '1' if it heeds a request to cancel, kind ('completed' | 'failed' | 'retry' |
-           'delayed' (again later) | 'postponed' | 'returned' | 'await'), text (result as JSON, reason, or the key of the one child
-           to wait for), stacks (JSON) or '', attempts, due ms
-           or '', kept count or '', kept age ms or '', most removed for their age, '1' if the job is near active's head
+  ARGV[5..] per ending: id, token, kind, text. The kind 'done' is a job that has completed, is kept without a bound and heeds no
+           request to cancel; the text is its result. Every other kind is followed by seven more: '1' if it heeds a request to
+           cancel, stacks (JSON) or '', attempts, due ms or '', kept count or '', kept age ms or '', most removed for their
+           age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
+           the text is the result as JSON, the reason, or the key of the one child to wait for
   then     a demand as in take.lua
-  RETURNS  {answers, taken or false}; an answer is {state or 'gone'}, or {'refused', why, text}: why is 'missing' |
+  RETURNS  {answers, taken or false}; an answer is a state or 'gone', or {why, text} of one that was refused: why is 'missing' |
            'unlocked' | 'locked' | 'state' | 'cancel' | 'children' | 'failed-children'
   ERRORS   none
   MOVES    active -> completed, failed, waiting, prioritized, delayed, waiting-children, (none); waiting-children ->
            waiting, prioritized, delayed (parents); then those of take
   EVENTS   completed, failed, retries-exhausted, waiting, delayed, waiting-children; then those of take, or drained
   COST     O(K (log N + L)), K = endings, L = how far a job is from its end of active ]]
-local now = tonumber(ARGV[1])
+local now, now_text = tonumber(ARGV[1]), ARGV[1]
 local count = tonumber(ARGV[2])
+local demand_at = 5
 local answers = {}
 local ended = false
 local any_waits, any_delayed, was_full = false, false, false
 
+-- From this length on, it is looked up from which end of active a job is nearer.
+local LONG = 64
+
 if count > 0 then
   read_settings(q)
-  was_full = is_full(q)
-  local ids, locks = {}, {}
+  local running = redis.call('LLEN', q.active)
+  was_full = q.concurrency ~= nil and running >= q.concurrency
+  local keys, starts, locks = {}, {}, {}
+  -- What hardly any call meets; all of it is asked for at once.
+  local rare = { q.cancels, q.stalled, q.delayed, q.limiter }
   for i = 1, count do
-    ids[i] = ARGV[5 + (i - 1) * 12]
-    locks[i] = q.base .. ids[i] .. ':lock'
+    local key = base .. ARGV[demand_at]
+    starts[i], keys[i], locks[i] = demand_at, key, key .. ':lock'
+    local n = #rare
+    rare[n + 1], rare[n + 2] = key .. ':dependencies', key .. ':unsuccessful'
+    demand_at = demand_at + (ARGV[demand_at + 2] == 'done' and 4 or 11)
   end
-  local held, asked = {}, {}
+  local held = {}
   for from = 1, count, 1000 do
     local to = math.min(from + 999, count)
     local values = redis.call('MGET', unpack(locks, from, to))
     for i = from, to do held[i] = values[i - from + 1] end
   end
-  local has_requests = redis.call('EXISTS', q.cancels) == 1
-  redis.call('XTRIM', q.events, 'MAXLEN', '~', events_kept(q))
+  local any_rare = any_exists(rare, 1)
+  local has_requests = any_rare and redis.call('EXISTS', q.cancels) == 1
+  -- Whether a job may have children.
+  local may_have_children = any_rare and any_exists(rare, 5)
+  q.is_quiet = not any_rare
+  -- What follows concerns other jobs: what was found may not hold any more.
+  local function look_again()
+    may_have_children = true
+    q.is_quiet = false
+  end
+  local middle_at
+  if running > LONG then
+    local middle = redis.call('LINDEX', q.active, math.floor(running / 2))
+    middle_at = middle and tonumber(redis.call('HGET', base .. middle, 'processedOn'))
+  end
 
   local done = {}
   local stale_locks, finished_ids = {}, {}
   local scores = { completed = {}, failed = {} }
   local ended_as = { completed = 0, failed = 0 }
+  local is_trimmed = false
   local function flush(set)
     if #scores[set] > 0 then
       call_many('ZADD', q[set], scores[set])
@@ -51,85 +76,101 @@ if count > 0 then
   end
 
   local function end_one(i)
-    local a = 5 + (i - 1) * 12
-    local id, token, kind, text, stacks = ARGV[a], ARGV[a + 1], ARGV[a + 3], ARGV[a + 4], ARGV[a + 5]
-    local key = q.base .. id
-    local job = redis.call('HMGET', key, 'name', 'atm', 'priority', 'opts', 'attemptsMade', 'deid', 'parentKey',
-      'parent')
-    if not job[1] and redis.call('EXISTS', key) == 0 then
-      return { 'refused', 'missing', '' }
+    local a = starts[i]
+    local id, token, kind, text = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+    local key = keys[i]
+    local is_plain = kind == 'done'
+    if is_plain then
+      kind = 'completed'
+    end
+    local job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
+    if not job[6] and redis.call('EXISTS', key) == 0 then
+      return { 'missing', '' }
     end
     local lock = held[i]
     if done[id] then
       lock = false
     end
-    if token ~= '0' and lock ~= token then
+    if lock ~= token and token ~= '0' then
       if lock then
-        return { 'refused', 'locked', '' }
+        return { 'locked', '' }
       end
       local lease = not done[id] and redis.call('HGET', q.leases, id)
       local owner = lease and string.match(lease, '^%-?%d+ (.*)$')
       if not owner or not redis.call('LPOS', q.active, id) then
-        return { 'refused', 'unlocked', '' }
+        return { 'unlocked', '' }
       end
       if owner ~= token then
-        return { 'refused', 'locked', '' }
+        return { 'locked', '' }
       end
     end
-    if has_requests and ARGV[a + 2] ~= '1' then
+    if has_requests and (is_plain or ARGV[a + 4] ~= '1') then
       local request = redis.call('HGET', q.cancels, id)
       local asked_of, reason = string.match(request or '', '^([^\n]*)\n(.*)$')
       if asked_of and (asked_of == token or token == '0') then
-        return { 'refused', 'cancel', reason }
+        return { 'cancel', reason }
       end
     end
-    if kind == 'completed' then
-      if redis.call('EXISTS', key .. ':dependencies') == 1 then
-        return { 'refused', 'children', '' }
+    if may_have_children then
+      if kind == 'completed' and redis.call('EXISTS', key .. ':dependencies') == 1 then
+        return { 'children', '' }
+      end
+      if (kind == 'completed' or kind == 'await') and redis.call('EXISTS', key .. ':unsuccessful') == 1 then
+        return { 'failed-children', '' }
       end
     end
-    if (kind == 'completed' or kind == 'await') and redis.call('EXISTS', key .. ':unsuccessful') == 1 then
-      return { 'refused', 'failed-children', '' }
-    end
-    if redis.call('LREM', q.active, ARGV[a + 11] == '1' and 1 or -1, id) == 0 then
-      return { 'refused', 'state', state_of(q, id) or '' }
+    -- New jobs enter at the head.
+    local is_younger = middle_at and (tonumber(job[5]) or 0) > middle_at
+    if redis.call('LREM', q.active, is_younger and 1 or -1, id) == 0 then
+      return { 'state', state_of(q, id) or '' }
     end
     done[id] = true
     finished_ids[#finished_ids + 1] = id
     stale_locks[#stale_locks + 1] = locks[i]
-    local made = (tonumber(job[5]) or tonumber(job[2]) or 0) + 1
+    local made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
+    local made_text = as_text(made)
     if kind == 'completed' or kind == 'failed' then
-      local keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
-      local state = kind
-      if job[6] then
-        dedup_finished(q, id, job[6], now)
+      local keep_count, keep_age
+      if not is_plain then
+        keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
       end
-      if job[7] and kind == 'completed' then
-        child_completed(key, job[7], text, now)
-      elseif job[7] then
-        child_failed(key, job[7], job[8], text, now)
+      local state = kind
+      if job[2] then
+        look_again()
+        dedup_finished(q, id, job[2], now)
+      end
+      if job[3] then
+        look_again()
+        if kind == 'completed' then
+          child_completed(key, job[3], text, now)
+        else
+          child_failed(key, job[3], redis.call('HGET', key, 'parent'), text, now)
+        end
       end
       if keep_count == 0 then
+        look_again()
         delete_jobs(q, { id }, now, true)
         state = 'gone'
       else
         if kind == 'completed' then
-          redis.call('HSET', key, 'returnvalue', text, 'finishedOn', ARGV[1], 'atm', made)
+          redis.call('HSET', key, 'returnvalue', text, 'finishedOn', now_text, 'atm', made_text)
         else
+          local stacks = ARGV[a + 5]
           if stacks ~= '' then
-            redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'finishedOn', ARGV[1], 'atm', made)
+            redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'finishedOn', now_text, 'atm', made_text)
           else
-            redis.call('HSET', key, 'failedReason', text, 'finishedOn', ARGV[1], 'atm', made)
+            redis.call('HSET', key, 'failedReason', text, 'finishedOn', now_text, 'atm', made_text)
           end
           redis.call('HDEL', key, 'defa')
         end
         local set = scores[kind]
-        set[#set + 1] = now
+        set[#set + 1] = now_text
         set[#set + 1] = id
         if keep_age then
           keep_until(q, kind, id, now, now + keep_age)
         end
         if keep_count or keep_age then
+          look_again()
           flush(kind)
           apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
           if not redis.call('ZSCORE', q[kind], id) then
@@ -138,23 +179,29 @@ if count > 0 then
         end
       end
       if kind == 'completed' then
-        emit(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+        if is_trimmed then
+          redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+        else
+          emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+          is_trimmed = true
+        end
       else
-        emit(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
+        emit_and_trim(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
         if made >= tonumber(ARGV[a + 6]) then
-          emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made)
+          emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made_text)
         end
       end
       ended = true
       ended_as[kind] = ended_as[kind] + 1
-      return { state }
+      return state
     end
     ended = false
     if kind == 'retry' or kind == 'delayed' then
+      local stacks = ARGV[a + 5]
       if stacks ~= '' then
-        redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'atm', made)
+        redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'atm', made_text)
       else
-        redis.call('HSET', key, 'failedReason', text, 'atm', made)
+        redis.call('HSET', key, 'failedReason', text, 'atm', made_text)
       end
     end
     if kind == 'delayed' or kind == 'postponed' then
@@ -163,7 +210,8 @@ if count > 0 then
       redis.call('ZADD', q.delayed, delayed_score(q, due), id)
       emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
       any_delayed = true
-      return { 'delayed' }
+      look_again()
+      return 'delayed'
     end
     if kind == 'await' then
       local pending = key .. ':dependencies'
@@ -171,23 +219,21 @@ if count > 0 then
         or text ~= '' and redis.call('SISMEMBER', pending, text) == 1 then
         redis.call('ZADD', q.waiting_children, now, id)
         emit_and_trim(q, 'waiting-children', 'jobId', id, 'prev', 'active')
-        return { 'waiting-children' }
+        return 'waiting-children'
       end
     end
     local front = kind == 'returned' or kind == 'await'
-    if kind == 'retry' then
-      local read, opts = pcall(cjson.decode, job[4] or '{}')
+    local place = redis.call('HMGET', key, 'priority', 'opts')
+    local priority = tonumber(place[1]) or 0
+    if kind == 'retry' and priority == 0 then
+      local read, opts = pcall(cjson.decode, place[2] or '{}')
       front = read and type(opts) == 'table' and opts.lifo == true
-    end
-    local priority = tonumber(job[3]) or 0
-    if kind == 'retry' and priority ~= 0 then
-      front = false
     end
     local state = push_waiting(q, id, priority, front)
     emit_and_trim(q, 'waiting', 'jobId', id, 'prev', 'active')
     -- A prioritized job that is given back wakes nobody, in BullMQ: whoever gave it back takes next.
     any_waits = any_waits or state == 'waiting' or kind == 'retry'
-    return { state }
+    return state
   end
 
   for i = 1, count do
@@ -206,7 +252,9 @@ if count > 0 then
     for from = 1, #stale_locks, 1000 do
       redis.call('DEL', unpack(stale_locks, from, math.min(from + 999, #stale_locks)))
     end
-    call_many('SREM', q.stalled, finished_ids)
+    if any_rare then
+      call_many('SREM', q.stalled, finished_ids)
+    end
     call_many('HDEL', q.leases, finished_ids)
     if has_requests then
       call_many('HDEL', q.cancels, finished_ids)
@@ -219,7 +267,7 @@ end
 
 local taken = false
 if ARGV[3] == '1' then
-  taken = take(q, read_demand(5 + count * 12))
+  taken = take(q, read_demand(demand_at))
 end
 if was_full and not is_full(q) then
   -- Whoever waits for a place does not hear of it otherwise; BullMQ tells nobody.

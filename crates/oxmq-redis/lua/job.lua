@@ -1,5 +1,5 @@
 --[[ job: one job and where it is.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id
   RETURNS  as view() in shared/view.lua; false if there is no such job
   ERRORS   none

@@ -1,5 +1,5 @@
 --[[ jobs: a page of the jobs in some states, as one sequence. Entries without a job are passed over.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  how many to pass over
   ARGV[2]  the most to give
   ARGV[3]  'asc' (what runs, ran or finished first) | 'desc'

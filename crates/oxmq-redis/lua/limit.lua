@@ -1,5 +1,5 @@
 --[[ limit: sets one limit of the queue, or lifts it.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  which: 'until' | 'concurrency' | 'rate'
   ARGV[3]  until then, ms; or the most active jobs; or the most takes in a window; '' lifts the limit

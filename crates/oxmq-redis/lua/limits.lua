@@ -1,5 +1,5 @@
 --[[ limits: the limits of the queue, and whether it is at one of them.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   RETURNS  {limited until ms or false, the most active jobs or false, the most takes in a window or false, the window
            ms or false, 1 if it is full, 1 if somebody limited it by hand, takes in the window that runs or false, until when that

@@ -1,5 +1,5 @@
 --[[ metrics: what was counted of the jobs that ended in a state.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  'completed' | 'failed'
   ARGV[2]  how many points to pass over, from the newest on
   ARGV[3]  the most points to give

@@ -1,5 +1,5 @@
 --[[ note: writes something down about a job, in any state.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id
   ARGV[2]  'progress' | 'data' | 'log' | 'clear'
   ARGV[3]  the progress or data (JSON), or the line

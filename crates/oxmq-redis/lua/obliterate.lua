@@ -1,5 +1,5 @@
 --[[ obliterate: removes a step of everything of the queue; in the end the queue itself.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  '1': active jobs too
   ARGV[2]  the most jobs to remove
   ARGV[3]  now ms

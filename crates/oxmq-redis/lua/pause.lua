@@ -1,5 +1,5 @@
 --[[ pause: nothing is taken until the queue is resumed.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   RETURNS  nothing
   ERRORS   none
   MOVES    none                                             EVENTS paused

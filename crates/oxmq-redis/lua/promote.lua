@@ -1,5 +1,5 @@
 --[[ promote: lets delayed jobs run now.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id, or '' for the earliest ones
   ARGV[2]  the most to move
   RETURNS  how many; then 1 if there are more; {-1}: there is no such job; {-3, state}: it is in another one

@@ -1,5 +1,5 @@
 --[[ publish: writes an event of the users' own.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1..] its name, then fields and values
   RETURNS  the event's id
   ERRORS   none

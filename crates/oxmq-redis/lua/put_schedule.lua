@@ -1,5 +1,5 @@
 --[[ put_schedule: makes a schedule and its next job, or gives the one with this id another rule or template.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
   ARGV[3]  every ms, or '' for a pattern

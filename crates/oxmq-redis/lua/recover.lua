@@ -1,5 +1,5 @@
 --[[ recover: brings back the jobs of dead workers. Effective once in `interval` for the queue, whoever checks.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  interval ms
   ARGV[3]  how often a job may stall before it fails

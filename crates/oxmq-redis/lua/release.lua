@@ -1,5 +1,5 @@
 --[[ release: frees a deduplication id.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  the deduplication id
   ARGV[2]  only if this job owns it; '' whoever does
   RETURNS  1 if it was taken

@@ -1,5 +1,5 @@
 --[[ remove: removes a job and all that belongs to it, its children, or both, unless somebody holds them.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
   ARGV[3]  'job' | 'children' (the job with all children) | 'pending' (only the children it waits for)

@@ -1,5 +1,5 @@
 --[[ remove_schedule: removes a schedule, and its current job if that is delayed.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id
   ARGV[2]  now ms
   RETURNS  1 if it was there, else 0

@@ -1,5 +1,5 @@
 --[[ reschedule: changes when a delayed job is due, or the priority of a job.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  id
   ARGV[3]  'delay' | 'priority'

@@ -1,5 +1,5 @@
 --[[ resume: ends the pause; jobs that BullMQ 5 kept in a list of their own come back, 7,000 in a call.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   RETURNS  how many are still in the list of BullMQ 5: call again
   ERRORS   none
   MOVES    none                                             EVENTS resumed, when none is left

@@ -1,5 +1,5 @@
 --[[ retry: runs finished jobs again.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  'completed' | 'failed'
   ARGV[2]  id, or '' for the oldest ones
   ARGV[3]  '1': its tries are counted anew

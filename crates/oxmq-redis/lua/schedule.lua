@@ -1,5 +1,5 @@
 --[[ schedule: one schedule.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  id
   RETURNS  a view as in shared/schedule_view.lua; false if there is none
   ERRORS   none

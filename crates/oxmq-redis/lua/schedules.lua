@@ -1,5 +1,5 @@
 --[[ schedules: a page of the schedules, by slot.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  how many to pass over
   ARGV[2]  the most to give
   ARGV[3]  'asc' (the one that is due next comes first) | 'desc'

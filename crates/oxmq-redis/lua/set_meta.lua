@@ -1,5 +1,5 @@
 --[[ set_meta: sets and removes named fields of the queue.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  how many are set
   ARGV[2..] a name and a value for each; then the names of those that are removed
   RETURNS  {how many are new, how many are gone}

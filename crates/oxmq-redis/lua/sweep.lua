@@ -1,5 +1,5 @@
 --[[ sweep: removes a step of the finished jobs that were kept for an age which is over.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  now ms
   ARGV[2]  the most to remove
   RETURNS  {how many, 1 if there are more}

@@ -1,5 +1,5 @@
 --[[ take: gives jobs that are due, each with a lock.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1..8] a demand: now ms, limit, token ('0': no lock), lease ms, worker's name or '', the worker's rate limit: takes or
            '', window ms or ''; '1' if a limit by hand is passed over without a rate
   RETURNS  {jobs, why, at} as take() in shared/take.lua says

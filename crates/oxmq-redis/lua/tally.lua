@@ -1,5 +1,5 @@
 --[[ tally: how many jobs lie in parts of a state.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  'priorities' | 'delayed'
   ARGV[2..] priorities; or one time in ms
   RETURNS  a number for each

@@ -1,5 +1,5 @@
 --[[ trim_events: lets go of old events, in whole blocks.
-  KEYS     the queue's key list (shared/keys.lua)
+  KEYS     those that stand for the queue's (shared/keys.lua)
   ARGV[1]  how many are kept at least
   ARGV[2]  '1' if that many are kept from now on
   RETURNS  how many went

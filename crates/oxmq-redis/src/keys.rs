@@ -1,34 +1,9 @@
-//! Every Redis key of a queue, in the one order that all scripts share. `lua/shared/keys.lua` is its twin.
-
-use std::fmt::Write as _;
+//! How the Redis keys of a queue are named, and the ones that scripts are given. `lua/shared/keys.lua` is its twin.
 
 use oxmq_core::QueueAddress;
 
-/// The suffixes of a queue's own keys that every script declares, in order. Those with a leading `*` are ours:
-/// `P::oxmq:Q:what`.
-pub(crate) const FIXED: [&str; 21] = [
-    "meta",
-    "id",
-    "wait",
-    "paused",
-    "active",
-    "prioritized",
-    "pc",
-    "delayed",
-    "completed",
-    "failed",
-    "waiting-children",
-    "marker",
-    "events",
-    "stalled",
-    "stalled-check",
-    "limiter",
-    "*leases",
-    "*cancels",
-    "*expiry",
-    "*workers",
-    "*limited",
-];
+/// What the names of the keys end with that every script declares, in order: a queue's first one, and the first of ours.
+pub(crate) const DECLARED: [&str; 2] = ["meta", "leases"];
 
 /// The names of a queue's keys.
 #[derive(Debug, Clone)]
@@ -61,18 +36,10 @@ impl Keys {
         format!("{}::oxmq:{}:{what}", self.prefix, self.queue)
     }
 
-    /// Appends all fixed keys to a command, in order.
+    /// Appends the keys that every script declares. They stand for all keys of the queue, which lie in their slot.
     pub(crate) fn write(&self, command: &mut redis::Cmd) {
-        let mut key = String::with_capacity(self.prefix.len() + self.queue.len() + 24);
-        for suffix in FIXED {
-            key.clear();
-            // Writing to a String cannot fail.
-            let _ = match suffix.strip_prefix('*') {
-                Some(what) => write!(key, "{}::oxmq:{}:{what}", self.prefix, self.queue),
-                None => write!(key, "{}:{}:{suffix}", self.prefix, self.queue),
-            };
-            command.arg(key.as_str());
-        }
+        let [theirs, ours] = DECLARED;
+        command.arg(self.key(theirs)).arg(self.own(ours));
     }
 
     /// The prefix as it stands in keys.

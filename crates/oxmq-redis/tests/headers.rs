@@ -113,7 +113,10 @@ fn every_script_says_what_it_does() {
             at += found + entry.len();
         }
         assert_eq!(entries.matches("KEYS ").count(), 1, "{name}");
-        assert!(entries.contains("KEYS     the queue's key list (shared/keys.lua)"), "{name}: other keys");
+        assert!(
+            entries.contains("KEYS     those that stand for the queue's (shared/keys.lua)"),
+            "{name}: other keys"
+        );
         assert!(!code(body, true).contains("KEYS["), "{name}: keys have names");
     }
 }
@@ -175,22 +178,20 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
 #[test]
 fn the_keys_are_the_same_here_and_there() {
     let source = read("src/keys.rs");
-    let (_, list) = source.split_once("const FIXED: [&str; ").unwrap();
+    let (_, list) = source.split_once("const DECLARED: [&str; ").unwrap();
     let (count, list) = list.split_once("] = [").unwrap();
-    let list = list.split_once("];").unwrap().0;
-    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
-    let fixed: Vec<String> = names.map(|name| name.trim_matches(['"', '*']).replace('-', "_")).collect();
-    assert_eq!(fixed.len().to_string(), count);
+    let declared: Vec<&str> =
+        list.split_once("];").unwrap().0.split(", ").map(|name| name.trim_matches('"')).collect();
+    assert_eq!(declared.len().to_string(), count);
 
     let keys = code(&read("lua/shared/keys.lua"), false);
-    let mut lua = Vec::new();
-    for (at, _) in keys.match_indices(" = KEYS[") {
-        let name = words(&keys[..at]).last().unwrap().1;
-        let number = keys[at..].split_once('[').unwrap().1.split_once(']').unwrap().0;
-        lua.push(name.to_owned());
-        assert_eq!(number, lua.len().to_string(), "{name}");
+    for (name, number) in declared.iter().zip(1..) {
+        assert!(keys.contains(&format!(" {name} = KEYS[{number}]")), "{name}");
+        // What the other names begin with is what stands before this one's.
+        let begins = format!("string.sub(KEYS[{number}], 1, -{})", name.len() + 1);
+        assert!(keys.contains(&begins), "{name}");
     }
-    assert_eq!(lua, fixed);
+    assert_eq!(keys.matches("KEYS[").count(), 2 * declared.len());
 }
 
 #[test]

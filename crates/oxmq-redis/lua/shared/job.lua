@@ -1,17 +1,25 @@
 -- What belongs to one job, and where jobs stand.
 
--- The fields of a job as the client reads them (twin: src/wire/job.rs).
-local JOB_FIELDS = {
-  'name', 'data', 'opts', 'timestamp', 'delay', 'priority', 'ats', 'atm', 'stc', 'processedOn', 'finishedOn',
-  'pb', 'defa', 'failedReason', 'stacktrace', 'returnvalue', 'progress', 'attemptsMade',
-  'rjk', 'deid', 'parentKey', 'parent',
-}
-
 -- Calls a command with many values after its first arguments, in slices, so that no call has too many.
 local function call_many(command, key, values)
   for from = 1, #values, 1000 do
     redis.call(command, key, unpack(values, from, math.min(from + 999, #values)))
   end
+end
+
+-- A small number as text: most are 1, and writing out any other costs as much as a command.
+local function as_text(number)
+  return number == 1 and '1' or string.format('%.0f', number)
+end
+
+-- Whether any of these keys exists, from the one at `first` on; in slices, too.
+local function any_exists(keys, first)
+  for from = first, #keys, 1000 do
+    if redis.call('EXISTS', unpack(keys, from, math.min(from + 999, #keys))) > 0 then
+      return true
+    end
+  end
+  return false
 end
 
 -- The state of a job whose hash exists, by BullMQ's names ('wait', 'paused', ..); false if it is in none.

@@ -1,8 +1,11 @@
--- Names the declared keys, which come in the same order in every script (twin: src/keys.rs).
+-- Names the keys of the queue (twin: src/keys.rs). The two that are declared stand for all, which share their slot: each
+-- further one would cost every call of every script.
+local base, own = string.sub(KEYS[1], 1, -5), string.sub(KEYS[2], 1, -7)
 local q = {
-  meta = KEYS[1], id = KEYS[2], wait = KEYS[3], paused = KEYS[4], active = KEYS[5], prioritized = KEYS[6],
-  pc = KEYS[7], delayed = KEYS[8], completed = KEYS[9], failed = KEYS[10], waiting_children = KEYS[11],
-  marker = KEYS[12], events = KEYS[13], stalled = KEYS[14], stalled_check = KEYS[15], limiter = KEYS[16],
-  leases = KEYS[17], cancels = KEYS[18], expiry = KEYS[19], workers = KEYS[20], limited = KEYS[21],
-  base = string.sub(KEYS[1], 1, -5),
+  base = base, meta = KEYS[1], id = base .. 'id', wait = base .. 'wait', paused = base .. 'paused',
+  active = base .. 'active', prioritized = base .. 'prioritized', pc = base .. 'pc', delayed = base .. 'delayed',
+  completed = base .. 'completed', failed = base .. 'failed', waiting_children = base .. 'waiting-children',
+  marker = base .. 'marker', events = base .. 'events', stalled = base .. 'stalled',
+  stalled_check = base .. 'stalled-check', limiter = base .. 'limiter', leases = KEYS[2],
+  cancels = own .. 'cancels', expiry = own .. 'expiry', workers = own .. 'workers', limited = own .. 'limited',
 }

@@ -1,12 +1,13 @@
 -- What a queue is set to, and who may be woken.
 
--- Reads the settings into q: q.is_paused, q.concurrency, q.max, q.duration.
+-- Reads the settings into q: q.is_paused, q.concurrency, q.max, q.duration, q.events_kept (nil if that is not stored yet).
 local function read_settings(q)
-  local meta = redis.call('HMGET', q.meta, 'paused', 'concurrency', 'max', 'duration')
+  local meta = redis.call('HMGET', q.meta, 'paused', 'concurrency', 'max', 'duration', 'opts.maxLenEvents')
   q.is_paused = meta[1] ~= false
   q.concurrency = tonumber(meta[2])
   q.max = tonumber(meta[3])
   q.duration = tonumber(meta[4])
+  q.events_kept = meta[5] or nil
 end
 
 -- Whether as many jobs are active as the queue allows in all. Needs read_settings.

@@ -2,30 +2,37 @@
 
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
   until_needs_rate (a limit by hand is passed over without a rate).
-  Returns {jobs, why, at}: per job its id and then its fields; why is false when `limit` jobs are given, else 'empty'
-  (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
+  Returns {jobs, why, at}: for each job its id, then {field, value, ..} as it was before; why is false when `limit` jobs
+  are given, else 'empty' (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
 local function take(q, request)
   local now = request.now
-  read_settings(q)
-  promote_due(q, now)
+  if q.is_paused == nil then
+    read_settings(q)
+  end
+  -- Quiet: nothing is delayed, and nothing was counted against a limit. Set if it was looked at before.
+  if q.is_quiet == nil then
+    q.is_quiet = redis.call('EXISTS', q.delayed, q.limiter) == 0
+  end
   local jobs, taken, why, at = {}, {}, false, false
   local max = q.max or request.max
   local window = request.window or q.duration
-  local held = 0
-  local limiter = redis.call('GET', q.limiter)
-  local used = limiter and tonumber(limiter) or 0
-  local counted = 0
-  local by_hand = used >= BY_HAND and (max or not request.until_needs_rate)
-  if limiter and (by_hand or (max and used >= max)) then
-    local ttl = redis.call('PTTL', q.limiter)
-    if ttl > 0 then
-      why, at = 'limited', limited_until(q, now, ttl)
-    elseif ttl == 0 then
-      redis.call('DEL', q.limiter)
-      used = 0
-    else
-      -- Without an end it limits nothing.
-      max = nil
+  local used, counted = 0, 0
+  if not q.is_quiet then
+    promote_due(q, now)
+    local limiter = redis.call('GET', q.limiter)
+    used = tonumber(limiter) or 0
+    local by_hand = used >= BY_HAND and (max or not request.until_needs_rate)
+    if limiter and (by_hand or (max and used >= max)) then
+      local ttl = redis.call('PTTL', q.limiter)
+      if ttl > 0 then
+        why, at = 'limited', limited_until(q, now, ttl)
+      elseif ttl == 0 then
+        redis.call('DEL', q.limiter)
+        used = 0
+      else
+        -- Without an end it limits nothing.
+        max = nil
+      end
     end
   end
   if not window then
@@ -51,7 +58,9 @@ local function take(q, request)
       full_after = true
     end
   end
-  local locks = {}
+  local token, worker = request.token, request.worker
+  local lease_text, now_text = request.lease_text, request.now_text
+  local has_lock = token ~= '0'
   while not why and #taken < free do
     local room = free - #taken
     if max then
@@ -81,25 +90,32 @@ local function take(q, request)
     if #ids > 0 then
       call_many('LPUSH', q.active, ids)
       for _, id in ipairs(ids) do
-        local key = q.base .. id
-        local job = redis.call('HMGET', key, unpack(JOB_FIELDS))
-        local started = (tonumber(job[7]) or 0) + 1
-        job[7], job[10] = tostring(started), request.now_text
-        if request.worker ~= '' then
-          job[12] = request.worker
-          redis.call('HSET', key, 'processedOn', request.now_text, 'ats', started, 'pb', request.worker)
-        else
-          redis.call('HSET', key, 'processedOn', request.now_text, 'ats', started)
+        local key = base .. id
+        local job = redis.call('HGETALL', key)
+        local started, is_to_fail = 1, false
+        for f = 1, #job, 2 do
+          local field = job[f]
+          if field == 'ats' then
+            started = (tonumber(job[f + 1]) or 0) + 1
+          elseif field == 'defa' then
+            is_to_fail = true
+          end
         end
-        if max and not job[13] then
+        started = as_text(started)
+        if worker ~= '' then
+          redis.call('HSET', key, 'processedOn', now_text, 'ats', started, 'pb', worker)
+        else
+          redis.call('HSET', key, 'processedOn', now_text, 'ats', started)
+        end
+        if max and not is_to_fail then
           counted = counted + 1
         end
-        if request.token ~= '0' then
-          redis.call('SET', key .. ':lock', request.token, 'PX', request.lease_ms)
+        if has_lock then
+          redis.call('SET', key .. ':lock', token, 'PX', lease_text)
         end
         redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        table.insert(job, 1, id)
-        jobs[#jobs + 1] = job
+        local n = #jobs
+        jobs[n + 1], jobs[n + 2] = id, job
         taken[#taken + 1] = id
       end
     end
@@ -110,8 +126,8 @@ local function take(q, request)
     redis.call('SET', q.limited, string.format('%.0f', now + ms), 'PX', ms)
   end
   if #taken > 0 then
-    if request.token ~= '0' then
-      local lease = string.format('%.0f', now + request.lease_ms) .. ' ' .. request.token
+    if has_lock then
+      local lease = string.format('%.0f', now + request.lease_ms) .. ' ' .. token
       local leases = {}
       for _, id in ipairs(taken) do
         leases[#leases + 1] = id
@@ -122,7 +138,7 @@ local function take(q, request)
     else
       call_many('HDEL', q.leases, taken)
     end
-    redis.call('ZADD', q.marker, 0, '0')
+    redis.call('ZADD', q.marker, '0', '0')
   end
   if not why and #taken < request.limit then
     if full_after and #taken == free then
@@ -133,7 +149,7 @@ local function take(q, request)
     end
   end
   if why == 'empty' then
-    at = next_due(q)
+    at = not q.is_quiet and next_due(q)
   end
   return { jobs, why, at and (type(at) == 'number' and string.format('%.0f', at) or at) }
 end
@@ -142,7 +158,7 @@ end
 local function read_demand(a)
   return {
     now = tonumber(ARGV[a]), now_text = ARGV[a], limit = tonumber(ARGV[a + 1]), token = ARGV[a + 2],
-    lease_ms = tonumber(ARGV[a + 3]), worker = ARGV[a + 4], max = tonumber(ARGV[a + 5]),
+    lease_ms = tonumber(ARGV[a + 3]), lease_text = ARGV[a + 3], worker = ARGV[a + 4], max = tonumber(ARGV[a + 5]),
     window = tonumber(ARGV[a + 6]), until_needs_rate = ARGV[a + 7] == '1',
   }
 end

@@ -1,9 +1,9 @@
 -- How a job is shown. Needs shared/job.
 
--- {id, state, due ms or false, token or false, fields ..}; false if there is no such job.
+-- {id, state, due ms or false, token or false, {field, value, ..}}; false if there is no such job.
 local function view(q, id, state)
-  local fields = redis.call('HMGET', q.base .. id, unpack(JOB_FIELDS))
-  if not fields[1] and redis.call('EXISTS', q.base .. id) == 0 then
+  local fields = redis.call('HGETALL', q.base .. id)
+  if #fields == 0 then
     return false
   end
   local due, token = false, false

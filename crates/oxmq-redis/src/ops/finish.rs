@@ -45,7 +45,7 @@ pub(crate) async fn finish(
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;
     let taken = match (taken, &take) {
         (Some(taken), Some(demand)) => {
-            Some(take::read(store, taken, &demand.token).map_err(|bad| bad.into_error("finish"))?)
+            Some(take::read(store, taken, demand).map_err(|bad| bad.into_error("finish"))?)
         }
         _ => None,
     };
@@ -54,7 +54,14 @@ pub(crate) async fn finish(
 
 fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
     let Finish { lease, ending, heeds_cancel } = finish;
-    command.arg(lease.job.as_str()).arg(lease.token.as_str()).arg(u8::from(*heeds_cancel));
+    command.arg(lease.job.as_str()).arg(lease.token.as_str());
+    // What most endings are, in few words.
+    if let Ending::Completed { return_value, keep: Retention::ALL } = ending
+        && !heeds_cancel
+    {
+        command.arg("done").arg(return_value.as_str());
+        return;
+    }
     let child_key;
     let (kind, text, stacks, attempts, due, keep) = match ending {
         Ending::Completed { return_value, keep } => {
@@ -75,7 +82,8 @@ fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
         // `Returned`, the only other one.
         _ => ("returned", "", None, 0, None, Retention::ALL),
     };
-    command.arg(kind).arg(text).arg(stacks.map_or("", |stacks| stacks.as_str())).arg(attempts);
+    command.arg(kind).arg(text).arg(u8::from(*heeds_cancel));
+    command.arg(stacks.map_or("", |stacks| stacks.as_str())).arg(attempts);
     match due {
         Some(due) => command.arg(due.as_millis()),
         None => command.arg(""),
@@ -88,16 +96,13 @@ fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
         Some(age) => command.arg(millis(age)),
         None => command.arg(""),
     };
-    command.arg(keep.limit.unwrap_or(EVICT_MAX)).arg(0);
+    command.arg(keep.limit.unwrap_or(EVICT_MAX));
 }
 
 fn read_answer(queue: &QueueAddress, ending: &Finish, value: Value) -> Read<Result<Option<JobState>>> {
-    let mut values = reply::list(value)?.into_iter();
-    let mut next = || values.next().map_or(Ok(None), reply::maybe_text);
-    let first = next()?.unwrap_or_default();
-    if first != "refused" {
-        return Ok(Ok(state_of(&first)));
-    }
+    let Value::Array(refusal) = value else { return Ok(Ok(state_of(&reply::text(value)?))) };
+    let mut refusal = refusal.into_iter();
+    let mut next = || refusal.next().map_or(Ok(None), reply::maybe_text);
     let (why, text) = (next()?.unwrap_or_default(), next()?.unwrap_or_default());
     let id = &ending.lease.job;
     let refuse =

@@ -1,7 +1,7 @@
 //! `Store::take`: `lua/take.lua`.
 
 use oxmq_core::store::{GROUP_JOBS_MAX, Idle, TakeRequest, Taken};
-use oxmq_core::{Lease, LeasedJob, QueueAddress, Result, Timestamp, Token, millis};
+use oxmq_core::{Lease, LeasedJob, QueueAddress, Result, Timestamp, millis};
 use redis::{Cmd, Value};
 
 use crate::scripts::TAKE;
@@ -13,7 +13,7 @@ pub(crate) async fn take(store: &RedisStore, queue: &QueueAddress, request: Take
     let mut call = store.script("take", queue, &TAKE);
     write(&mut call.command, &request);
     let answer = call.once().await?;
-    read(store, answer, &request.token).map_err(|bad| bad.into_error("take"))
+    read(store, answer, &request).map_err(|bad| bad.into_error("take"))
 }
 
 /// Writes a demand, as `read_demand` in `lua/shared/take.lua` reads it.
@@ -32,7 +32,7 @@ pub(super) fn write(command: &mut Cmd, request: &TakeRequest) {
 }
 
 /// Reads the answer to a demand.
-pub(super) fn read(store: &RedisStore, value: Value, token: &Token) -> Read<Taken> {
+pub(super) fn read(store: &RedisStore, value: Value, request: &TakeRequest) -> Read<Taken> {
     // A list ends at the first nothing that is in it.
     let mut values = reply::list(value)?.into_iter();
     let jobs = values.next().unwrap_or(Value::Nil);
@@ -45,15 +45,20 @@ pub(super) fn read(store: &RedisStore, value: Value, token: &Token) -> Read<Take
             Err(_) => return Err(Malformed::new("a time", &Value::SimpleString(text))),
         },
     };
-    let jobs = reply::list(jobs)?.into_iter().map(|found| {
-        let mut fields = reply::list(found)?.into_iter();
-        let id = reply::text(fields.next().unwrap_or(Value::Nil))?;
-        let mut job = job(id, fields)?;
+    let mut found = reply::list(jobs)?.into_iter();
+    let mut jobs = Vec::with_capacity(found.len() / 2);
+    while let Some(id) = found.next() {
+        let mut job = job(reply::text(id)?, reply::list(found.next().unwrap_or(Value::Nil))?)?;
         store.name_parent(&mut job);
-        let lease = Lease { job: job.id.clone(), token: token.clone() };
-        Ok(LeasedJob { job, lease })
-    });
-    let jobs = jobs.collect::<Read<Vec<_>>>()?;
+        // As it is stored now: the hash was read before.
+        job.attempts_started = job.attempts_started.saturating_add(1);
+        job.processed_on = Some(request.now);
+        if request.worker.is_some() {
+            job.processed_by.clone_from(&request.worker);
+        }
+        let lease = Lease { job: job.id.clone(), token: request.token.clone() };
+        jobs.push(LeasedJob { job, lease });
+    }
     let idle = match (why.as_deref(), at) {
         (None, _) => None,
         (Some("empty"), next_due) => Some(Idle::Empty { next_due }),

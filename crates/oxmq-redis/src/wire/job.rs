@@ -1,4 +1,4 @@
-//! The hash of a job. Twin: `JOB_FIELDS` in `lua/shared/job.lua`.
+//! The hash of a job.
 
 use std::collections::BTreeMap;
 
@@ -8,45 +8,52 @@ use redis::Value;
 use super::options::from_wire;
 use super::reply::{Malformed, Read, list, maybe_text, text, tuple};
 
-/// How many fields of a job scripts answer with.
-const FIELDS: usize = 22;
-
-/// Reads a job from its fields.
-pub(crate) fn job(id: String, fields: impl IntoIterator<Item = Value>) -> Read<Job> {
-    let mut fields = fields.into_iter();
-    let mut next = || -> Read<Option<String>> {
-        let value = fields.next().ok_or_else(|| Malformed::new("one more field of a job", &Value::Nil))?;
-        maybe_text(value)
-    };
-    let (name, data, opts) = (next()?, next()?, next()?);
+/// Reads a job from its hash: fields, each followed by its value. Those that are not known are passed over.
+pub(crate) fn job(id: String, hash: Vec<Value>) -> Read<Job> {
     // A hash without them was made by taking an id that stands for no job, as BullMQ does.
-    let name = name.unwrap_or_default();
-    let data = data.map_or_else(JsonText::empty_object, JsonText::stored);
-    let opts = opts.map_or_else(JsonText::empty_object, from_wire);
-    let mut job = Job::new(JobId::from(id), name, data, opts);
-    let mut number = || -> Read<Option<i64>> { Ok(next()?.as_deref().and_then(whole)) };
+    let mut job =
+        Job::new(JobId::from(id), String::new(), JsonText::empty_object(), JsonText::empty_object());
     let small = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
-    job.timestamp = Timestamp::from_millis(number()?.unwrap_or(0));
-    job.delay_ms = number()?.unwrap_or(0);
-    job.priority = small(number()?);
-    job.attempts_started = small(number()?);
-    job.attempts_made = small(number()?);
-    job.stalled_count = small(number()?);
-    job.processed_on = number()?.map(Timestamp::from_millis);
-    job.finished_on = number()?.map(Timestamp::from_millis);
-    job.processed_by = next()?;
-    job.deferred_failure = next()?;
-    job.failed_reason = next()?;
-    job.stacktrace = next()?.map(JsonText::stored);
-    job.return_value = next()?.map(JsonText::stored);
-    job.progress = next()?.map(JsonText::stored);
-    // What very old versions wrote counts first, as it does for Node.
-    if let Some(made) = next()?.as_deref().and_then(whole) {
-        job.attempts_made = small(Some(made));
+    let time = |number: Option<i64>| number.map(Timestamp::from_millis);
+    let mut made_before = None;
+    let (mut parent_key, mut parent) = (None, None);
+    let mut values = hash.into_iter();
+    while let Some(field) = values.next() {
+        let value = values.next().ok_or_else(|| Malformed::new("a value of a field", &field))?;
+        let Value::BulkString(field) = field else {
+            return Err(Malformed::new("the name of a field", &field));
+        };
+        let number = |value| -> Read<Option<i64>> { Ok(maybe_text(value)?.as_deref().and_then(whole)) };
+        match field.as_slice() {
+            b"name" => job.name = text(value)?,
+            b"data" => job.data = JsonText::stored(text(value)?),
+            b"opts" => job.opts = from_wire(text(value)?),
+            b"timestamp" => job.timestamp = time(number(value)?).unwrap_or(job.timestamp),
+            b"delay" => job.delay_ms = number(value)?.unwrap_or(0),
+            b"priority" => job.priority = small(number(value)?),
+            b"ats" => job.attempts_started = small(number(value)?),
+            b"atm" => job.attempts_made = small(number(value)?),
+            b"stc" => job.stalled_count = small(number(value)?),
+            b"processedOn" => job.processed_on = time(number(value)?),
+            b"finishedOn" => job.finished_on = time(number(value)?),
+            b"pb" => job.processed_by = maybe_text(value)?,
+            b"defa" => job.deferred_failure = maybe_text(value)?,
+            b"failedReason" => job.failed_reason = maybe_text(value)?,
+            b"stacktrace" => job.stacktrace = maybe_text(value)?.map(JsonText::stored),
+            b"returnvalue" => job.return_value = maybe_text(value)?.map(JsonText::stored),
+            b"progress" => job.progress = maybe_text(value)?.map(JsonText::stored),
+            b"attemptsMade" => made_before = number(value)?,
+            b"rjk" => job.scheduler_id = maybe_text(value)?,
+            b"deid" => job.deduplication_id = maybe_text(value)?,
+            b"parentKey" => parent_key = maybe_text(value)?,
+            b"parent" => parent = maybe_text(value)?,
+            _ => {}
+        }
     }
-    job.scheduler_id = next()?;
-    job.deduplication_id = next()?;
-    let (parent_key, parent) = (next()?, next()?);
+    // What very old versions wrote counts first, as it does for Node.
+    if made_before.is_some() {
+        job.attempts_made = small(made_before);
+    }
     job.parent = parent_key.and_then(|key| parent_of(&key, parent.as_deref()));
     Ok(job)
 }
@@ -72,12 +79,8 @@ pub(crate) fn view(value: Value) -> Read<Option<JobView>> {
         return Ok(None);
     }
     let [id, state, due, token, fields] = tuple::<5>(value)?;
-    let fields = list(fields)?;
-    if fields.len() != FIELDS {
-        return Err(Malformed::new("the fields of a job", &Value::Array(fields)));
-    }
     let Some(state) = maybe_text(state)?.as_deref().and_then(state_of) else { return Ok(None) };
-    let mut view = JobView::new(job(text(id)?, fields)?, state);
+    let mut view = JobView::new(job(text(id)?, list(fields)?)?, state);
     view.due = maybe_text(due)?.as_deref().and_then(whole).map(Timestamp::from_millis);
     view.token = maybe_text(token)?.map(Token::new);
     Ok(Some(view))
