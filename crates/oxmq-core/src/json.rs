@@ -1,7 +1,7 @@
 //! JSON that is carried, not read.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
@@ -41,12 +41,14 @@ impl JsonText {
 
     /// `null`
     pub fn null() -> Self {
-        Self("null".into())
+        static NULL: LazyLock<Arc<str>> = LazyLock::new(|| "null".into());
+        Self(NULL.clone())
     }
 
     /// `{}`
     pub fn empty_object() -> Self {
-        Self("{}".into())
+        static EMPTY: LazyLock<Arc<str>> = LazyLock::new(|| "{}".into());
+        Self(EMPTY.clone())
     }
 
     /// The text.

@@ -10,7 +10,8 @@
            age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
            the text is the result as JSON, the reason, or the key of the one child to wait for
   then     a demand as in take.lua
-  RETURNS  {answers, taken or false}; an answer is a state or 'gone', or {why, text} of one that was refused: why is 'missing' |
+  RETURNS  {answers, taken or false}; the answers are a number, if so many jobs have completed and are kept, else one for
+           each: a state or 'gone', or {why, text} of one that was refused: why is 'missing' |
            'unlocked' | 'locked' | 'state' | 'cancel' | 'children' | 'failed-children'
   ERRORS   none
   MOVES    active -> completed, failed, waiting, prioritized, delayed, waiting-children, (none); waiting-children ->
@@ -21,7 +22,7 @@ local now, now_text = tonumber(ARGV[1]), ARGV[1]
 local count = tonumber(ARGV[2])
 local demand_at = 5
 local answers = {}
-local ended = false
+local ended, all_completed = false, true
 local any_waits, any_delayed, was_full = false, false, false
 
 -- From this length on, it is looked up from which end of active a job is nearer.
@@ -238,6 +239,7 @@ if count > 0 then
 
   for i = 1, count do
     answers[i] = end_one(i)
+    all_completed = all_completed and answers[i] == 'completed'
   end
   flush('completed')
   flush('failed')
@@ -281,4 +283,4 @@ if ended and not decisive and redis.call('LLEN', q.wait) == 0 and redis.call('LL
   and redis.call('ZCARD', q.prioritized) == 0 then
   emit(q, 'drained')
 end
-return { answers, taken }
+return { all_completed and count or answers, taken }

@@ -10,7 +10,7 @@ use super::events::WorkerEvent;
 use super::exchange::{Exchange, Pending};
 use super::finish::{Decision, Outcome, ending_for};
 use super::resolve::CallDone;
-use super::run::{CatchUnwind, Ended, Running, run};
+use super::run::{Ended, Running, catch_panics, run};
 use super::shutdown::Phase;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::LeasedJob;
@@ -30,7 +30,8 @@ impl Exchange {
         }
         let shared = self.shared.clone();
         self.jobs.spawn(async move {
-            match CatchUnwind(Box::pin(run(shared.clone(), running.clone()))).await {
+            // Boxed: a task is moved more than once until it is one.
+            match catch_panics(Box::pin(run(shared.clone(), running.clone()))).await {
                 Ok(ended) => ended,
                 // The handler's panics were caught before; this is one of dropping what it left behind.
                 Err(message) => {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::exchange::Pending;
-use super::run::CatchUnwind;
+use super::run::catch_panics;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobView, Lease, LeasedJob};
@@ -48,7 +48,7 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     // A store that panics may have applied the call; the endings must not be lost with it.
     let traces: Vec<Trace> =
         endings.iter().map(|pending| pending.running.trace.ending(&shared, pending)).collect();
-    let work = CatchUnwind(Box::pin(exchange(&shared, &endings, take))).await;
+    let work = catch_panics(exchange(&shared, &endings, take)).await;
     let mut result = work.unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
     });

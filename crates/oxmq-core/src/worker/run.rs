@@ -1,12 +1,12 @@
 //! The life of one job: may it run, call the handler, bound it, decide the ending.
 
 use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
@@ -117,7 +117,7 @@ pub(crate) async fn run(shared: Arc<Shared>, running: Arc<Running>) -> Ended {
         )
     });
     let work = process.around(outcome_of(&shared, &running).instrument(span));
-    let outcome = match CatchUnwind(Box::pin(work)).await {
+    let outcome = match catch_panics(work).await {
         Ok(outcome) => outcome,
         Err(message) => Outcome::Panicked(message),
     };
@@ -169,9 +169,9 @@ async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
         Some(pool) => pool.clone().call(shared.clone(), running.clone()),
     };
     let returned = tokio::select! {
-        biased;
+        biased; // Most handlers are done before anybody has to listen to anything else.
+        result = catch_panics(work) => Some(result),
         () = running.abandon.cancelled() => None,
-        result = CatchUnwind(work) => Some(result),
         () = overstayed(shared, running) => None,
     };
     let finished = match returned {
@@ -219,21 +219,15 @@ async fn limit_queue(shared: &Shared, decision: &mut Decision, now: Timestamp, p
     }
 }
 
-/// A future whose panics become values.
-pub(crate) struct CatchUnwind<T>(pub(crate) Pin<Box<T>>)
-where
-    T: ?Sized;
-
-impl<T: Future + ?Sized> Future for CatchUnwind<T> {
-    type Output = Result<T::Output, String>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(context))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(message_of(&*panic))),
-        }
-    }
+/// Awaits a future whose panics become values.
+pub(crate) async fn catch_panics<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = pin!(work);
+    poll_fn(|context| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+        Err(panic) => Poll::Ready(Err(message_of(&*panic))),
+    })
+    .await
 }
 
 fn message_of(panic: &(dyn Any + Send)) -> String {

@@ -250,8 +250,9 @@ impl Shared {
 
     /// A job was taken.
     pub(crate) fn begin(&self, running: &Arc<Running>) {
-        self.last_take_at.store(self.clock.now().as_millis(), Ordering::Relaxed);
-        self.progressed();
+        let now = self.clock.now().as_millis();
+        self.last_take_at.store(now, Ordering::Relaxed);
+        self.last_progress.store(now, Ordering::Relaxed);
         self.running().insert(running.lease.clone(), running.clone());
         if self.listener_sleeps.swap(false, Ordering::SeqCst) {
             self.busy.notify_one();

@@ -2,8 +2,9 @@
 
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
   until_needs_rate (a limit by hand is passed over without a rate).
-  Returns {jobs, why, at}: for each job its id, then {field, value, ..} as it was before; why is false when `limit` jobs
-  are given, else 'empty' (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
+  Returns {jobs, why, at}: for each job its id, then as it was before {field, value, ..}, or of one that is as it was added,
+  without a delay or a tie to others, {name, data, opts, timestamp, priority}; why is false when `limit` jobs are given, else
+  'empty' (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
 local function take(q, request)
   local now = request.now
   if q.is_paused == nil then
@@ -92,16 +93,20 @@ local function take(q, request)
       for _, id in ipairs(ids) do
         local key = base .. id
         local job = redis.call('HGETALL', key)
-        local started, is_to_fail = 1, false
-        for f = 1, #job, 2 do
-          local field = job[f]
-          if field == 'ats' then
-            started = (tonumber(job[f + 1]) or 0) + 1
-          elseif field == 'defa' then
-            is_to_fail = true
+        local started, is_to_fail = '1', false
+        if #job == 12 and job[1] == 'name' and job[3] == 'data' and job[5] == 'opts' and job[7] == 'timestamp'
+          and job[9] == 'delay' and job[10] == '0' and job[11] == 'priority' then
+          job = { job[2], job[4], job[6], job[8], job[12] }
+        else
+          for f = 1, #job, 2 do
+            local field = job[f]
+            if field == 'ats' then
+              started = as_text((tonumber(job[f + 1]) or 0) + 1)
+            elseif field == 'defa' then
+              is_to_fail = true
+            end
           end
         end
-        started = as_text(started)
         if worker ~= '' then
           redis.call('HSET', key, 'processedOn', now_text, 'ats', started, 'pb', worker)
         else

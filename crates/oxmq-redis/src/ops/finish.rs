@@ -37,9 +37,16 @@ pub(crate) async fn finish(
     let answer = call.once().await?;
     let read = || -> Read<(Vec<Fate>, Option<Value>)> {
         let [answers, taken] = reply::tuple::<2>(answer)?;
-        let answers = reply::list(answers)?.into_iter().zip(&finished);
-        let answers =
-            answers.map(|(answer, ending)| read_answer(queue, ending, answer)).collect::<Read<Vec<_>>>()?;
+        let answers = match answers {
+            // In few words, as most are.
+            Value::Int(_) => finished.iter().map(|_| Ok(Some(JobState::Completed))).collect(),
+            answers => {
+                let answers = reply::list(answers)?.into_iter().zip(&finished);
+                answers
+                    .map(|(answer, ending)| read_answer(queue, ending, answer))
+                    .collect::<Read<Vec<_>>>()?
+            }
+        };
         Ok((answers, (!matches!(taken, Value::Nil)).then_some(taken)))
     };
     let (answers, taken) = read().map_err(|bad| bad.into_error("finish"))?;

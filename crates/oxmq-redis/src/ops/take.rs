@@ -6,7 +6,7 @@ use redis::{Cmd, Value};
 
 use crate::scripts::TAKE;
 use crate::store::RedisStore;
-use crate::wire::job::job;
+use crate::wire::job::{fresh_job, job};
 use crate::wire::reply::{self, Malformed, Read};
 
 pub(crate) async fn take(store: &RedisStore, queue: &QueueAddress, request: TakeRequest) -> Result<Taken> {
@@ -48,7 +48,11 @@ pub(super) fn read(store: &RedisStore, value: Value, request: &TakeRequest) -> R
     let mut found = reply::list(jobs)?.into_iter();
     let mut jobs = Vec::with_capacity(found.len() / 2);
     while let Some(id) = found.next() {
-        let mut job = job(reply::text(id)?, reply::list(found.next().unwrap_or(Value::Nil))?)?;
+        let (id, fields) = (reply::text(id)?, reply::list(found.next().unwrap_or(Value::Nil))?);
+        let mut job = match <[Value; 5]>::try_from(fields) {
+            Ok(fresh) => fresh_job(id, fresh)?,
+            Err(hash) => job(id, hash)?,
+        };
         store.name_parent(&mut job);
         // As it is stored now: the hash was read before.
         job.attempts_started = job.attempts_started.saturating_add(1);

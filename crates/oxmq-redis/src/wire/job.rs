@@ -58,6 +58,15 @@ pub(crate) fn job(id: String, hash: Vec<Value>) -> Read<Job> {
     Ok(job)
 }
 
+/// Reads a job that is as it was added, without a delay or a tie to others.
+pub(crate) fn fresh_job(id: String, [name, data, opts, timestamp, priority]: [Value; 5]) -> Read<Job> {
+    let data = JsonText::stored(text(data)?);
+    let mut job = Job::new(JobId::from(id), text(name)?, data, from_wire(text(opts)?));
+    job.timestamp = Timestamp::from_millis(whole(&text(timestamp)?).unwrap_or(0));
+    job.priority = whole(&text(priority)?).and_then(|number| u32::try_from(number).ok()).unwrap_or(0);
+    Ok(job)
+}
+
 /// What the fields `parentKey` and `parent` say. The key is split with the help of the other field, which has the id.
 fn parent_of(key: &str, parent: Option<&str>) -> Option<Parent> {
     let read = parent.and_then(|json| serde_json::from_str::<BTreeMap<String, JsonText>>(json).ok());

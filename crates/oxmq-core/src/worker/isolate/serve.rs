@@ -27,7 +27,7 @@ use crate::store::{Added, Answer, ChildrenPage, ChildrenRequest, Note};
 use crate::worker::context::{Desk, JobContext};
 use crate::worker::errors::HandlerError;
 use crate::worker::handler::{Handlers, Routes};
-use crate::worker::run::{CatchUnwind, Running};
+use crate::worker::run::{Running, catch_panics};
 
 /// How long the first message may take to come, before this counts as no child of ours.
 const INIT_WAIT: Duration = Duration::from_secs(30);
@@ -159,7 +159,7 @@ async fn run(link: &Arc<Link>, running: Arc<Running>, routes: &Routes) -> ToWork
         return ToWorker::failed(&HandlerError::give_up(routes.unknown(name)));
     };
     let context = JobContext { running, desk: link.clone() };
-    match CatchUnwind(Box::pin(async move { route(context).await })).await {
+    match catch_panics(async move { route(context).await }).await {
         Ok(Ok(value)) => ToWorker::Completed { value: value.as_str().to_owned() },
         Ok(Err(error)) => ToWorker::failed(&error),
         Err(message) => ToWorker::failed(&HandlerError::fail(format!("panicked: {message}"))),
