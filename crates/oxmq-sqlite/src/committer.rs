@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use tokio::sync::oneshot;
 
 use crate::connection::FileId;
+use crate::disk::{Answer, Disk};
 use crate::fault::{Sql, SqlFault};
 use crate::lock::{SideFile, begin, begin_now};
 use crate::real_time::now;
@@ -19,6 +21,9 @@ use crate::sync::Upkeep;
 use crate::tx::Tx;
 use crate::wake::{Bells, Rung};
 use crate::writer::WriteOp;
+
+/// What an operation answered, and the sync to be waited for before that holds.
+pub(crate) type Committed<T> = (Sql<T>, Option<oneshot::Receiver<Sql<()>>>);
 
 /// How often at most it is told that commits fail: callers may try again and again, as long as a disk is full or a file is gone.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
@@ -30,6 +35,8 @@ pub(crate) struct Committer {
     pub(crate) file: Option<FileId>,
     pub(crate) bells: Arc<Bells>,
     pub(crate) upkeep: Arc<Upkeep>,
+    /// With durability `Power`: answers wait for it.
+    pub(crate) disk: Option<Arc<Disk>>,
     pub(crate) complaints: Complaints,
 }
 
@@ -55,9 +62,15 @@ impl Complaints {
 }
 
 impl Committer {
-    /// Runs operations in one transaction, commits, and answers each.
+    /// Runs operations in one transaction, commits, and answers each, or lets the disk answer.
     pub(crate) fn commit(&mut self, mut ops: Vec<Box<dyn WriteOp>>) {
         ops.retain(|op| op.start());
+        if let Some(Err(fault)) = self.disk.as_ref().map(|disk| disk.check()) {
+            for op in ops {
+                op.answer(Err(fault.clone()));
+            }
+            return;
+        }
         // Who waits for the lock together may be out of time one after the other.
         while let Some(deadline) = ops.iter().map(|op| op.deadline()).min() {
             match begin(&self.connection, self.side.as_deref(), deadline) {
@@ -99,22 +112,34 @@ impl Committer {
                     return;
                 }
             };
-        let (outcome, foreign) = self.conclude(rungs, ops.len());
-        for op in ops {
-            op.answer(outcome.clone());
+        let (outcome, sync) = self.conclude(rungs, ops.len(), before);
+        match sync {
+            Some(disk) => disk.answer_later(ops.into_iter().map(|op| -> Answer {
+                // Given by the thread of disk.rs.
+                Box::new(move |outcome| op.answer(outcome))
+            })),
+            None => {
+                for op in ops {
+                    op.answer(outcome.clone());
+                }
+            }
         }
-        if outcome.is_ok() {
-            self.afterwards(before, foreign);
-        }
+        self.afterwards(before);
     }
 
     /// Runs one operation in a transaction of its own, here and now; `None`, and nothing is done, if another process is in the way, or it
-    /// turns out to be long.
-    pub(crate) fn commit_now<T>(&mut self, mut work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Sql<T>> {
+    /// turns out to be long. What it answers holds once the disk has been waited for, if there is something to wait for.
+    pub(crate) fn commit_now<T>(
+        &mut self,
+        mut work: impl FnMut(&mut Tx<'_>) -> Sql<T>,
+    ) -> Option<Committed<T>> {
+        if self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
+            return None;
+        }
         match begin_now(&self.connection, self.side.as_deref()) {
             Ok(true) => (),
             Ok(false) => return None,
-            Err(fault) => return Some(Err(fault)),
+            Err(fault) => return Some((Err(fault), None)),
         }
         let before = self.connection.total_changes();
         let mut value = None;
@@ -126,36 +151,52 @@ impl Committer {
             Ok(rungs) => rungs,
             Err(fault) => {
                 self.roll_back();
-                return (fault != SqlFault::Long).then_some(Err(fault));
+                return (fault != SqlFault::Long).then_some((Err(fault), None));
             }
         };
-        let (outcome, foreign) = self.conclude(rungs, 1);
-        if outcome.is_ok() {
-            self.afterwards(before, foreign);
-        }
-        Some(outcome.and_then(|()| value.ok_or_else(not_run)))
+        let (outcome, sync) = self.conclude(rungs, 1, before);
+        // The connection is held until here: when the writer has closed it, nobody comes to the disk any more.
+        let safe = sync.map(|disk| disk.safe());
+        self.afterwards(before);
+        Some((outcome.and_then(|()| value.ok_or_else(not_run)), safe))
     }
 
-    /// Commits, and rings; whether other processes have to be told, too.
-    fn conclude(&mut self, rungs: Vec<Rung>, callers: usize) -> (Sql<()>, bool) {
-        let outcome = self.commit_transaction();
-        if let Err(fault) = &outcome {
-            self.complaints.hear(fault, callers);
+    /// Commits, tells other processes, and rings; the disk, if the answers have to wait for it.
+    fn conclude(
+        &mut self,
+        rungs: Vec<Rung>,
+        callers: usize,
+        changes_before: u64,
+    ) -> (Sql<()>, Option<Arc<Disk>>) {
+        let wrote = self.connection.total_changes() != changes_before;
+        // Of several operations it is not known what the others answered.
+        let only_looked = !wrote && callers == 1 && !rungs.is_empty() && rungs.iter().all(Rung::is_idle);
+        let outcome = self.commit_transaction().and_then(|()| {
+            // As soon as it can be seen, and before anything else: another process has a long way to its worker.
+            if wrote
+                && rungs.iter().any(Rung::is_news)
+                && let Some(side) = &self.side
+            {
+                side.nudge();
+            }
+            // Before the answers: nothing is acknowledged that went into a deleted file.
+            self.file.as_ref().map_or(Ok(()), FileId::check)
+        });
+        match &outcome {
+            // The bells before the answers: what a take noted has to be known before its caller can wait.
+            Ok(()) => self.bells.ring(rungs),
+            Err(fault) => self.complaints.hear(fault, callers),
         }
-        // The bells before the answers: what a take noted has to be known before its caller can wait.
-        let foreign = outcome.is_ok() && self.bells.ring(rungs);
-        (outcome, foreign)
+        // Also if nothing was written: an answer may rest on what is not safe yet. But that there is nothing to take binds nobody.
+        let sync = self.disk.as_ref().filter(|_| outcome.is_ok() && !only_looked).map(Arc::clone);
+        (outcome, sync)
     }
 
     /// What is left to do when the callers have their answers.
-    fn afterwards(&self, changes_before: u64, foreign: bool) {
-        if self.connection.total_changes() == changes_before {
-            return;
+    fn afterwards(&self, changes_before: u64) {
+        if self.connection.total_changes() != changes_before {
+            self.upkeep.committed();
         }
-        if foreign && let Some(side) = &self.side {
-            side.nudge();
-        }
-        self.upkeep.committed();
     }
 
     /// Keeps the log from growing without bound; between two transactions.
@@ -174,8 +215,7 @@ impl Committer {
             self.roll_back();
             return Err(SqlFault::from(error).at_commit());
         }
-        // After the commit and before the answers: nothing is acknowledged that went into a deleted file.
-        self.file.as_ref().map_or(Ok(()), FileId::check)
+        Ok(())
     }
 
     fn roll_back(&self) {

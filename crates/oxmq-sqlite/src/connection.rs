@@ -23,7 +23,10 @@ pub enum Durability {
     /// The death of the process, at any moment. A power cut may cost the last second, never the file. Default.
     #[default]
     Process,
-    /// A power cut too. Each commit waits for the disk.
+    /// A power cut too. Each answer waits for the disk, those of callers that come together for the same sync.
+    ///
+    /// A write can be read, by queries and in events, for the time of one sync before it is safe. But a worker is not
+    /// given a job before that is safe, if its own store was opened so, too.
     Power,
 }
 
@@ -146,13 +149,8 @@ fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool
             "the file system does not support write-ahead logging (mode {mode})"
         )));
     }
-    pragma(
-        "synchronous",
-        match options.durability {
-            Durability::Process => &"NORMAL",
-            Durability::Power => &"FULL",
-        },
-    )?;
+    // Also with durability `Power`: answers wait for the disk, commits do not; see disk.rs.
+    pragma("synchronous", &"NORMAL")?;
     // Checkpoints are made by upkeep, outside of anybody's commit; see sync.rs.
     pragma("wal_autocheckpoint", &0)?;
     pragma("journal_size_limit", &WAL_FILE_BYTES_MAX)?;

@@ -1,5 +1,6 @@
 //! The threads of an open store, and the two ways to its tables: [`Engine::write`] and [`Engine::read`].
 
+use std::fs::OpenOptions;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -9,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 
 use crate::committer::{Committer, Complaints};
 use crate::connection::{Durability, FileId, Options, Role, beside, open};
+use crate::disk::Disk;
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::lock::{SideFile, retry_busy};
@@ -55,16 +57,30 @@ impl Engine {
         let options = engine.options.clone();
         let writer_upkeep = Arc::clone(&upkeep);
         let shared = engine.writer.shared();
+        let waits_for_disk =
+            options.durability == Durability::Power && options.path().is_some() && !options.read_only;
+        let disk = waits_for_disk.then(|| Arc::new(Disk::default()));
+        let writer_disk = disk.clone();
         engine
             .spawn("oxmq-writer", move || {
                 let (connection, side, file) = open_writer(&options, deadline)?;
                 let complaints = Complaints::default();
-                let committer =
-                    Committer { connection, side, file, bells, upkeep: writer_upkeep, complaints };
-                let may_be_alone = options.path().is_none() || options.durability == Durability::Process;
-                Ok(move || shared.run(committer, may_be_alone))
+                let (upkeep, disk) = (writer_upkeep, writer_disk);
+                let committer = Committer { connection, side, file, bells, upkeep, disk, complaints };
+                Ok(move || shared.run(committer))
             })
             .await?;
+        if let (Some(disk), Some(path)) = (disk, engine.options.path()) {
+            let log = beside(path, "-wal");
+            engine
+                .spawn("oxmq-disk", move || {
+                    // It is there: the writer has the file open.
+                    let log = OpenOptions::new().read(true).write(true).open(&log);
+                    let log = log.map_err(|error| SqlFault::Io(format!("cannot open the log: {error}")))?;
+                    Ok(move || disk.run(&log))
+                })
+                .await?;
+        }
         if engine.options.path().is_none() {
             return Ok(engine);
         }

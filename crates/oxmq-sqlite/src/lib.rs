@@ -2,6 +2,7 @@
 
 mod committer;
 mod connection;
+mod disk;
 mod engine;
 mod event_body;
 mod fault;

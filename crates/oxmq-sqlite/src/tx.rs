@@ -15,7 +15,7 @@ const EVENT_ROW_BYTES: usize = 16 * 1024;
 const TRIM_EVERY: u64 = 512;
 /// The most events of a queue in a short transaction: whatever moves many jobs has an event for each. (Retention has none, and may remove
 /// up to 1,000 jobs when less is to be kept than before; otherwise one for one that comes.)
-const SHORT_EVENTS_MAX: u64 = 16;
+const SHORT_EVENTS_MAX: u64 = 48;
 /// The most event rows that one transaction trims for a queue.
 const TRIM_ROWS_MAX: u32 = 2_000;
 
@@ -39,6 +39,7 @@ pub(crate) struct QueueTx<'c> {
     written: QueueRow,
     events: EventRow,
     events_max: u64,
+    answered: bool,
     idle_at: Option<u64>,
 }
 
@@ -224,6 +225,7 @@ impl<'c> Tx<'c> {
             written: row,
             events: EventRow::default(),
             events_max: self.events_max,
+            answered: false,
             idle_at: None,
         };
         self.queues.insert(queue.clone(), queue_tx);
@@ -259,7 +261,7 @@ impl<'c> Tx<'c> {
             if queue.row.event_no / TRIM_EVERY != queue.loaded.event_no / TRIM_EVERY {
                 queue.trim_events()?;
             }
-            self.rungs.push(Rung::of(address, &queue.row, &queue.loaded, queue.idle_at));
+            self.rungs.push(Rung::of(address, &queue.row, &queue.loaded, queue.answered, queue.idle_at));
         }
         Ok(self.rungs)
     }
@@ -308,6 +310,12 @@ impl QueueTx<'_> {
     /// what comes later.
     pub(crate) fn note_idle(&mut self) {
         self.idle_at = Some(self.row.wake_no);
+    }
+
+    /// Remembers that something is answered that rests on what was found here: with durability `Power` not before that is safe,
+    /// even if nothing is written.
+    pub(crate) fn note_answer(&mut self) {
+        self.answered = true;
     }
 
     /// The next number for an automatic id.

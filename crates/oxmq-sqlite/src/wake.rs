@@ -52,19 +52,37 @@ pub(crate) struct Rung {
     marks: Marks,
     /// Whether any of the marks is new.
     news: bool,
+    /// Whether an operation gave an answer that rests on what it found.
+    answered: bool,
     idle_at: Option<Mark>,
 }
 
 impl Rung {
-    pub(crate) fn of(queue: QueueAddress, row: &QueueRow, before: &QueueRow, idle_at: Option<u64>) -> Self {
+    pub(crate) fn of(
+        queue: QueueAddress,
+        row: &QueueRow,
+        before: &QueueRow,
+        answered: bool,
+        idle_at: Option<u64>,
+    ) -> Self {
         let marks = Marks::of(row);
         let news = marks != Marks::of(before);
-        Self { queue, marks, news, idle_at: idle_at.map(|wake_no| mark(row.no, wake_no)) }
+        Self { queue, marks, news, answered, idle_at: idle_at.map(|wake_no| mark(row.no, wake_no)) }
+    }
+
+    /// Whether other processes have to be told.
+    pub(crate) fn is_news(&self) -> bool {
+        self.news
+    }
+
+    /// Whether there was nothing but a take that found nothing.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.idle_at.is_some() && !self.news && !self.answered
     }
 
     pub(crate) fn missing(queue: QueueAddress) -> Self {
         let marks = Marks { work: NO_MARK, cancel: NO_MARK, events: NO_MARK };
-        Self { queue, marks, news: false, idle_at: Some(NO_MARK) }
+        Self { queue, marks, news: false, answered: true, idle_at: Some(NO_MARK) }
     }
 }
 
@@ -146,12 +164,10 @@ impl Bells {
         self.lock().iter().map(|(queue, bell)| (queue.clone(), Arc::clone(bell))).collect()
     }
 
-    /// Rings what a commit of this process did; whether other processes have to be told.
-    pub(crate) fn ring(&self, rungs: Vec<Rung>) -> bool {
-        let mut news = false;
+    /// Rings what a commit of this process did.
+    pub(crate) fn ring(&self, rungs: Vec<Rung>) {
         let mut queues = self.lock();
         for rung in rungs {
-            news |= rung.news;
             if let Some(mark) = rung.idle_at {
                 let bell = queues.entry(rung.queue).or_insert_with(|| Arc::new(Bell::new()));
                 bell.note_idle(mark);
@@ -162,7 +178,6 @@ impl Bells {
                 bell.ring(rung.marks);
             }
         }
-        news
     }
 
     /// Counts a wait for as long as the answer lives: other processes' commits are watched meanwhile.

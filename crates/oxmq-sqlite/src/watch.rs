@@ -69,9 +69,13 @@ pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Pat
 
 /// Reads the marks of all known queues if something may have changed; whether it did.
 fn look(bells: &Bells, connection: &Connection, heard: Heard, version: &mut i64) -> Sql<bool> {
-    let newest: i64 = connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
-    if std::mem::replace(version, newest) == newest && heard != Heard::Nudge {
-        return Ok(false);
+    // After a nudge there is something new, so this would be a look more on the way to a worker.
+    if heard != Heard::Nudge {
+        let newest: i64 =
+            connection.prepare_cached("PRAGMA data_version")?.query_row([], |row| row.get(0))?;
+        if std::mem::replace(version, newest) == newest {
+            return Ok(false);
+        }
     }
     for (queue, bell) in bells.all() {
         if let Some(row) = QueueRow::find(connection, &queue)? {

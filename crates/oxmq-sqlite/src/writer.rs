@@ -1,13 +1,15 @@
 //! The way to the writing connection: for many callers a thread, which commits for all of them at once; for a lone one, its own.
 //!
 //! The thread takes everything that waits, runs it in one transaction, commits, and answers. While it commits, the next
-//! batch gathers; so a commit is shared by as many callers as there are.
+//! batch gathers; so a commit is shared by as many callers as there are. With durability `Power` the answers are given by the thread of
+//! disk.rs, once the disk has them.
 //!
 //! A lone caller gains nothing by that, and pays for two changes of thread, which cost more than a small commit itself: the median
 //! of a lone add was 108 us by the thread and is 33 us without (2 cores, durability `Process`, not in one run). So it commits by itself, in
-//! its own thread, if all of this holds: the operation is small ([`LONE_JOBS_MAX`]) and turns out to be ([`SqlFault::Long`]); a commit waits
-//! for no disk; nobody else writes, in this process or another; nothing waits before it; and callers have not been seen together of
-//! late ([`Mode`]). Its runtime then does nothing else for the time of one small commit to the page cache, some tens of microseconds.
+//! its own thread, if all of this holds: the operation is small ([`LONE_JOBS_MAX`]) and turns out to be ([`SqlFault::Long`]); nobody else writes, in this
+//! process or another; nothing waits before it, nor for the disk; and callers have not been seen together of late ([`Mode`]). Its runtime
+//! then does nothing else for the time of one small commit to the page cache: some tens of microseconds for a job or two, about 200 for
+//! the most that is done so. The disk is never waited for there.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::committer::{Committer, not_run, unwinding};
+use crate::committer::{Committed, Committer, not_run, unwinding};
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::real_time::now;
@@ -27,8 +29,9 @@ pub(crate) const WAITING_OPS_MAX: usize = 4_096;
 const BATCH_OPS_MAX: usize = 256;
 /// How much longer a caller waits for an answer than the thread has for beginning.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
-/// The most jobs that an operation moves that a caller commits by itself: one that ends, and one that is taken.
-pub(crate) const LONE_JOBS_MAX: usize = 2;
+/// The most jobs that an operation moves that a caller commits by itself: what ends and what is taken in one call of a worker with
+/// concurrency 10.
+pub(crate) const LONE_JOBS_MAX: usize = 20;
 /// After so many commits of callers by themselves one goes by the thread, where others that call meanwhile are seen.
 const PROBE_EVERY: u32 = 16;
 /// For so many batches after one with several callers everything goes by the thread.
@@ -54,16 +57,12 @@ struct Mode {
     together: AtomicU32,
     /// Commits by callers themselves since the last one by the thread.
     alone: AtomicU32,
-    /// Whether callers may commit by themselves at all.
-    may_be_alone: AtomicBool,
 }
 
 impl Mode {
     /// Whether the next operation may be committed by its caller.
     fn is_alone(&self) -> bool {
-        self.may_be_alone.load(Ordering::Relaxed)
-            && self.together.load(Ordering::Relaxed) == 0
-            && self.alone.fetch_add(1, Ordering::Relaxed) < PROBE_EVERY
+        self.together.load(Ordering::Relaxed) == 0 && self.alone.fetch_add(1, Ordering::Relaxed) < PROBE_EVERY
     }
 
     /// The thread has committed for so many callers.
@@ -142,9 +141,15 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
         if jobs <= LONE_JOBS_MAX
-            && let Some(outcome) = self.shared.commit_alone(&mut work)
+            && let Some((outcome, safe)) = self.shared.commit_alone(&mut work)
         {
-            return outcome;
+            return match safe {
+                None => outcome,
+                Some(safe) => match tokio::time::timeout(deadline + ANSWER_GRACE, safe).await {
+                    Ok(synced) => synced.unwrap_or_else(|_| Err(gone_thread())).and(outcome),
+                    Err(_) => Err(late_disk()),
+                },
+            };
         }
         let inbox = &self.shared.inbox;
         let started = Arc::new(AtomicBool::new(false));
@@ -162,9 +167,7 @@ impl Writer {
         answered.close();
         match answered.try_recv() {
             Ok(outcome) => outcome,
-            Err(_) if started.load(Ordering::SeqCst) => {
-                Err(SqlFault::MaybeStored("the disk did not answer within the deadline".to_owned()))
-            }
+            Err(_) if started.load(Ordering::SeqCst) => Err(late_disk()),
             Err(_) => Err(SqlFault::TimedOut),
         }
     }
@@ -175,13 +178,17 @@ impl Writer {
     }
 }
 
+fn late_disk() -> SqlFault {
+    SqlFault::MaybeStored("the disk did not answer within the deadline".to_owned())
+}
+
 fn gone_thread() -> SqlFault {
     SqlFault::Other("the writer thread has ended".to_owned())
 }
 
 impl Shared {
     /// Commits in the caller's thread; `None`, and nothing is done, if this is not the moment for it.
-    fn commit_alone<T>(&self, work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Sql<T>> {
+    fn commit_alone<T>(&self, work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Committed<T>> {
         if !self.mode.is_alone() {
             return None;
         }
@@ -193,11 +200,14 @@ impl Shared {
         committer.as_mut()?.commit_now(work)
     }
 
-    /// The writer thread: runs until the inbox is closed and empty. `may_be_alone`: a commit waits for no disk.
-    pub(crate) fn run(&self, committer: Committer, may_be_alone: bool) {
+    /// The writer thread: runs until the inbox is closed and empty.
+    pub(crate) fn run(&self, committer: Committer) {
+        let disk = committer.disk.clone();
         *self.lock() = Some(committer);
-        self.mode.may_be_alone.store(may_be_alone, Ordering::Relaxed);
         while self.inbox.wait() {
+            if let Some(disk) = &disk {
+                disk.turn();
+            }
             let mut held = self.lock();
             // Not before it is held, or a caller that commits by itself could overtake these.
             let ops = self.inbox.drain(BATCH_OPS_MAX);
@@ -213,6 +223,9 @@ impl Shared {
         let committer = self.lock().take();
         if let Some(committer) = committer {
             committer.upkeep.close();
+            if let Some(disk) = &committer.disk {
+                disk.close();
+            }
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRe
             answers.push(Err(not_found("finish", address, &finish.lease.job)));
             continue;
         };
+        queue.note_answer();
         answers.push(match check(queue, address, finish)? {
             Ok(job) => {
                 let state = match finish.ending {
