@@ -11,8 +11,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::link::Traffic;
 use super::target::{Address, Target};
+use super::traffic::Traffic;
 
 /// The kernel asks a silent peer after this time..
 const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
