@@ -14,6 +14,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use super::dial::Tap;
 use super::traffic::Traffic;
 
 /// Turns of its runtime after which a connection has heard what had arrived. In one of them the runtime looks at its
@@ -75,9 +76,10 @@ pub(super) async fn run(
     pipeline: impl Future<Output = ()>,
     orders: Arc<Orders>,
     end: Arc<watch::Sender<Option<&'static str>>>,
+    tap: Option<Arc<Tap>>,
 ) {
     // Told last, when all that wait for answers have heard of it.
-    let mut farewell = Farewell { end, reason: "its runtime has ended" };
+    let mut farewell = Farewell { end, tap, reason: "its runtime has ended" };
     let mut pipeline = pin!(pipeline);
     farewell.reason = 'open: loop {
         tokio::select! {
@@ -101,12 +103,16 @@ pub(super) async fn run(
 }
 
 struct Farewell {
+    tap: Option<Arc<Tap>>,
     end: Arc<watch::Sender<Option<&'static str>>>,
     reason: &'static str,
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
+        if let Some(tap) = &self.tap {
+            tap.shut();
+        }
         finish(&self.end, self.reason);
     }
 }
@@ -219,7 +225,7 @@ async fn silence(
         if timeout(stalled_after, ping).await.is_err() {
             tokio::select! {
                 // A runtime that nobody drives for now is no trouble until somebody has a call on it.
-                () = traffic.until_busy() => continue,
+                () = traffic.until_busy() => {}
                 is_alive = orders.hear() => {
                     if is_alive && Instant::from_std(traffic.quiet_since()) == quiet_since {
                         return "the server does not answer PING";

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::Owned;
-use super::dial::{Dialer, Socket};
+use super::dial::{Dialer, Socket, Tap};
 use super::target::Address;
 
 /// A runtime that does not run what it is given within this time stands still: connections are opened elsewhere.
@@ -44,14 +44,14 @@ impl Home {
     /// its calls would change threads, and wait when handlers block all of these.
     pub(super) fn lane(&self) -> Lane {
         match Handle::try_current() {
-            Ok(here) if here.id() == self.handle.id() && is_run_by(&here) => Lane::Home,
+            Ok(here) if here.id() == self.handle.id() && is_run_by(&here) && !self.is_over() => Lane::Home,
             _ => Lane::Away,
         }
     }
 
     /// Whether it runs what it is given.
     pub(super) async fn runs(&self) -> bool {
-        if self.is_over.load(Ordering::Acquire) {
+        if self.is_over() {
             return false;
         }
         match timeout(RUNS_WITHIN, Owned(self.handle.spawn(std::future::ready(()))).ended()).await {
@@ -70,16 +70,18 @@ impl Home {
     }
 
     /// Opens a socket that it looks after.
-    pub(super) async fn dial(&self, dialer: &Dialer, address: &Address) -> io::Result<Box<dyn Socket>> {
+    pub(super) async fn dial(
+        &self,
+        dialer: &Dialer,
+        address: &Address,
+    ) -> io::Result<(Box<dyn Socket>, Tap)> {
         let (dialer, address) = (dialer.clone(), address.clone());
-        match Owned(self.handle.spawn(async move { dialer.dial(&address).await })).ended().await {
-            Ok(dialed) => dialed,
-            Err(_) => {
-                // Tokio tells that there is no I/O by a panic only.
-                self.is_over.store(true, Ordering::Release);
-                Err(io::Error::other("the runtime of the caller has ended, or has no I/O"))
-            }
-        }
+        let task = Owned(self.handle.spawn(async move { dialer.dial_tapped(&address).await }));
+        task.ended().await.unwrap_or_else(|_| {
+            // Tokio tells that there is no I/O by a panic only.
+            self.is_over.store(true, Ordering::Release);
+            Err(io::Error::other("the runtime of the caller has ended, or has no I/O"))
+        })
     }
 
     /// Runs something on it. What it is given when it has ended is dropped.

@@ -14,11 +14,11 @@ use tokio::sync::{Notify, watch};
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{timeout, timeout_at};
 
-use super::dial::{Dialer, Noted};
+use super::dial::{Dialer, Noted, Tap};
 use super::driver::{self, HEAR_TURNS, Orders, Patience, finish};
 use super::home::Home;
 use super::target::{Address, Login, Secret};
-use super::traffic::Traffic;
+use super::traffic::{Traffic, real_now};
 use super::{dial, fault};
 
 /// The longest to open one connection.
@@ -70,6 +70,7 @@ pub(super) struct Link {
     /// Whether it lives on the runtime of the store's user.
     pub(super) is_home: bool,
     born: Instant,
+    tap: Option<Arc<Tap>>,
     traffic: Arc<Traffic>,
     orders: Arc<Orders>,
     ended: watch::Receiver<Option<&'static str>>,
@@ -116,11 +117,11 @@ impl Link {
         opening: &Opening<'_>,
         protocol: ProtocolVersion,
     ) -> Result<Self> {
-        let dialed = match opening.home {
-            Some(home) => home.dial(dialer, address).await,
-            None => dialer.dial(address).await,
+        let opened = match opening.home {
+            Some(home) => home.dial(dialer, address).await.map(|(socket, tap)| (socket, Some(Arc::new(tap)))),
+            None => dialer.dial(address).await.map(|socket| (socket, None)),
         };
-        let socket = dialed.map_err(|error| dial::understand(error, address))?;
+        let (socket, tap) = opened.map_err(|error| dial::understand(error, address))?;
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         let has_pushes = protocol == ProtocolVersion::RESP3;
@@ -145,7 +146,7 @@ impl Link {
             .map_err(|error| greeting(&error))?;
         let (end, ended) = watch::channel(None);
         let (end, orders) = (Arc::new(end), Arc::new(Orders::default()));
-        let running = driver::run(pipeline, orders.clone(), end.clone());
+        let running = driver::run(pipeline, orders.clone(), end.clone(), tap.clone());
         let driver = match opening.home {
             Some(home) => home.spawn(running),
             None => tokio::spawn(running).abort_handle(),
@@ -160,7 +161,8 @@ impl Link {
             has_pushes,
             id: None,
             is_home: opening.home.is_some(),
-            born: Instant::now(),
+            born: real_now(),
+            tap,
             traffic,
             orders,
             ended,
@@ -229,7 +231,7 @@ impl Link {
     /// Sends a command and waits without a timer, as none may be used on the runtimes of users. None if `patience` is over,
     /// which the watch over the connection has looked at now and then.
     pub(super) async fn send_untimed(&self, command: &Cmd, patience: Duration) -> Option<Outcome> {
-        let began = Instant::now();
+        let began = real_now();
         let mut sending = pin!(self.send(command));
         loop {
             tokio::select! {
@@ -237,7 +239,7 @@ impl Link {
                 outcome = &mut sending => return Some(outcome),
                 () = self.traffic.look.notified() => {}
             }
-            if began.elapsed() < patience {
+            if real_now() - began < patience {
                 continue;
             }
             // The runtime may have stood still: what has arrived counts first.
@@ -324,9 +326,14 @@ impl Link {
         let _ = self.informer.set(task.abort_handle());
     }
 
+    /// Whether it has heard all that has arrived, as far as that can be seen.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.is_quiet())
+    }
+
     /// For how long there has been this connection.
     pub(super) fn age(&self) -> Duration {
-        self.born.elapsed()
+        real_now() - self.born
     }
 
     /// Whether it may be used, as far as is known.

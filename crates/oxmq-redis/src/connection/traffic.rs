@@ -5,6 +5,12 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+/// The time, whatever the runtime that we are on makes of it.
+#[expect(clippy::disallowed_methods, reason = "users may stop tokio's clock, and connections live beside it")]
+pub(super) fn real_now() -> Instant {
+    Instant::now()
+}
+
 /// What went through a socket.
 ///
 /// It is written on the connection's runtime and read on the store's own, so its clock is none of tokio's, which users may
@@ -27,7 +33,7 @@ pub(super) struct Traffic {
 impl Traffic {
     pub(super) fn new() -> Self {
         Self {
-            born: Instant::now(),
+            born: real_now(),
             written: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
             in_flight: AtomicUsize::new(0),
@@ -40,7 +46,7 @@ impl Traffic {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((real_now() - self.born).as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(super) fn heard(&self) {

@@ -75,6 +75,7 @@ fn a_runtime_that_is_blocked_loses_no_answer() {
         let hub = Arc::new(Hub::open_with(&server.url(), settings).await.unwrap());
         assert_eq!(number(&hub, "INCR a").await, 1);
         let mut raw = server.raw();
+        let (_say, never) = mpsc::channel::<()>();
         for round in 2..=4 {
             let mut under_way = Box::pin(hub.call(call("INCR a")));
             if round < 4 {
@@ -94,7 +95,8 @@ fn a_runtime_that_is_blocked_loses_no_answer() {
                 let hub = hub.clone();
                 move || runtime().block_on(async move { number(&hub, "INCR b").await })
             });
-            thread::sleep(Duration::from_millis(1000));
+            // Five times as long as a silence is borne.
+            assert!(never.recv_timeout(Duration::from_secs(1)).is_err());
             assert_eq!(other.join().unwrap(), round - 1);
             assert_eq!(under_way.await.unwrap(), Value::Int(round));
         }
