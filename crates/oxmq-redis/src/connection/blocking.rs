@@ -16,6 +16,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
 use super::fault::{self, Remedy};
+use super::home::Lane;
 use super::link::{DIAL_DEADLINE, Link, Opening, Outcome};
 use super::server::Server;
 use super::shared::Shared;
@@ -136,7 +137,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             }
             continue;
         };
-        match block(&*desk, &wake, open).await {
+        match block(&shared, &*desk, &wake, open).await {
             Ok((open, None)) => connection = Some(open),
             Ok((open, Some(Value::ServerError(error)))) => {
                 let fault = fault::understand(&error);
@@ -174,7 +175,8 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
 
 /// Opens a connection to where the command connection leads.
 async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Result<Blocking> {
-    let (server, command) = shared.routes.link(shared, slot_key, Instant::now() + DIAL_DEADLINE).await?;
+    let (server, command) =
+        shared.routes.link(shared, slot_key, Lane::Home, Instant::now() + DIAL_DEADLINE).await?;
     let opening = Opening {
         login: Some(&shared.target.login),
         db: shared.target.db,
@@ -189,6 +191,7 @@ async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Resul
 
 /// Blocks once. Gives the connection back with the reply, if there was something to ask; or says why it is lost.
 async fn block(
+    shared: &Arc<Shared>,
     desk: &dyn Desk,
     wake: &Notify,
     mut open: Blocking,
@@ -219,7 +222,7 @@ async fn block(
                     interrupt = interrupt.map(|_| Instant::now() + INTERRUPT_AGAIN);
                 }
                 () = until(interrupt), if ending.is_none() => {
-                    ending = Some(Box::pin(end_block(open.server.clone(), open.link.id)));
+                    ending = Some(Box::pin(end_block(shared.routes.link_now(&open.server), open.link.id)));
                 }
                 () = sleep_until(give_up) => return Err("a block was not answered"),
                 () = until(next) => {}
@@ -238,9 +241,9 @@ async fn block(
     }
 }
 
-/// Asks the server to end a block, from the command connection. False if the server does not allow that.
-async fn end_block(server: Arc<Server>, id: Option<i64>) -> bool {
-    let (Some(command), Some(id)) = (server.link_now(), id) else { return true };
+/// Asks the server to end a block, from a command connection. False if the server does not allow that.
+async fn end_block(command: Option<Arc<Link>>, id: Option<i64>) -> bool {
+    let (Some(command), Some(id)) = (command, id) else { return true };
     let reply = command.send(redis::cmd("CLIENT").arg("UNBLOCK").arg(id)).await;
     !matches!(reply, Outcome::Reply(Value::ServerError(_)))
 }

@@ -1,7 +1,11 @@
 //! A call from beginning to end: found a server, sent, answered, and what happens when one of these fails.
+//!
+//! [`at_home`] is the short way: sent by the caller's own task, once. All that is no good answer goes on in [`run`], on the
+//! store's own thread: there alone is known what to do in trouble.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::{Cmd, Value};
@@ -11,33 +15,84 @@ use tokio::time::{Instant, timeout_at};
 use super::Call;
 use super::backoff::Backoff;
 use super::fault::{self, Remedy};
+use super::home::Lane;
 use super::link::{Link, Outcome};
 use super::routes::Next;
 use super::server::Server;
 use super::shared::Shared;
+use super::traffic::real_now;
 
 /// After so many redirections in a row there is a pause before the next: the nodes do not agree.
 const REDIRECTS_AT_ONCE: u32 = 3;
 
-/// Sends a call and answers once. `sent` tells whether it may have been applied without an answer.
-pub(super) async fn run(shared: Arc<Shared>, call: Call, sent: Arc<AtomicBool>) -> Result<Value> {
-    let deadline = Instant::now() + shared.settings.call_deadline;
+/// What came of a call on the short way.
+pub(super) struct Begun {
+    /// When it was begun.
+    at: std::time::Instant,
+    link: Arc<Link>,
+    server: Arc<Server>,
+    outcome: Outcome,
+}
+
+impl Begun {
+    /// Whether the server may have applied it.
+    pub(super) fn may_be_applied(&self) -> bool {
+        matches!(self.outcome, Outcome::Cut { unsent: false })
+    }
+}
+
+/// Sends a call once, by a connection that lives on the caller's runtime. `Err` if that is not the end of it.
+pub(super) async fn at_home(
+    (server, link): (Arc<Server>, Arc<Link>),
+    call: &Call,
+    sent: &AtomicBool,
+    patience: Duration,
+) -> std::result::Result<Result<Value>, Begun> {
+    let at = real_now();
+    // As in `run`, but a turn of the runtime is a tenth of a lone call: it is taken only if there is something to hear.
+    if !link.is_quiet() {
+        yield_now().await;
+    }
+    sent.store(true, Ordering::Release);
+    match link.send_untimed(&call.command, patience).await {
+        Some(Outcome::Reply(value)) if !matches!(value, Value::ServerError(_)) => Ok(Ok(value)),
+        Some(outcome) => Err(Begun { at, link, server, outcome }),
+        None => Ok(Err(unanswered(call, &link))),
+    }
+}
+
+/// Sends a call and answers once. `sent` tells whether it may have been applied without an answer; `begun`, what came of
+/// it so far.
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    call: Call,
+    sent: Arc<AtomicBool>,
+    lane: Lane,
+    mut begun: Option<Begun>,
+) -> Result<Value> {
+    let start = begun.as_ref().map_or_else(Instant::now, |begun| Instant::from_std(begun.at));
+    let deadline = start + shared.settings.call_deadline;
     let mut backoff = Backoff::new();
     let mut next = Next::Owner;
     let mut redirects = 0;
     let mut cut = false;
     let mut refusal = None;
     loop {
-        let (server, link) = match find(&shared, &call, &next, deadline).await {
-            Ok(found) => found,
-            // What a server said before it was lost tells more than that it was lost.
-            Err(error) => return Err(refusal.unwrap_or_else(|| not_sent(call.operation, &error, cut))),
-        };
-        // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
-        yield_now().await;
-        sent.store(true, Ordering::Release);
-        let Ok(outcome) = timeout_at(deadline, send(&link, &call.command, &next)).await else {
-            return Err(unanswered(&call, &link));
+        let (server, link, outcome) = if let Some(Begun { server, link, outcome, .. }) = begun.take() {
+            (server, link, outcome)
+        } else {
+            let (server, link) = match find(&shared, &call, &next, lane, deadline).await {
+                Ok(found) => found,
+                // What a server said before it was lost tells more than that it was lost.
+                Err(error) => return Err(refusal.unwrap_or_else(|| not_sent(call.operation, &error, cut))),
+            };
+            // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
+            yield_now().await;
+            sent.store(true, Ordering::Release);
+            let Some(outcome) = link.patiently(deadline, send(&link, &call.command, &next)).await else {
+                return Err(unanswered(&call, &link));
+            };
+            (server, link, outcome)
         };
         next = Next::Owner;
         let fault = match outcome {
@@ -109,12 +164,13 @@ async fn find(
     shared: &Arc<Shared>,
     call: &Call,
     next: &Next,
+    lane: Lane,
     deadline: Instant,
 ) -> Result<(Arc<Server>, Arc<Link>)> {
     match next {
         #[cfg(feature = "cluster")]
         Next::Asked(server) => server.link(deadline).await.map(|link| (server.clone(), link)),
-        Next::Owner => shared.routes.link(shared, &call.slot_key, deadline).await,
+        Next::Owner => shared.routes.link(shared, &call.slot_key, lane, deadline).await,
     }
 }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backoff::Backoff;
+use super::home::Lane;
 use super::link::{DIAL_DEADLINE, Link, Opening};
 use super::server::Server;
 use super::shared::{Shared, locked};
@@ -213,7 +214,8 @@ async fn hear(shared: &Shared, wake: &Notify, link: &Link, server: &Server) -> b
 
 /// Any server of a cluster will do: they tell each other what is published.
 async fn connect(shared: &Arc<Shared>) -> Result<(Link, Arc<Server>)> {
-    let (server, command) = shared.routes.link(shared, "", Instant::now() + DIAL_DEADLINE).await?;
+    let (server, command) =
+        shared.routes.link(shared, "", Lane::Home, Instant::now() + DIAL_DEADLINE).await?;
     let weak = Arc::downgrade(shared);
     let opening = Opening {
         login: Some(&shared.target.login),
@@ -222,7 +224,7 @@ async fn connect(shared: &Arc<Shared>) -> Result<(Link, Arc<Server>)> {
                 shared.channels.heard(&info);
             }
         })),
-        ping_every: Some(shared.settings.ping_every),
+        patience: Some(shared.settings.patience()),
         ..Opening::default()
     };
     Ok((Link::open(&shared.dialer, &command.address, opening).await?, server))

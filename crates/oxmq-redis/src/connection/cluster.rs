@@ -15,7 +15,7 @@ use super::backoff::Backoff;
 use super::fault::{Fault, Remedy};
 use super::link::{Link, Opening};
 use super::routes::Next;
-use super::server::{self, Place, Server};
+use super::server::{self, Keep, Place, Server};
 use super::shared::{Shared, locked};
 use super::target::{Address, Layout};
 
@@ -62,7 +62,7 @@ impl Cluster {
         // A wrong password or an old server must be told now, not at the first call.
         let server = locked(&self.state).ranges.first().map(|range| range.2.clone());
         match server {
-            Some(address) => server::open(shared, &address).await.map(drop),
+            Some(address) => server::open(shared, &address, None).await.map(drop),
             None => Err(Error::new(ErrorKind::Unavailable, "connect", "the cluster has no slots yet")),
         }
     }
@@ -202,7 +202,7 @@ impl Cluster {
 
 impl State {
     fn server(&mut self, shared: &Arc<Shared>, address: &Address) -> Arc<Server> {
-        let start = || Server::start(shared, Place::Fixed(address.clone()), None);
+        let start = || Server::start(shared, Place::Fixed(address.clone()), false, Keep::Always, None);
         self.servers.entry(address.clone()).or_insert_with(start).clone()
     }
 }

@@ -1,6 +1,8 @@
 //! Opening sockets: TCP, Unix, TLS.
 
 use std::io;
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -11,8 +13,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::link::Traffic;
 use super::target::{Address, Target};
+use super::traffic::Traffic;
 
 /// The kernel asks a silent peer after this time..
 const KEEPALIVE_TIME: Duration = Duration::from_secs(30);
@@ -44,23 +46,42 @@ impl Dialer {
 
     /// Opens a socket to `address`.
     pub(super) async fn dial(&self, address: &Address) -> io::Result<Box<dyn Socket>> {
+        Ok(self.dial_with(address, |_| Ok(())).await?.0)
+    }
+
+    /// Opens a socket to `address` on which one can see whether something has arrived.
+    pub(super) async fn dial_tapped(&self, address: &Address) -> io::Result<(Box<dyn Socket>, Tap)> {
+        self.dial_with(address, |socket| socket.try_clone().map(Tap)).await
+    }
+
+    async fn dial_with<T>(
+        &self,
+        address: &Address,
+        look: impl FnOnce(&SockRef<'_>) -> io::Result<T>,
+    ) -> io::Result<(Box<dyn Socket>, T)> {
         match address {
             Address::Tcp(host, port) => {
                 let stream = TcpStream::connect((host.as_str(), *port)).await?;
                 stream.set_nodelay(true)?;
                 let keepalive =
                     TcpKeepalive::new().with_time(KEEPALIVE_TIME).with_interval(KEEPALIVE_INTERVAL);
-                SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+                let socket = SockRef::from(&stream);
+                socket.set_tcp_keepalive(&keepalive)?;
+                let seen = look(&socket)?;
                 #[cfg(feature = "tls")]
                 if let Some(tls) = &self.tls {
                     let name = tokio_rustls::rustls::pki_types::ServerName::try_from(host.clone())
                         .map_err(io::Error::other)?;
-                    return Ok(Box::new(tls.connect(name, stream).await?));
+                    return Ok((Box::new(tls.connect(name, stream).await?), seen));
                 }
-                Ok(Box::new(stream))
+                Ok((Box::new(stream), seen))
             }
             #[cfg(unix)]
-            Address::Unix(path) => Ok(Box::new(tokio::net::UnixStream::connect(path).await?)),
+            Address::Unix(path) => {
+                let stream = tokio::net::UnixStream::connect(path).await?;
+                let seen = look(&SockRef::from(&stream))?;
+                Ok((Box::new(stream), seen))
+            }
             #[cfg(not(unix))]
             Address::Unix(_) => {
                 Err(io::Error::new(io::ErrorKind::Unsupported, "no Unix sockets on this system"))
@@ -79,6 +100,23 @@ pub(super) fn understand(error: io::Error, address: &Address) -> Error {
     }
     let message = format!("{address} cannot be reached: {error}");
     Error::new(ErrorKind::Unavailable, "connect", message).caused_by(error)
+}
+
+/// Another handle to a socket, for a look at it without a turn of its runtime.
+pub(super) struct Tap(socket2::Socket);
+
+impl Tap {
+    /// Whether nothing has arrived that was not read, and no end.
+    pub(super) fn is_quiet(&self) -> bool {
+        // The socket does not block, as its runtime has it so.
+        let seen = self.0.peek(&mut [MaybeUninit::uninit()]);
+        seen.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Ends the connection, which this handle would hold open.
+    pub(super) fn shut(&self) {
+        let _ = self.0.shutdown(Shutdown::Both);
+    }
 }
 
 /// Any socket.

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use super::blocking::{self, Asked, Desk, slice};
+use super::home::Lane;
 use super::shared::{Shared, locked};
 use super::{Call, StreamRead, calls};
 
@@ -77,12 +78,13 @@ impl Drop for Reading {
 
 impl Events {
     /// Reads, and waits if there is nothing.
-    pub(super) async fn read(shared: Arc<Shared>, read: StreamRead) -> Result<Value> {
-        let after = if read.after == "$" { last(&shared, &read.key).await? } else { read.after.clone() };
+    pub(super) async fn read(shared: Arc<Shared>, read: StreamRead, lane: Lane) -> Result<Value> {
+        let after =
+            if read.after == "$" { last(&shared, &read.key, lane).await? } else { read.after.clone() };
         if read.timeout.is_zero() {
             let mut command = redis::cmd("XREAD");
             command.arg("COUNT").arg(read.limit.max(1)).arg("STREAMS").arg(&read.key).arg(&after);
-            return now(&shared, &read.key, command).await;
+            return now(&shared, &read.key, command, lane).await;
         }
         let after = id(&after)
             .ok_or_else(|| Error::invalid("events", "after", &after, "use an id: MS-NUMBER, or $"))?;
@@ -118,18 +120,18 @@ fn begin(shared: &Arc<Shared>, read: StreamRead, after: Id) -> Reading {
 }
 
 /// The id of the newest entry, as `$` would mean something else in each slice of a wait.
-async fn last(shared: &Arc<Shared>, key: &str) -> Result<String> {
+async fn last(shared: &Arc<Shared>, key: &str, lane: Lane) -> Result<String> {
     let mut command = redis::cmd("XREVRANGE");
     command.arg(key).arg("+").arg("-").arg("COUNT").arg(1);
-    let reply = now(shared, key, command).await?;
+    let reply = now(shared, key, command, lane).await?;
     let newest = reply.as_sequence().and_then(<[_]>::first).and_then(entry_id);
     Ok(newest.map_or_else(|| "0-0".to_owned(), |(ms, number)| format!("{ms}-{number}")))
 }
 
-async fn now(shared: &Arc<Shared>, key: &str, command: redis::Cmd) -> Result<Value> {
+async fn now(shared: &Arc<Shared>, key: &str, command: redis::Cmd, lane: Lane) -> Result<Value> {
     let call =
         Call { operation: "events", slot_key: key.to_owned(), command, script: None, repeatable: true };
-    calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false))).await
+    calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false)), lane, None).await
 }
 
 fn id(text: &str) -> Option<Id> {

@@ -3,93 +3,32 @@
 //! The socket is ours so that two things are known that redis-rs does not tell: whether a call was written at all
 //! before the connection broke, and when the server last said anything.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value};
 use tokio::sync::{Notify, watch};
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{timeout, timeout_at};
 
-use super::dial::{Dialer, Noted};
+use super::dial::{Dialer, Noted, Tap};
+use super::driver::{self, HEAR_TURNS, Orders, Patience, finish};
+use super::home::Home;
 use super::target::{Address, Login, Secret};
+use super::traffic::{Traffic, real_now};
 use super::{dial, fault};
 
 /// The longest to open one connection.
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
-/// A connection with calls in flight that says nothing for so long is given up.
+/// A connection with calls in flight that says nothing for so long is given up, unless the store was built otherwise.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(3);
 /// An idle connection is asked whether it lives each time this has passed.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(15);
 /// Calls that may wait to be written before further ones wait outside.
 const QUEUE: usize = 1024;
-
-/// What went through a socket.
-pub(super) struct Traffic {
-    born: Instant,
-    written: AtomicU64,
-    heard_ms: AtomicU64,
-    in_flight: AtomicUsize,
-    since_ms: AtomicU64,
-    busy: Notify,
-}
-
-impl Traffic {
-    fn new() -> Self {
-        Self {
-            born: Instant::now(),
-            written: AtomicU64::new(0),
-            heard_ms: AtomicU64::new(0),
-            in_flight: AtomicUsize::new(0),
-            since_ms: AtomicU64::new(0),
-            busy: Notify::new(),
-        }
-    }
-
-    fn now(&self) -> u64 {
-        u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    pub(super) fn heard(&self) {
-        self.heard_ms.store(self.now(), Ordering::Release);
-    }
-
-    pub(super) fn wrote(&self, bytes: usize) {
-        self.written.fetch_add(bytes as u64, Ordering::AcqRel);
-    }
-
-    fn written(&self) -> u64 {
-        self.written.load(Ordering::Acquire)
-    }
-
-    /// Counts a call until the guard is dropped.
-    fn enter(&self) -> Flight<'_> {
-        if self.in_flight.load(Ordering::Acquire) == 0 {
-            self.since_ms.store(self.now(), Ordering::Release);
-            self.busy.notify_one();
-        }
-        self.in_flight.fetch_add(1, Ordering::AcqRel);
-        Flight(self)
-    }
-
-    /// When the present silence began.
-    fn quiet_since(&self) -> Instant {
-        let heard = self.heard_ms.load(Ordering::Acquire);
-        let since = self.since_ms.load(Ordering::Acquire);
-        self.born + Duration::from_millis(heard.max(since))
-    }
-}
-
-struct Flight<'a>(&'a Traffic);
-
-impl Drop for Flight<'_> {
-    fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
-}
 
 /// How a connection is opened.
 #[derive(Default)]
@@ -102,8 +41,10 @@ pub(super) struct Opening<'a> {
     pub(super) name: Option<&'a str>,
     /// Where messages of channels go.
     pub(super) pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
-    /// How long it may idle before it is asked whether it lives. None where blocking commands make it silent.
-    pub(super) ping_every: Option<Duration>,
+    /// How long silence is borne. None where blocking commands make it silent.
+    pub(super) patience: Option<Patience>,
+    /// The runtime on which it lives, if not on the store's own.
+    pub(super) home: Option<&'a Home>,
 }
 
 /// What became of a command.
@@ -126,18 +67,24 @@ pub(super) struct Link {
     pub(super) has_pushes: bool,
     /// The server's number for it, if it tells.
     pub(super) id: Option<i64>,
+    /// Whether it lives on the runtime of the store's user.
+    pub(super) is_home: bool,
+    born: Instant,
+    tap: Option<Arc<Tap>>,
     traffic: Arc<Traffic>,
+    orders: Arc<Orders>,
     ended: watch::Receiver<Option<&'static str>>,
     end: Arc<watch::Sender<Option<&'static str>>>,
     driver: AbortHandle,
+    watcher: Option<AbortHandle>,
     informer: std::sync::OnceLock<AbortHandle>,
 }
 
 impl Drop for Link {
     fn drop(&mut self) {
         self.driver.abort();
-        if let Some(informer) = self.informer.get() {
-            informer.abort();
+        for task in self.watcher.iter().chain(self.informer.get()) {
+            task.abort();
         }
     }
 }
@@ -170,7 +117,11 @@ impl Link {
         opening: &Opening<'_>,
         protocol: ProtocolVersion,
     ) -> Result<Self> {
-        let socket = dialer.dial(address).await.map_err(|error| dial::understand(error, address))?;
+        let opened = match opening.home {
+            Some(home) => home.dial(dialer, address).await.map(|(socket, tap)| (socket, Some(Arc::new(tap)))),
+            None => dialer.dial(address).await.map(|socket| (socket, None)),
+        };
+        let (socket, tap) = opened.map_err(|error| dial::understand(error, address))?;
         let traffic = Arc::new(Traffic::new());
         let mut info = RedisConnectionInfo::default().set_protocol(protocol).set_skip_set_lib_name();
         let has_pushes = protocol == ProtocolVersion::RESP3;
@@ -190,36 +141,34 @@ impl Link {
             });
         }
         let noted = Noted { socket, traffic: traffic.clone(), is_full: false };
-        let (connection, driver) = MultiplexedConnection::new_with_config(&info, noted, config)
+        let (connection, pipeline) = MultiplexedConnection::new_with_config(&info, noted, config)
             .await
             .map_err(|error| greeting(&error))?;
         let (end, ended) = watch::channel(None);
-        let end = Arc::new(end);
-        let task = tokio::spawn({
-            let (end, traffic) = (end.clone(), traffic.clone());
-            let (ping_every, connection) = (opening.ping_every, connection.clone());
-            async move {
-                let reason = {
-                    // Dropped before the end is told: all that wait for answers hear of it then.
-                    tokio::pin!(driver);
-                    tokio::select! {
-                        biased; // After a pause of the whole process, what has arrived counts first.
-                        () = &mut driver => "the server closed it",
-                        reason = silence(&traffic, connection, ping_every) => reason,
-                    }
-                };
-                finish(&end, reason);
-            }
+        let (end, orders) = (Arc::new(end), Arc::new(Orders::default()));
+        let running = driver::run(pipeline, orders.clone(), end.clone(), tap.clone());
+        let driver = match opening.home {
+            Some(home) => home.spawn(running),
+            None => tokio::spawn(running).abort_handle(),
+        };
+        let watcher = opening.patience.map(|patience| {
+            let (traffic, orders, end) = (traffic.clone(), orders.clone(), end.clone());
+            tokio::spawn(driver::watch(traffic, orders, end, connection.clone(), patience)).abort_handle()
         });
         let mut link = Self {
             connection,
             address: address.clone(),
             has_pushes,
             id: None,
+            is_home: opening.home.is_some(),
+            born: real_now(),
+            tap,
             traffic,
+            orders,
             ended,
             end,
-            driver: task.abort_handle(),
+            driver,
+            watcher,
             informer: std::sync::OnceLock::new(),
         };
         link.introduce(opening).await?;
@@ -279,6 +228,54 @@ impl Link {
         }
     }
 
+    /// Sends a command and waits without a timer, as none may be used on the runtimes of users. None if `patience` is over,
+    /// which the watch over the connection has looked at now and then.
+    pub(super) async fn send_untimed(&self, command: &Cmd, patience: Duration) -> Option<Outcome> {
+        let began = real_now();
+        let mut sending = pin!(self.send(command));
+        loop {
+            tokio::select! {
+                biased;
+                outcome = &mut sending => return Some(outcome),
+                () = self.traffic.look.notified() => {}
+            }
+            if real_now() - began < patience {
+                continue;
+            }
+            // The runtime may have stood still: what has arrived counts first.
+            for _ in 0..HEAR_TURNS {
+                tokio::select! {
+                    biased;
+                    outcome = &mut sending => return Some(outcome),
+                    () = yield_now() => {}
+                }
+            }
+            // We run, and the connection on the same runtime does not: nobody drives what it waits for.
+            if self.orders.is_kept_waiting() {
+                self.retire("its runtime stands still");
+            }
+            return None;
+        }
+    }
+
+    /// Waits for what was sent until `deadline`. What has arrived by then counts, though its runtime stood still.
+    pub(super) async fn patiently<T>(
+        &self,
+        deadline: tokio::time::Instant,
+        sending: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut sending = pin!(sending);
+        if let Ok(outcome) = timeout_at(deadline, &mut sending).await {
+            return Some(outcome);
+        }
+        self.orders.hear().await;
+        tokio::select! {
+            biased;
+            outcome = &mut sending => Some(outcome),
+            () = std::future::ready(()) => None,
+        }
+    }
+
     /// Sends two commands with nothing between them, and answers with the reply to the second.
     #[cfg(feature = "cluster")]
     pub(super) async fn send_after(&self, first: Cmd, command: &Cmd) -> Outcome {
@@ -329,6 +326,16 @@ impl Link {
         let _ = self.informer.set(task.abort_handle());
     }
 
+    /// Whether it has heard all that has arrived, as far as that can be seen.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.tap.as_ref().is_some_and(|tap| tap.is_quiet())
+    }
+
+    /// For how long there has been this connection.
+    pub(super) fn age(&self) -> Duration {
+        real_now() - self.born
+    }
+
     /// Whether it may be used, as far as is known.
     pub(super) fn is_open(&self) -> bool {
         self.ended.borrow().is_none()
@@ -356,48 +363,9 @@ impl Outcome {
     }
 }
 
-fn finish(end: &watch::Sender<Option<&'static str>>, reason: &'static str) {
-    end.send_if_modified(|state| {
-        let is_first = state.is_none();
-        state.get_or_insert(reason);
-        is_first
-    });
-}
-
 /// Whether the server lacks a command, or does not let us use it.
 fn is_lacking(error: &redis::ServerError) -> bool {
     error.code() == "NOPERM" || error.details().is_some_and(|details| details.contains("nknown"))
-}
-
-/// Returns when the server has been silent for too long.
-async fn silence(
-    traffic: &Traffic,
-    mut connection: MultiplexedConnection,
-    ping_every: Option<Duration>,
-) -> &'static str {
-    let Some(ping_every) = ping_every else { return std::future::pending().await };
-    loop {
-        if traffic.in_flight.load(Ordering::Acquire) > 0 {
-            let until = traffic.quiet_since() + STALLED_AFTER;
-            if until <= Instant::now() {
-                return "the server does not answer";
-            }
-            sleep_until(until).await;
-            continue;
-        }
-        let until = traffic.quiet_since() + ping_every;
-        tokio::select! {
-            () = traffic.busy.notified() => continue,
-            () = sleep_until(until) => {}
-        }
-        let ping = async {
-            let _ = connection.send_packed_command(&redis::cmd("PING")).await;
-        };
-        if timeout(STALLED_AFTER, ping).await.is_err() {
-            return "the server does not answer PING";
-        }
-        // A server that answers with errors lives, too; and an answer that was heard has moved `quiet_since`.
-    }
 }
 
 /// What a failed greeting means.

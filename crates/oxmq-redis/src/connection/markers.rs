@@ -15,6 +15,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::blocking::{self, Asked, Desk, Shown, slice};
+use super::home::Lane;
 use super::shared::{Shared, locked};
 use super::{Call, Marker, MarkerWait, calls};
 
@@ -227,7 +228,7 @@ async fn put(shared: &Arc<Shared>, key: &str, marker: &Marker) {
     let ask = |command| {
         let call =
             Call { operation: "wait", slot_key: key.to_owned(), command, script: None, repeatable: true };
-        calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false)))
+        calls::run(shared.clone(), call, Arc::new(AtomicBool::new(false)), Lane::Away, None)
     };
     let mut settings = redis::cmd("EXISTS");
     settings.arg(format!("{}meta", key.strip_suffix("marker").unwrap_or(key)));

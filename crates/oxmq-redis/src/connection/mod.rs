@@ -1,6 +1,10 @@
 //! One owner for all connections of a store: a thread of its own with a small runtime, so that leases are kept and
 //! connections recover whatever the user's runtime does.
 //!
+//! One command connection may live on the runtime on which the store was connected, its `home`: a lone call costs no
+//! change of thread there. It is watched from the owner's thread as the others, and all trouble with its calls is that
+//! thread's affair.
+//!
 //! Start with [`Hub`]. A call's life is `calls`; a connection is a `link`, kept up by its `server`; `blocking` is what
 //! waits for `markers` and `events` have in common; what the server's errors mean is the table in `fault`.
 
@@ -11,9 +15,11 @@ mod channels;
 #[cfg(feature = "cluster")]
 mod cluster;
 mod dial;
+mod driver;
 mod events;
 mod fault;
 mod findings;
+mod home;
 mod link;
 mod markers;
 mod routes;
@@ -24,6 +30,7 @@ mod shared;
 pub(crate) mod target;
 #[cfg(test)]
 mod tests;
+mod traffic;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -34,7 +41,7 @@ use std::time::Duration;
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::{Cmd, Value};
 use tokio::sync::{oneshot, watch};
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio::time::{Instant, sleep, timeout};
 
 #[cfg(feature = "cluster")]
@@ -42,7 +49,9 @@ pub(crate) use self::cluster::slot;
 use crate::scripts::Script;
 use channels::Channels;
 use dial::Dialer;
+use driver::Patience;
 use events::Events;
+use home::{Home, Lane};
 use markers::Markers;
 use shared::{Shared, locked};
 use target::{Layout, Target};
@@ -122,6 +131,8 @@ pub(crate) struct Settings {
     pub(crate) ca: Option<PathBuf>,
     /// How long a connection may idle before it is asked whether it lives.
     pub(crate) ping_every: Duration,
+    /// How long a connection with calls in flight may say nothing.
+    pub(crate) stalled_after: Duration,
     /// How long a connection for waits stays open on which nobody waits, and a channel is listened to.
     pub(crate) idle_max: Duration,
 }
@@ -133,7 +144,18 @@ impl Default for Settings {
             shared_wait: false,
             ca: None,
             ping_every: link::PING_EVERY,
+            stalled_after: link::STALLED_AFTER,
             idle_max: IDLE_MAX,
+        }
+    }
+}
+
+impl Settings {
+    fn patience(&self) -> Patience {
+        Patience {
+            ping_every: self.ping_every,
+            stalled_after: self.stalled_after,
+            call_deadline: self.call_deadline,
         }
     }
 }
@@ -141,6 +163,7 @@ impl Default for Settings {
 /// The owner of the connections. All that it does ends with it.
 ///
 /// Its methods may be awaited on any runtime. A future of its that is dropped takes back what was not sent yet.
+/// On the runtime on which it was opened, calls cost no change of thread.
 #[derive(Debug)]
 pub(crate) struct Hub {
     shared: Arc<Shared>,
@@ -168,6 +191,7 @@ impl Hub {
             shared_wait: target.shared_wait.unwrap_or(settings.shared_wait),
             ca: None,
             ping_every: settings.ping_every,
+            stalled_after: settings.stalled_after,
             idle_max: settings.idle_max,
         };
         let dialer = Dialer::new(&target)?;
@@ -175,7 +199,8 @@ impl Hub {
             .enable_all()
             .build()
             .map_err(|error| internal(&error))?;
-        let shared = Arc::new(Shared::new(target, settings, dialer, runtime.handle().clone()));
+        let home = if matches!(target.layout, Layout::Cluster(_)) { None } else { Home::here() };
+        let shared = Arc::new(Shared::new(target, settings, dialer, runtime.handle().clone(), home));
         let (stop, stopping) = oneshot::channel::<()>();
         let (ended, stopped) = watch::channel(false);
         let served = shared.clone();
@@ -191,8 +216,9 @@ impl Hub {
             .map_err(|error| internal(&error))?;
         let hub = Self { shared: shared.clone(), stop: Mutex::new(Some(stop)), stopped };
         let address = hub.describe();
+        let lane = shared.lane();
         hub.owned("connect", async move {
-            match timeout(CONNECT_DEADLINE, shared.routes.start(&shared)).await {
+            match timeout(CONNECT_DEADLINE, shared.routes.start(&shared, lane)).await {
                 Ok(result) => result,
                 Err(_) => Err(Error::new(ErrorKind::Unavailable, "connect", "nobody answers in time")),
             }
@@ -211,7 +237,22 @@ impl Hub {
         let (operation, repeatable) = (call.operation, call.repeatable);
         let sent = Arc::new(AtomicBool::new(false));
         let _counted = Counted::new(&self.shared.calls);
-        let result = self.owned(operation, calls::run(self.shared.clone(), call, sent.clone())).await;
+        self.check_open(operation)?;
+        let lane = self.shared.lane();
+        let mut begun = None;
+        if lane == Lane::Home
+            && let Some(found) = self.shared.routes.home_link()
+        {
+            match calls::at_home(found, &call, &sent, self.shared.settings.call_deadline).await {
+                Ok(result) => return result,
+                Err(unfinished) => {
+                    sent.store(unfinished.may_be_applied(), Ordering::Release);
+                    begun = Some(unfinished);
+                }
+            }
+        }
+        let run = calls::run(self.shared.clone(), call, sent.clone(), lane, begun);
+        let result = self.owned(operation, run).await;
         match result {
             Err(error)
                 if error.kind() == ErrorKind::Closed && sent.load(Ordering::Acquire) && !repeatable =>
@@ -239,16 +280,12 @@ impl Hub {
 
     /// Makes the command connections anew. Calls that are on them already go on.
     pub(crate) fn renew(&self) {
-        for server in self.shared.routes.primaries() {
-            if let Some(link) = server.link_now() {
-                link.retire("a new one was asked for");
-            }
-        }
+        self.shared.routes.renew("a new one was asked for");
     }
 
     /// Reads a stream: `Nil`, or `[[key, [entry, ..]]]`.
     pub(crate) async fn read_stream(&self, read: StreamRead) -> Result<Value> {
-        self.owned("events", Events::read(self.shared.clone(), read)).await
+        self.owned("events", Events::read(self.shared.clone(), read, self.shared.lane())).await
     }
 
     /// Waits until something may have been published on a channel, at most `timeout`. Each caller begins with 0 and hands
@@ -262,11 +299,11 @@ impl Hub {
 
     /// Sends a command to every server that has keys. The names are for [`Hub::on_node`].
     pub(crate) async fn every_node(&self, command: Cmd) -> Result<Vec<(String, Value)>> {
-        let shared = self.shared.clone();
+        let (shared, lane) = (self.shared.clone(), self.shared.lane());
         self.owned("every_node", async move {
             let deadline = Instant::now() + shared.settings.call_deadline;
             let mut replies = Vec::new();
-            for server in shared.routes.primaries() {
+            for server in shared.routes.primaries(&shared, lane) {
                 let name = server.name();
                 replies.push((name, calls::on(&server, &command, deadline).await?));
             }
@@ -277,10 +314,10 @@ impl Hub {
 
     /// Sends a command that is repeatable to one server: the next `SCAN` after one of [`Hub::every_node`].
     pub(crate) async fn on_node(&self, node: &str, command: Cmd) -> Result<Value> {
-        let (shared, node) = (self.shared.clone(), node.to_owned());
+        let (shared, lane, node) = (self.shared.clone(), self.shared.lane(), node.to_owned());
         self.owned("every_node", async move {
             let deadline = Instant::now() + shared.settings.call_deadline;
-            match shared.routes.primaries().iter().find(|server| server.name() == node) {
+            match shared.routes.primaries(&shared, lane).iter().find(|server| server.name() == node) {
                 Some(server) => calls::on(server, &command, deadline).await,
                 None => {
                     Err(Error::new(ErrorKind::Unavailable, "every_node", "the node has left the cluster")
@@ -354,8 +391,7 @@ impl Hub {
         work: impl Future<Output = Result<T>> + Send + 'static,
     ) -> Result<T> {
         self.check_open(operation)?;
-        let mut task = Owned(self.shared.runtime.spawn(work));
-        match (&mut task.0).await {
+        match Owned(self.shared.runtime.spawn(work)).ended().await {
             Ok(result) => result,
             Err(error) if error.is_panic() => {
                 Err(Error::new(ErrorKind::Internal, operation, "the connection's task panicked")
@@ -379,6 +415,12 @@ impl Drop for Hub {
 
 /// A task that ends when nobody waits for it any more.
 struct Owned<T>(JoinHandle<T>);
+
+impl<T> Owned<T> {
+    async fn ended(mut self) -> std::result::Result<T, JoinError> {
+        (&mut self.0).await
+    }
+}
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {

@@ -8,8 +8,9 @@ use tokio::time::Instant;
 #[cfg(feature = "cluster")]
 use super::cluster::Cluster;
 use super::fault::Fault;
+use super::home::Lane;
 use super::link::Link;
-use super::server::{self, Place, Server};
+use super::server::{self, Keep, Place, Server};
 use super::shared::Shared;
 use super::target::{Layout, Target};
 
@@ -22,10 +23,33 @@ pub(super) enum Next {
     Asked(Arc<Server>),
 }
 
+/// The connections to one server: one on the runtime of the store's user, one on the store's own thread. The first is the
+/// one that the store was opened with, and is always kept up; the other one, if somebody needs it. So a store that only
+/// adds jobs has one.
+pub(super) struct Pair {
+    first: Arc<Server>,
+    /// None if there is no runtime of a user.
+    second: Option<Arc<Server>>,
+    is_first_home: bool,
+}
+
+impl Pair {
+    /// Which one calls from `lane` go by. One on the user's runtime may not be waited for from elsewhere.
+    fn of(&self, shared: &Shared, lane: Lane) -> &Arc<Server> {
+        let must_part = lane == Lane::Away
+            && self.is_first_home
+            && self.first.link_now().map_or_else(
+                || shared.home.as_ref().is_some_and(|home| !home.is_over()),
+                |link| link.is_home,
+            );
+        self.second.as_ref().filter(|_| must_part).unwrap_or(&self.first)
+    }
+}
+
 /// The servers and what lives where.
 pub(super) enum Routes {
     /// One server, or one master.
-    One(OnceLock<Arc<Server>>),
+    One(OnceLock<Pair>),
     /// A cluster's primaries.
     #[cfg(feature = "cluster")]
     Cluster(Cluster),
@@ -41,15 +65,21 @@ impl Routes {
     }
 
     /// Connects for the first time. That failing is an error; what is lost later comes back by itself.
-    pub(super) async fn start(&self, shared: &Arc<Shared>) -> Result<()> {
+    pub(super) async fn start(&self, shared: &Arc<Shared>, lane: Lane) -> Result<()> {
         match self {
             Self::One(one) => {
                 let place = match &shared.target.layout {
                     Layout::Standalone(address) => Place::Fixed(address.clone()),
                     _ => Place::Master,
                 };
-                let first = server::connect(shared, &place).await?;
-                let _ = one.set(Server::start(shared, place, Some(first)));
+                let is_first_home = lane == Lane::Home && shared.home.is_some();
+                let link = server::connect(shared, &place, is_first_home, Keep::Always).await?;
+                let first = Server::start(shared, place.clone(), is_first_home, Keep::Always, Some(link));
+                let second = shared
+                    .home
+                    .as_ref()
+                    .map(|_| Server::start(shared, place, !is_first_home, Keep::Wanted, None));
+                let _ = one.set(Pair { first, second, is_first_home });
                 Ok(())
             }
             #[cfg(feature = "cluster")]
@@ -57,17 +87,18 @@ impl Routes {
         }
     }
 
-    /// The server that has a key, and the command connection to it, as soon as there is one.
+    /// The server that has a key, and the command connection to it for calls from `lane`, as soon as there is one.
     pub(super) async fn link(
         &self,
         shared: &Arc<Shared>,
         key: &str,
+        lane: Lane,
         deadline: Instant,
     ) -> Result<(Arc<Server>, Arc<Link>)> {
         match self {
             Self::One(one) => {
-                let _ = (shared, key);
-                let server = one.get().ok_or_else(none)?;
+                let _ = key;
+                let server = one.get().ok_or_else(none)?.of(shared, lane);
                 Ok((server.clone(), server.link(deadline).await?))
             }
             #[cfg(feature = "cluster")]
@@ -75,12 +106,52 @@ impl Routes {
         }
     }
 
-    /// All servers that have keys.
-    pub(super) fn primaries(&self) -> Vec<Arc<Server>> {
-        match self {
-            Self::One(one) => one.get().cloned().into_iter().collect(),
+    /// The connection on the user's runtime, if it is open now. Clusters have none: it would double their connections.
+    pub(super) fn home_link(&self) -> Option<(Arc<Server>, Arc<Link>)> {
+        let Self::One(one) = self else { return None };
+        let pair = one.get()?;
+        let server = if pair.is_first_home { Some(&pair.first) } else { pair.second.as_ref() }?;
+        server.home_link().map(|link| (server.clone(), link))
+    }
+
+    /// A connection to `server` by which something may be told besides, if one is open now.
+    pub(super) fn link_now(&self, server: &Server) -> Option<Arc<Link>> {
+        let second = match self {
+            Self::One(one) => one.get().and_then(|pair| pair.second.as_ref()),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => None,
+        };
+        match server.link_now() {
+            // It may stand still.
+            Some(link) if link.is_home => second.and_then(|second| second.link_now()).or(Some(link)),
+            link => link,
+        }
+    }
+
+    /// Has all command connections made anew.
+    pub(super) fn renew(&self, reason: &'static str) {
+        let servers = match self {
+            Self::One(one) => one
+                .get()
+                .map(|pair| std::iter::once(pair.first.clone()).chain(pair.second.clone()).collect())
+                .unwrap_or_default(),
             #[cfg(feature = "cluster")]
             Self::Cluster(cluster) => cluster.primaries(),
+        };
+        for link in servers.iter().filter_map(|server| server.link_now()) {
+            link.retire(reason);
+        }
+    }
+
+    /// All servers that have keys, for calls from `lane`.
+    pub(super) fn primaries(&self, shared: &Shared, lane: Lane) -> Vec<Arc<Server>> {
+        match self {
+            Self::One(one) => one.get().map(|pair| pair.of(shared, lane).clone()).into_iter().collect(),
+            #[cfg(feature = "cluster")]
+            Self::Cluster(cluster) => {
+                let _ = (shared, lane);
+                cluster.primaries()
+            }
         }
     }
 

@@ -12,6 +12,7 @@ use redis::{PushInfo, PushKind, Value, from_redis_value};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
+use super::home::Home;
 use super::link::{Link, Opening};
 use super::server;
 use super::shared::Shared;
@@ -23,11 +24,12 @@ pub(super) async fn connect(
     sentinels: &[Address],
     master: &str,
     login: &Login,
+    home: Option<&Home>,
 ) -> Result<Link> {
     let mut failures = Vec::new();
     let mut refusal = None;
     for sentinel in sentinels {
-        match try_one(shared, sentinel, master, login).await {
+        match try_one(shared, sentinel, master, login, home).await {
             Ok(link) => return Ok(link),
             Err(error) if matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::ReadOnly) => {
                 failures.push(format!("{sentinel}: {}", error.message()));
@@ -43,13 +45,19 @@ pub(super) async fn connect(
 /// How long one sentinel may take before the next is asked.
 const SENTINEL_PATIENCE: Duration = Duration::from_secs(1);
 
-async fn try_one(shared: &Arc<Shared>, sentinel: &Address, master: &str, login: &Login) -> Result<Link> {
+async fn try_one(
+    shared: &Arc<Shared>,
+    sentinel: &Address,
+    master: &str,
+    login: &Login,
+    home: Option<&Home>,
+) -> Result<Link> {
     let replaced = Arc::new(Notify::new());
     let asked = async {
         let opening = Opening {
             login: Some(login),
             pushes: Some(on_switch(master.to_owned(), replaced.clone())),
-            ping_every: Some(shared.settings.ping_every),
+            patience: Some(shared.settings.patience()),
             ..Opening::default()
         };
         let link = Link::open(&shared.dialer, sentinel, opening).await?;
@@ -70,7 +78,7 @@ async fn try_one(shared: &Arc<Shared>, sentinel: &Address, master: &str, login: 
             "it knows no master of that name; see ?master=",
         ));
     };
-    let link = server::open(shared, &Address::Tcp(host, port)).await?;
+    let link = server::open(shared, &Address::Tcp(host, port), home).await?;
     let role = link.ask(&redis::cmd("ROLE")).await?;
     let is_master = match role.as_sequence().and_then(<[_]>::first) {
         Some(redis::Value::BulkString(role)) => role == b"master",

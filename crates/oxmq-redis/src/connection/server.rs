@@ -1,14 +1,16 @@
-//! The one command connection to a server, and who keeps it up.
+//! A command connection to a server, and who keeps it up.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::backoff::Backoff;
+use super::home::Home;
 use super::link::{Link, Opening};
 use super::shared::Shared;
 use super::target::{Address, Layout};
@@ -16,6 +18,10 @@ use super::{findings, sentinel};
 
 /// After a connection that lived shorter there is a pause before the next, lest a server that closes all be flooded.
 const SHORT_LIFE: Duration = Duration::from_secs(1);
+
+/// A connection that had to be opened on the store's own thread is replaced by one on the runtime of its callers at most
+/// this often.
+const MOVE_AFTER: Duration = Duration::from_secs(10);
 
 /// Where a command connection leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,11 +32,44 @@ pub(super) enum Place {
     Master,
 }
 
+/// How a connection is kept up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Keep {
+    /// Always.
+    Always,
+    /// From when somebody wants it. Once lost, it is opened again when it is wanted again.
+    Wanted,
+}
+
 /// A server, as far as we are concerned: the connection to it at the moment, or why there is none.
 pub(super) struct Server {
     place: Place,
+    /// Whether the connection lives on the runtime of the store's user, as long as that runs.
+    for_home: bool,
+    wanted: Arc<Wanted>,
     current: watch::Sender<Result<Arc<Link>>>,
     keeper: std::sync::OnceLock<AbortHandle>,
+}
+
+/// Whether somebody wants a connection.
+#[derive(Default)]
+struct Wanted {
+    is_so: AtomicBool,
+    bell: Notify,
+}
+
+impl Wanted {
+    fn tell(&self) {
+        if !self.is_so.swap(true, Ordering::AcqRel) {
+            self.bell.notify_one();
+        }
+    }
+
+    async fn heard(&self) {
+        while !self.is_so.load(Ordering::Acquire) {
+            self.bell.notified().await;
+        }
+    }
 }
 
 impl Drop for Server {
@@ -43,12 +82,26 @@ impl Drop for Server {
 
 impl Server {
     /// Begins to keep a connection up, from `first` if that is open already. Ends when the server is dropped.
-    pub(super) fn start(shared: &Arc<Shared>, place: Place, first: Option<Link>) -> Arc<Self> {
+    pub(super) fn start(
+        shared: &Arc<Shared>,
+        place: Place,
+        for_home: bool,
+        keep: Keep,
+        first: Option<Link>,
+    ) -> Arc<Self> {
         let first = first.map(Arc::new);
         let none = Error::new(ErrorKind::Unavailable, "connect", "there is no connection yet");
         let (current, _) = watch::channel(first.clone().ok_or(none));
-        let server = Arc::new(Self { place, current, keeper: std::sync::OnceLock::new() });
-        let task = shared.runtime.spawn(keep(Arc::downgrade(shared), Arc::downgrade(&server), first));
+        let wanted = Arc::new(Wanted { is_so: AtomicBool::new(keep == Keep::Always), bell: Notify::new() });
+        let server = Arc::new(Self {
+            place,
+            for_home,
+            wanted: wanted.clone(),
+            current,
+            keeper: std::sync::OnceLock::new(),
+        });
+        let keeping = keep_up(Arc::downgrade(shared), Arc::downgrade(&server), keep, wanted, first);
+        let task = shared.runtime.spawn(keeping);
         let _ = server.keeper.set(task.abort_handle());
         server
     }
@@ -59,6 +112,7 @@ impl Server {
             return Ok(link);
         }
         let mut current = self.current.subscribe();
+        self.wanted.tell();
         let is_open = |state: &Result<Arc<Link>>| state.as_ref().is_ok_and(|link| link.is_open());
         let found =
             timeout_at(deadline, current.wait_for(is_open)).await.map(|found| found.map(|link| link.clone()));
@@ -74,6 +128,27 @@ impl Server {
     /// The connection, if there is one now.
     pub(super) fn link_now(&self) -> Option<Arc<Link>> {
         self.current.borrow().as_ref().ok().filter(|link| link.is_open()).cloned()
+    }
+
+    /// The connection, if there is one now that lives on the runtime of the store's user. Otherwise it is wanted.
+    pub(super) fn home_link(&self) -> Option<Arc<Link>> {
+        if !self.for_home {
+            return None;
+        }
+        match self.link_now() {
+            Some(link) if link.is_home => Some(link),
+            // The runtime stood still when it was opened, and runs now.
+            Some(link) => {
+                if link.age() > MOVE_AFTER {
+                    link.retire("the runtime of its callers runs again");
+                }
+                None
+            }
+            None => {
+                self.wanted.tell();
+                None
+            }
+        }
     }
 
     /// Tells of every loss and replacement of the connection.
@@ -96,26 +171,44 @@ impl Server {
     }
 }
 
-/// Opens a command connection to `place`.
-pub(super) async fn connect(shared: &Arc<Shared>, place: &Place) -> Result<Link> {
+/// Opens a command connection to `place`, on the runtime of the store's user if that is wanted and it runs.
+pub(super) async fn connect(shared: &Arc<Shared>, place: &Place, for_home: bool, keep: Keep) -> Result<Link> {
+    let home = shared.home.as_ref().filter(|_| for_home);
+    if let Some(home) = home
+        && home.runs().await
+    {
+        match connect_on(shared, place, Some(home)).await {
+            Err(_) if home.is_over() => {}
+            connected => return connected,
+        }
+    }
+    if home.is_some() && keep == Keep::Wanted {
+        let message = "the runtime of the caller stands still or has no I/O";
+        return Err(Error::new(ErrorKind::Unavailable, "connect", message));
+    }
+    connect_on(shared, place, None).await
+}
+
+async fn connect_on(shared: &Arc<Shared>, place: &Place, home: Option<&Home>) -> Result<Link> {
     let address = match (place, &shared.target.layout) {
         (Place::Fixed(address), _) => address.clone(),
         (Place::Master, Layout::Sentinel { sentinels, master, login }) => {
-            return sentinel::connect(shared, sentinels, master, login).await;
+            return sentinel::connect(shared, sentinels, master, login, home).await;
         }
         (Place::Master, _) => {
             return Err(Error::new(ErrorKind::Internal, "connect", "only sentinels know a master"));
         }
     };
-    open(shared, &address).await
+    open(shared, &address, home).await
 }
 
 /// Opens a command connection to an address and looks at what is found there.
-pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link> {
+pub(super) async fn open(shared: &Arc<Shared>, address: &Address, home: Option<&Home>) -> Result<Link> {
     let opening = Opening {
         login: Some(&shared.target.login),
         db: shared.target.db,
-        ping_every: Some(shared.settings.ping_every),
+        patience: Some(shared.settings.patience()),
+        home,
         ..Opening::default()
     };
     let link = Link::open(&shared.dialer, address, opening).await?;
@@ -128,7 +221,15 @@ pub(super) async fn open(shared: &Arc<Shared>, address: &Address) -> Result<Link
 }
 
 /// Keeps the connection up for as long as there is a server to keep it for.
-async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link>>) {
+async fn keep_up(
+    shared: Weak<Shared>,
+    server: Weak<Server>,
+    keep: Keep,
+    wanted: Arc<Wanted>,
+    first: Option<Arc<Link>>,
+) {
+    // One that is opened when it is wanted is not made anew the first time.
+    let mut is_anew = keep == Keep::Always;
     let mut link = first;
     let mut lost = Instant::now();
     loop {
@@ -149,11 +250,15 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
         }
         let mut backoff = Backoff::new();
         link = loop {
+            wanted.heard().await;
             let (Some(shared), Some(server)) = (shared.upgrade(), server.upgrade()) else { return };
-            match connect(&shared, &server.place).await {
+            match connect(&shared, &server.place, server.for_home, keep).await {
                 Ok(open) => {
                     let open = Arc::new(open);
-                    shared.count_generation();
+                    if std::mem::replace(&mut is_anew, true) {
+                        shared.count_generation();
+                    }
+                    wanted.is_so.store(keep == Keep::Always, Ordering::Release);
                     let took_ms = u64::try_from(lost.elapsed().as_millis()).unwrap_or(u64::MAX);
                     tracing::info!(server = %open.address, took_ms, "connected to Redis");
                     let _ = server.current.send_replace(Ok(open.clone()));
@@ -162,6 +267,9 @@ async fn keep(shared: Weak<Shared>, server: Weak<Server>, first: Option<Arc<Link
                 Err(error) => {
                     tracing::debug!(%error, "Redis is out of reach");
                     let _ = server.current.send_replace(Err(error));
+                    if keep == Keep::Wanted && server.current.receiver_count() == 0 {
+                        wanted.is_so.store(false, Ordering::Release);
+                    }
                     #[cfg(feature = "cluster")]
                     shared.routes.doubt();
                 }

@@ -9,6 +9,7 @@ use super::Settings;
 use super::channels::Channels;
 use super::dial::Dialer;
 use super::events::Events;
+use super::home::{Home, Lane};
 use super::markers::Markers;
 use super::routes::Routes;
 use super::target::Target;
@@ -19,6 +20,8 @@ pub(super) struct Shared {
     pub(super) settings: Settings,
     pub(super) dialer: Dialer,
     pub(super) runtime: Handle,
+    /// The runtime on which the store was connected. None where no connections live there.
+    pub(super) home: Option<Home>,
     pub(super) routes: Routes,
     pub(super) channels: Channels,
     pub(super) markers: Markers,
@@ -31,13 +34,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(target: Target, settings: Settings, dialer: Dialer, runtime: Handle) -> Self {
+    pub(super) fn new(
+        target: Target,
+        settings: Settings,
+        dialer: Dialer,
+        runtime: Handle,
+        home: Option<Home>,
+    ) -> Self {
         Self {
             routes: Routes::new(&target),
             target,
             settings,
             dialer,
             runtime,
+            home,
             channels: Channels::default(),
             markers: Markers::default(),
             events: Events::default(),
@@ -46,6 +56,11 @@ impl Shared {
             generation: AtomicU64::new(0),
             warnings: Mutex::default(),
         }
+    }
+
+    /// From where we are called.
+    pub(super) fn lane(&self) -> Lane {
+        self.home.as_ref().map_or(Lane::Away, Home::lane)
     }
 
     /// Warns of something about a server, once.

@@ -1,6 +1,7 @@
 //! Against real servers, each test with its own.
 
 mod guard;
+mod home;
 mod topology;
 
 use std::sync::atomic::AtomicU64;

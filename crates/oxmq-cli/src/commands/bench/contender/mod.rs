@@ -32,14 +32,19 @@ pub(super) async fn run(part: BenchPart, context: &Context) -> Result<()> {
 async fn run_part(part: BenchPart, context: &Context) -> Result<()> {
     match part {
         BenchPart::AddSingle(args) => {
-            produce::single(&ready(&args, context).await?, &args, context.out).await
+            let (queue, out) = (ready(&args, context).await?, context.out);
+            in_a_task(async move { produce::single(&queue, &args, out).await }).await
         }
         BenchPart::AddConcurrent(args) => {
             produce::concurrent(&ready(&args, context).await?, &args, context.out).await
         }
-        BenchPart::AddBulk(args) => produce::bulk(&ready(&args, context).await?, &args, context.out).await,
+        BenchPart::AddBulk(args) => {
+            let (queue, out) = (ready(&args, context).await?, context.out);
+            in_a_task(async move { produce::bulk(&queue, &args, out).await }).await
+        }
         BenchPart::LatencyProducer(args) => {
-            produce::at_low_load(&ready(&args, context).await?, &args, context.out).await
+            let (queue, out) = (ready(&args, context).await?, context.out);
+            in_a_task(async move { produce::at_low_load(&queue, &args, out).await }).await
         }
         BenchPart::Process(args) => work::process(&args, context).await,
         BenchPart::LatencyWorker(args) => work::latency(&args, context).await,
@@ -49,6 +54,12 @@ async fn run_part(part: BenchPart, context: &Context) -> Result<()> {
         BenchPart::Retry(args) => steer::retry(&ready(&args, context).await?, context.out).await,
         BenchPart::Obliterate(args) => steer::obliterate(&ready(&args, context).await?, context.out).await,
     }
+}
+
+/// Runs a producer where those that run beside each other are: in a task, as calls from a future that a thread blocks on
+/// change threads.
+async fn in_a_task(producer: impl Future<Output = Result<()>> + Send + 'static) -> Result<()> {
+    tokio::spawn(producer).await?
 }
 
 /// The context with the store that a contender is given.
