@@ -653,6 +653,24 @@ pub(crate) enum BenchPart {
     Obliterate(BenchPartArgs),
 }
 
+impl BenchPart {
+    /// How many threads its loops and handlers run on; `None` for as many as there are cores.
+    pub(crate) fn threads(&self) -> Option<u16> {
+        match self {
+            Self::AddConcurrent(args) | Self::AddBulk(args) => args.threads,
+            Self::AddSingle(args)
+            | Self::Process(args)
+            | Self::LatencyWorker(args)
+            | Self::LatencyProducer(args)
+            | Self::Idle(args)
+            | Self::Hold(args)
+            | Self::Clean(args)
+            | Self::Retry(args)
+            | Self::Obliterate(args) => Some(args.threads.unwrap_or(1)),
+        }
+    }
+}
+
 /// What the parts of a workload are told. Any part takes all of it, and uses what concerns it.
 #[derive(Debug, Args)]
 pub(crate) struct BenchPartArgs {
@@ -695,6 +713,9 @@ pub(crate) struct BenchPartArgs {
     /// Queues that idle waits for, with a worker each: above 1 they are NAME-0, NAME-1, .. On Redis they share a connection then
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(crate) queues: u64,
+    /// Threads that loops and handlers run on [default: 1, or as many as there are cores for what adds many jobs at once]
+    #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub(crate) threads: Option<u16>,
 }
 
 #[derive(Debug, Args)]

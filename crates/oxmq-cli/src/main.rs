@@ -17,9 +17,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use tokio::runtime::Runtime;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::{Cli, Verb};
+use crate::args::{BenchPart, Cli, Verb};
 use crate::context::Context;
 
 /// How long the end of the process waits for tasks to be dropped. Only a read that nobody can end takes that long.
@@ -40,7 +41,11 @@ fn main() -> ExitCode {
     log.with_ansi(io::stderr().is_terminal()).init();
 
     let context = Context::new(cli.common);
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let threads = match &cli.verb {
+        Verb::Bench(args) => args.part.as_ref().and_then(BenchPart::threads),
+        _ => None,
+    };
+    let runtime = match runtime(threads) {
         Ok(runtime) => runtime,
         Err(error) => return context.out.error(&error.into()),
     };
@@ -56,4 +61,16 @@ fn main() -> ExitCode {
         Err(error) if exit::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => context.out.error(&error),
     }
+}
+
+/// A runtime of so many threads, or as many as there are cores.
+fn runtime(threads: Option<u16>) -> io::Result<Runtime> {
+    let mut builder = match threads {
+        Some(1) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    if let Some(threads) = threads {
+        builder.worker_threads(threads.into());
+    }
+    builder.enable_all().build()
 }

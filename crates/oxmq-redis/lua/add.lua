@@ -12,6 +12,7 @@
   COST     O(K log N), K = jobs; a job whose id exists, or that has an owner, is looked for in the lists ]]
 local count = tonumber(ARGV[1])
 local number = redis.call('INCRBY', q.id, count) - count
+read_settings(q)
 local kept = events_kept(q)
 local heads, tails, scored, due = {}, {}, {}, false
 local answer = {}
@@ -91,7 +92,6 @@ if #scored > 0 then
   call_many('ZADD', q.prioritized, scored)
 end
 if #heads + #tails + #scored > 0 then
-  read_settings(q)
   wake(q)
 end
 if due then

@@ -44,6 +44,6 @@ end
 if #kept > 0 then
   call_many('SREM', q.stalled, kept)
   call_many('HSET', q.leases, leases)
-  redis.call('PEXPIRE', q.leases, 86400000 + lease_ms)
+  keep_leases(q, lease_ms)
 end
 return answers

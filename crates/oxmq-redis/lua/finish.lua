@@ -23,15 +23,15 @@ local count = tonumber(ARGV[2])
 local demand_at = 5
 local answers = {}
 local ended, all_completed = false, true
+local final_ids = {}
 local any_waits, any_delayed, was_full = false, false, false
 
--- From this length on, it is looked up from which end of active a job is nearer.
+-- From this length on, it is looked up to which end of active a job is nearer.
 local LONG = 64
 
 if count > 0 then
   read_settings(q)
-  local running = redis.call('LLEN', q.active)
-  was_full = q.concurrency ~= nil and running >= q.concurrency
+  was_full = is_full(q)
   local keys, starts, locks = {}, {}, {}
   -- What hardly any call meets; all of it is asked for at once.
   local rare = { q.cancels, q.stalled, q.delayed, q.limiter }
@@ -58,7 +58,9 @@ if count > 0 then
     may_have_children = true
     q.is_quiet = false
   end
-  local middle_at
+  -- New jobs enter active at its head. A lone ending is that of a young job, as a rule.
+  local is_younger, middle_at = count == 1, nil
+  local running = count > 1 and redis.call('LLEN', q.active) or 0
   if running > LONG then
     local middle = redis.call('LINDEX', q.active, math.floor(running / 2))
     middle_at = middle and tonumber(redis.call('HGET', base .. middle, 'processedOn'))
@@ -76,169 +78,182 @@ if count > 0 then
     end
   end
 
-  local function end_one(i)
-    local a = starts[i]
-    local id, token, kind, text = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-    local key = keys[i]
-    local is_plain = kind == 'done'
-    if is_plain then
-      kind = 'completed'
-    end
-    local job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
-    if not job[6] and redis.call('EXISTS', key) == 0 then
-      return { 'missing', '' }
-    end
-    local lock = held[i]
-    if done[id] then
-      lock = false
-    end
-    if lock ~= token and token ~= '0' then
-      if lock then
-        return { 'locked', '' }
-      end
-      local lease = not done[id] and redis.call('HGET', q.leases, id)
-      local owner = lease and string.match(lease, '^%-?%d+ (.*)$')
-      if not owner or not redis.call('LPOS', q.active, id) then
-        return { 'unlocked', '' }
-      end
-      if owner ~= token then
-        return { 'locked', '' }
-      end
-    end
-    if has_requests and (is_plain or ARGV[a + 4] ~= '1') then
-      local request = redis.call('HGET', q.cancels, id)
-      local asked_of, reason = string.match(request or '', '^([^\n]*)\n(.*)$')
-      if asked_of and (asked_of == token or token == '0') then
-        return { 'cancel', reason }
-      end
-    end
-    if may_have_children then
-      if kind == 'completed' and redis.call('EXISTS', key .. ':dependencies') == 1 then
-        return { 'children', '' }
-      end
-      if (kind == 'completed' or kind == 'await') and redis.call('EXISTS', key .. ':unsuccessful') == 1 then
-        return { 'failed-children', '' }
-      end
-    end
-    -- New jobs enter at the head.
-    local is_younger = middle_at and (tonumber(job[5]) or 0) > middle_at
-    if redis.call('LREM', q.active, is_younger and 1 or -1, id) == 0 then
-      return { 'state', state_of(q, id) or '' }
-    end
-    done[id] = true
-    finished_ids[#finished_ids + 1] = id
-    stale_locks[#stale_locks + 1] = locks[i]
-    local made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
-    local made_text = as_text(made)
-    if kind == 'completed' or kind == 'failed' then
-      local keep_count, keep_age
-      if not is_plain then
-        keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
-      end
-      local state = kind
-      if job[2] then
-        look_again()
-        dedup_finished(q, id, job[2], now)
-      end
-      if job[3] then
-        look_again()
-        if kind == 'completed' then
-          child_completed(key, job[3], text, now)
-        else
-          child_failed(key, job[3], redis.call('HGET', key, 'parent'), text, now)
-        end
-      end
-      if keep_count == 0 then
-        look_again()
-        delete_jobs(q, { id }, now, true)
-        state = 'gone'
-      else
-        if kind == 'completed' then
-          redis.call('HSET', key, 'returnvalue', text, 'finishedOn', now_text, 'atm', made_text)
-        else
-          local stacks = ARGV[a + 5]
-          if stacks ~= '' then
-            redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'finishedOn', now_text, 'atm', made_text)
-          else
-            redis.call('HSET', key, 'failedReason', text, 'finishedOn', now_text, 'atm', made_text)
-          end
-          redis.call('HDEL', key, 'defa')
-        end
-        local set = scores[kind]
-        set[#set + 1] = now_text
-        set[#set + 1] = id
-        if keep_age then
-          keep_until(q, kind, id, now, now + keep_age)
-        end
-        if keep_count or keep_age then
-          look_again()
-          flush(kind)
-          apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
-          if not redis.call('ZSCORE', q[kind], id) then
-            state = 'gone'
-          end
-        end
-      end
-      if kind == 'completed' then
-        if is_trimmed then
-          redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-        else
-          emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-          is_trimmed = true
-        end
-      else
-        emit_and_trim(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
-        if made >= tonumber(ARGV[a + 6]) then
-          emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made_text)
-        end
-      end
-      ended = true
-      ended_as[kind] = ended_as[kind] + 1
-      return state
-    end
-    ended = false
-    if kind == 'retry' or kind == 'delayed' then
-      local stacks = ARGV[a + 5]
-      if stacks ~= '' then
-        redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'atm', made_text)
-      else
-        redis.call('HSET', key, 'failedReason', text, 'atm', made_text)
-      end
-    end
-    if kind == 'delayed' or kind == 'postponed' then
-      local due = math.max(tonumber(ARGV[a + 7]), now)
-      redis.call('HSET', key, 'delay', string.format('%.0f', due - now))
-      redis.call('ZADD', q.delayed, delayed_score(q, due), id)
-      emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
-      any_delayed = true
-      look_again()
-      return 'delayed'
-    end
-    if kind == 'await' then
-      local pending = key .. ':dependencies'
-      if text == '' and redis.call('EXISTS', pending) == 1
-        or text ~= '' and redis.call('SISMEMBER', pending, text) == 1 then
-        redis.call('ZADD', q.waiting_children, now, id)
-        emit_and_trim(q, 'waiting-children', 'jobId', id, 'prev', 'active')
-        return 'waiting-children'
-      end
-    end
-    local front = kind == 'returned' or kind == 'await'
-    local place = redis.call('HMGET', key, 'priority', 'opts')
-    local priority = tonumber(place[1]) or 0
-    if kind == 'retry' and priority == 0 then
-      local read, opts = pcall(cjson.decode, place[2] or '{}')
-      front = read and type(opts) == 'table' and opts.lifo == true
-    end
-    local state = push_waiting(q, id, priority, front)
-    emit_and_trim(q, 'waiting', 'jobId', id, 'prev', 'active')
-    -- A prioritized job that is given back wakes nobody, in BullMQ: whoever gave it back takes next.
-    any_waits = any_waits or state == 'waiting' or kind == 'retry'
-    return state
-  end
-
   for i = 1, count do
-    answers[i] = end_one(i)
+    repeat -- Once: a break goes on with the next one. A function for it would cost a lone call some 3 us.
+      local a = starts[i]
+      local id, token, kind, text = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+      local key = keys[i]
+      local is_plain = kind == 'done'
+      if is_plain then
+        kind = 'completed'
+      end
+      local job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
+      if not job[6] and redis.call('EXISTS', key) == 0 then
+        answers[i] = { 'missing', '' }
+        break
+      end
+      local lock = held[i]
+      if done[id] then
+        lock = false
+      end
+      if lock ~= token and token ~= '0' then
+        if lock then
+          answers[i] = { 'locked', '' }
+          break
+        end
+        local lease = not done[id] and redis.call('HGET', q.leases, id)
+        local owner = lease and string.match(lease, '^%-?%d+ (.*)$')
+        if not owner or not redis.call('LPOS', q.active, id) then
+          answers[i] = { 'unlocked', '' }
+          break
+        end
+        if owner ~= token then
+          answers[i] = { 'locked', '' }
+          break
+        end
+      end
+      if has_requests and (is_plain or ARGV[a + 4] ~= '1') then
+        local request = redis.call('HGET', q.cancels, id)
+        local asked_of, reason = string.match(request or '', '^([^\n]*)\n(.*)$')
+        if asked_of and (asked_of == token or token == '0') then
+          answers[i] = { 'cancel', reason }
+          break
+        end
+      end
+      if may_have_children then
+        if kind == 'completed' and redis.call('EXISTS', key .. ':dependencies') == 1 then
+          answers[i] = { 'children', '' }
+          break
+        end
+        if (kind == 'completed' or kind == 'await') and redis.call('EXISTS', key .. ':unsuccessful') == 1 then
+          answers[i] = { 'failed-children', '' }
+          break
+        end
+      end
+      if middle_at then
+        is_younger = (tonumber(job[5]) or 0) > middle_at
+      end
+      if redis.call('LREM', q.active, is_younger and 1 or -1, id) == 0 then
+        answers[i] = { 'state', state_of(q, id) or '' }
+        break
+      end
+      done[id] = true
+      finished_ids[#finished_ids + 1] = id
+      stale_locks[#stale_locks + 1] = locks[i]
+      local made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
+      local made_text = as_text(made)
+      if kind == 'completed' or kind == 'failed' then
+        local keep_count, keep_age
+        if not is_plain then
+          keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
+        end
+        local state = kind
+        if job[2] then
+          look_again()
+          rarely().dedup_finished(q, id, job[2], now)
+        end
+        if job[3] then
+          look_again()
+          if kind == 'completed' then
+            rarely().child_completed(key, job[3], text, now)
+          else
+            rarely().child_failed(key, job[3], redis.call('HGET', key, 'parent'), text, now)
+          end
+        end
+        if keep_count == 0 then
+          look_again()
+          rarely().delete_jobs(q, { id }, now, true)
+          state = 'gone'
+        else
+          if kind == 'completed' then
+            redis.call('HSET', key, 'returnvalue', text, 'finishedOn', now_text, 'atm', made_text)
+          else
+            local stacks = ARGV[a + 5]
+            if stacks ~= '' then
+              redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'finishedOn', now_text, 'atm', made_text)
+            else
+              redis.call('HSET', key, 'failedReason', text, 'finishedOn', now_text, 'atm', made_text)
+            end
+            redis.call('HDEL', key, 'defa')
+          end
+          local set = scores[kind]
+          set[#set + 1] = now_text
+          set[#set + 1] = id
+          if keep_age then
+            rarely().keep_until(q, kind, id, now, now + keep_age)
+          end
+          if keep_count or keep_age then
+            look_again()
+            flush(kind)
+            rarely().apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
+            if not redis.call('ZSCORE', q[kind], id) then
+              state = 'gone'
+            end
+          end
+        end
+        if kind == 'completed' then
+          if is_trimmed then
+            redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+          else
+            emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+            is_trimmed = true
+          end
+        else
+          emit_and_trim(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
+          if made >= tonumber(ARGV[a + 6]) then
+            emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made_text)
+          end
+        end
+        ended = true
+        final_ids[#final_ids + 1] = id
+        ended_as[kind] = ended_as[kind] + 1
+        answers[i] = state
+        break
+      end
+      ended = false
+      redis.call('HDEL', q.leases, id)
+      if kind == 'retry' or kind == 'delayed' then
+        local stacks = ARGV[a + 5]
+        if stacks ~= '' then
+          redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'atm', made_text)
+        else
+          redis.call('HSET', key, 'failedReason', text, 'atm', made_text)
+        end
+      end
+      if kind == 'delayed' or kind == 'postponed' then
+        local due = math.max(tonumber(ARGV[a + 7]), now)
+        redis.call('HSET', key, 'delay', string.format('%.0f', due - now))
+        redis.call('ZADD', q.delayed, delayed_score(q, due), id)
+        emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))
+        any_delayed = true
+        look_again()
+        answers[i] = 'delayed'
+        break
+      end
+      if kind == 'await' then
+        local pending = key .. ':dependencies'
+        if text == '' and redis.call('EXISTS', pending) == 1
+          or text ~= '' and redis.call('SISMEMBER', pending, text) == 1 then
+          redis.call('ZADD', q.waiting_children, now, id)
+          emit_and_trim(q, 'waiting-children', 'jobId', id, 'prev', 'active')
+          answers[i] = 'waiting-children'
+          break
+        end
+      end
+      local front = kind == 'returned' or kind == 'await'
+      local place = redis.call('HMGET', key, 'priority', 'opts')
+      local priority = tonumber(place[1]) or 0
+      if kind == 'retry' and priority == 0 then
+        local read, opts = pcall(cjson.decode, place[2] or '{}')
+        front = read and type(opts) == 'table' and opts.lifo == true
+      end
+      local state = push_waiting(q, id, priority, front)
+      emit_and_trim(q, 'waiting', 'jobId', id, 'prev', 'active')
+      -- A prioritized job that is given back wakes nobody, in BullMQ: whoever gave it back takes next.
+      any_waits = any_waits or state == 'waiting' or kind == 'retry'
+      answers[i] = state
+      break
+    until true
     all_completed = all_completed and answers[i] == 'completed'
   end
   flush('completed')
@@ -246,7 +261,7 @@ if count > 0 then
   if ARGV[4] ~= '' then
     for kind, many in pairs(ended_as) do
       if many > 0 then
-        count_ended(q, kind, many, tonumber(ARGV[4]), now)
+        rarely().count_ended(q, kind, many, tonumber(ARGV[4]), now)
       end
     end
   end
@@ -257,7 +272,6 @@ if count > 0 then
     if any_rare then
       call_many('SREM', q.stalled, finished_ids)
     end
-    call_many('HDEL', q.leases, finished_ids)
     if has_requests then
       call_many('HDEL', q.cancels, finished_ids)
     end
@@ -269,7 +283,16 @@ end
 
 local taken = false
 if ARGV[3] == '1' then
-  taken = take(q, read_demand(demand_at))
+  local demand = read_demand(demand_at)
+  demand.leases_are_there = #final_ids > 0
+  taken = take(q, demand)
+end
+-- Not before: as long as there is a lease, the time that all are kept for is set.
+for from = 1, #final_ids, 1000 do
+  local ids = { unpack(final_ids, from, math.min(from + 999, #final_ids)) }
+  if redis.call('HDEL', q.leases, unpack(ids)) == 0 and taken and #taken[1] > 0 then
+    keep_leases(q, tonumber(ARGV[demand_at + 3]))
+  end
 end
 if was_full and not is_full(q) then
   -- Whoever waits for a place does not hear of it otherwise; BullMQ tells nobody.

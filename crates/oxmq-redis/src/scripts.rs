@@ -51,7 +51,7 @@ scripts! {
     ADD_FLOW = "add_flow", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", "queue", "job", "place", "take";
-    FINISH = "finish", "queue", "job", "place", "family", "outcome", "dedup", "delete", "retention", "metrics", "take";
+    FINISH = "finish", "queue", "job", "place", "take", "rarely", "family", "outcome", "dedup", "delete", "retention", "metrics", "rare";
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";

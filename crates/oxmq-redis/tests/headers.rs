@@ -168,7 +168,12 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
             }
         }
         for name in &listed {
-            assert!(used.contains(name.as_str()), "{script}: nothing of {name} is used");
+            // The end of what "rarely" begins.
+            let ends = name == "rare" && listed.iter().any(|name| name == "rarely");
+            assert!(ends || used.contains(name.as_str()), "{script}: nothing of {name} is used");
+            if ends {
+                used.insert("rare");
+            }
         }
         used_anywhere.extend(used);
     }

@@ -122,6 +122,11 @@ impl Exchange {
             if let Some(call) = self.compose(control, full) {
                 self.send(call);
                 yielded = false;
+                if self.has_something_to_send(control) {
+                    // Lets it leave before the next is made: a server that reads two at once answers both at once, and has
+                    // nothing to do until both come again.
+                    tokio::task::yield_now().await;
+                }
             } else if !full && self.has_something_to_send(control) {
                 // Let handlers that are about to end get into this call.
                 tokio::task::yield_now().await;

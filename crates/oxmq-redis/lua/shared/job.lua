@@ -50,6 +50,11 @@ local function leave(q, id, state)
   end
 end
 
+-- Sets for how long our leases are kept: a day longer than any of them lasts.
+local function keep_leases(q, lease_ms)
+  redis.call('PEXPIRE', q.leases, string.format('%.0f', 86400000 + lease_ms))
+end
+
 -- Who holds an active job: the token of its lock, else that of our own lease if the lock has expired; false if
 -- nobody does. The second value is when our own lease ends, in ms.
 local function holder_of(q, id)

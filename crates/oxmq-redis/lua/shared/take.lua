@@ -1,7 +1,7 @@
 -- Taking jobs. Needs shared/queue, shared/job, shared/place.
 
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
-  until_needs_rate (a limit by hand is passed over without a rate).
+  until_needs_rate (a limit by hand is passed over without a rate), leases_are_there (so the time that they are kept for is set).
   Returns {jobs, why, at}: for each job its id, then as it was before {field, value, ..}, or of one that is as it was added,
   without a delay or a tie to others, {name, data, opts, timestamp, priority}; why is false when `limit` jobs are given, else
   'empty' (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
@@ -70,12 +70,18 @@ local function take(q, request)
         break
       end
     end
-    local ids = {}
-    local popped = redis.call('RPOP', q.wait, room) or {}
+    local ids, popped = {}, nil
+    if room == 1 then
+      popped = { redis.call('RPOPLPUSH', q.wait, q.active) or nil }
+    else
+      popped = redis.call('RPOP', q.wait, room) or {}
+    end
     for _, id in ipairs(popped) do
       -- A marker of very old versions, no job.
       if string.sub(id, 1, 2) ~= '0:' then
         ids[#ids + 1] = id
+      elseif room == 1 then
+        redis.call('LPOP', q.active)
       end
     end
     if #popped == 0 then
@@ -89,7 +95,9 @@ local function take(q, request)
       end
     end
     if #ids > 0 then
-      call_many('LPUSH', q.active, ids)
+      if room > 1 or #popped == 0 then
+        call_many('LPUSH', q.active, ids)
+      end
       for _, id in ipairs(ids) do
         local key = base .. id
         local job = redis.call('HGETALL', key)
@@ -139,7 +147,9 @@ local function take(q, request)
         leases[#leases + 1] = lease
       end
       call_many('HSET', q.leases, leases)
-      redis.call('PEXPIRE', q.leases, 86400000 + request.lease_ms)
+      if not request.leases_are_there then
+        keep_leases(q, request.lease_ms)
+      end
     else
       call_many('HDEL', q.leases, taken)
     end

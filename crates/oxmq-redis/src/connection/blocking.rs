@@ -177,15 +177,15 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
 async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Result<Blocking> {
     let (server, command) =
         shared.routes.link(shared, slot_key, Lane::Home, Instant::now() + DIAL_DEADLINE).await?;
-    let opening = Opening {
-        login: Some(&shared.target.login),
-        db: shared.target.db,
-        name: desk.client_name(),
-        ..Opening::default()
-    };
+    let opening = Opening { login: Some(&shared.target.login), db: shared.target.db, ..Opening::default() };
     let link = Link::open(&shared.dialer, &command.address, opening).await?;
     let can_interrupt = link.id.is_some();
+    // Before others can see the name: who looks for workers would take it for one of BullMQ's.
     desk.opened(link.id);
+    if let Some(name) = desk.client_name() {
+        // A server that does not allow names is fine.
+        let _ = link.ask(redis::cmd("CLIENT").arg("SETNAME").arg(name)).await;
+    }
     Ok(Blocking { link, server, can_interrupt })
 }
 

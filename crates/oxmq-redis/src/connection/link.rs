@@ -37,8 +37,6 @@ pub(super) struct Opening<'a> {
     pub(super) login: Option<&'a Login>,
     /// The database.
     pub(super) db: i64,
-    /// The name that others see it by.
-    pub(super) name: Option<&'a str>,
     /// Where messages of channels go.
     pub(super) pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
     /// How long silence is borne. None where blocking commands make it silent.
@@ -175,7 +173,7 @@ impl Link {
         Ok(link)
     }
 
-    /// Logs in, selects the database and tells the name; a server that does not allow names is fine.
+    /// Logs in, selects the database and asks for the connection's number.
     async fn introduce(&mut self, opening: &Opening<'_>) -> Result<()> {
         let login = opening.login.filter(|login| login.user.is_some() || login.password.is_some());
         if let Some(login) = login.filter(|_| !self.has_pushes) {
@@ -196,22 +194,11 @@ impl Link {
                 return Err(Error::invalid("connect", "db", opening.db, remedy));
             }
         }
-        let mut hello = redis::pipe();
-        hello.cmd("CLIENT").arg("ID");
-        if let Some(name) = opening.name {
-            hello.cmd("CLIENT").arg("SETNAME").arg(name);
-        }
-        let count = hello.len();
-        let replies = self
-            .connection
-            .clone()
-            .send_packed_commands(&hello, 0, count)
-            .await
-            .map_err(|error| greeting(&error))?;
-        self.id = match replies.first() {
-            Some(Value::Int(id)) => Some(*id),
-            Some(Value::ServerError(error)) if !is_lacking(error) => {
-                return Err(fault::understand(error).error("connect"));
+        let reply = self.connection.clone().send_packed_command(redis::cmd("CLIENT").arg("ID")).await;
+        self.id = match reply.map_err(|error| greeting(&error))? {
+            Value::Int(id) => Some(id),
+            Value::ServerError(error) if !is_lacking(&error) => {
+                return Err(fault::understand(&error).error("connect"));
             }
             _ => None,
         };

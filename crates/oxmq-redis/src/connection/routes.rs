@@ -108,8 +108,11 @@ impl Routes {
 
     /// The connection on the user's runtime, if it is open now. Clusters have none: it would double their connections.
     pub(super) fn home_link(&self) -> Option<(Arc<Server>, Arc<Link>)> {
-        let Self::One(one) = self else { return None };
-        let pair = one.get()?;
+        let pair = match self {
+            Self::One(one) => one.get()?,
+            #[cfg(feature = "cluster")]
+            Self::Cluster(_) => return None,
+        };
         let server = if pair.is_first_home { Some(&pair.first) } else { pair.second.as_ref() }?;
         server.home_link().map(|link| (server.clone(), link))
     }
@@ -130,7 +133,7 @@ impl Routes {
 
     /// Has all command connections made anew.
     pub(super) fn renew(&self, reason: &'static str) {
-        let servers = match self {
+        let servers: Vec<Arc<Server>> = match self {
             Self::One(one) => one
                 .get()
                 .map(|pair| std::iter::once(pair.first.clone()).chain(pair.second.clone()).collect())
