@@ -36,8 +36,8 @@ for i = 0, count - 1 do
   end
   local claim, fate, owner, moved = false, 'created', nil, nil
   if not exists and ARGV[a + 8] ~= '' then
-    claim = read_claim(ARGV[a + 8])
-    fate, owner, moved = decide(q, claim, {
+    claim = rarely().read_claim(ARGV[a + 8])
+    fate, owner, moved = rarely().decide(q, claim, {
       id = id, name = ARGV[a + 1], data = ARGV[a + 2], opts = ARGV[a + 3],
       timestamp = tonumber(ARGV[a + 4]), delay = tonumber(ARGV[a + 5]), now = tonumber(ARGV[2]),
     })

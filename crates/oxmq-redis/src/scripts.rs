@@ -28,9 +28,15 @@ impl Script {
     }
 }
 
-/// `NAME = "file" with fragment, ..;` A fragment must come before those that use it.
+/// `NAME = "file", "fragment", ..;` A fragment must come before those that use it.
+///
+/// `rarely ["fragment", ..] gives ["function", ..]`: what these fragments define is made when `rarely()` is called first, which
+/// returns a table with these functions. Most calls need none of it, and making it costs a lone one up to 3 us.
 macro_rules! scripts {
-    ($($name:ident = $file:literal $(, $fragment:literal)*;)*) => {
+    ($(
+        $name:ident = $file:literal $(, $fragment:literal)*
+        $(, rarely [$($rare:literal),*] gives [$($given:literal),*])?;
+    )*) => {
         $(
             #[doc = concat!("`lua/", $file, ".lua`")]
             pub(crate) static $name: Script = Script {
@@ -38,6 +44,11 @@ macro_rules! scripts {
                 source: concat!(
                     include_str!("../lua/shared/keys.lua"),
                     $(include_str!(concat!("../lua/shared/", $fragment, ".lua")),)*
+                    $(
+                        "local rare\nlocal function rarely()\nif rare then return rare end\n",
+                        $(include_str!(concat!("../lua/shared/", $rare, ".lua")),)*
+                        "rare = { ", $($given, " = ", $given, ", ",)* "}\nreturn rare\nend\n",
+                    )?
                     include_str!(concat!("../lua/", $file, ".lua")),
                 ),
                 sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
@@ -47,11 +58,11 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADD = "add", "queue", "job", "place", "family", "dedup", "delete", "claim";
+    ADD = "add", "queue", "job", "place", rarely ["family", "dedup", "delete", "claim"] gives ["read_claim", "decide"];
     ADD_FLOW = "add_flow", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", "queue", "job", "place", "take";
-    FINISH = "finish", "queue", "job", "place", "take", "rarely", "family", "outcome", "dedup", "delete", "retention", "metrics", "rare";
+    FINISH = "finish", "queue", "job", "place", "take", rarely ["family", "outcome", "dedup", "delete", "retention", "metrics"] gives ["child_completed", "child_failed", "dedup_finished", "delete_jobs", "keep_until", "apply_retention", "count_ended"];
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";

@@ -35,18 +35,31 @@ fn lua_files(directory: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What `scripts!` in src/scripts.rs says: for each script the fragments, in order.
-fn registered() -> BTreeMap<String, Vec<String>> {
+/// What a script is put together from.
+struct Parts {
+    /// The fragments, in order.
+    fragments: Vec<String>,
+    /// The functions that it may ask for.
+    given: Vec<String>,
+}
+
+/// What `scripts!` in src/scripts.rs says of each script.
+fn registered() -> BTreeMap<String, Parts> {
     let source = read("src/scripts.rs");
     let list = source.split_once("\nscripts! {").unwrap().1.split_once("\n}").unwrap().0;
     let lines = list.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"));
     let mut scripts = BTreeMap::new();
     for line in lines {
         let (name, files) = line.strip_suffix(';').unwrap().split_once(" = ").unwrap();
-        let mut files = files.split(", ").map(|file| file.trim_matches('"').to_owned());
-        let file = files.next().unwrap();
+        let names = |list: &str| -> Vec<String> {
+            list.split(", ").map(|file| file.trim_matches(['"', ']']).to_owned()).collect()
+        };
+        let (files, given) = files.split_once(" gives [").unwrap_or((files, ""));
+        let mut fragments = names(&files.replace("rarely [", ""));
+        let file = fragments.remove(0);
+        let given = if given.is_empty() { Vec::new() } else { names(given) };
         assert_eq!(name, file.to_uppercase(), "the constant is named as the file");
-        assert!(scripts.insert(file, files.collect()).is_none(), "{name} is there twice");
+        assert!(scripts.insert(file, Parts { fragments, given }).is_none(), "{name} is there twice");
     }
     scripts
 }
@@ -141,7 +154,7 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
     assert_eq!(owners.len(), count, "a name in two fragments");
     let scripts = lua_files("lua");
     let mut used_anywhere = BTreeSet::from(["keys"]);
-    for (script, listed) in registered() {
+    for (script, Parts { fragments: listed, given }) in registered() {
         let mut parts = vec![("keys", fragments["keys"].clone())];
         for name in &listed {
             let (name, code) =
@@ -167,13 +180,14 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
                 }
             }
         }
+        for name in &given {
+            assert!(known.contains(name.as_str()), "{script}: there is no {name} to be given");
+            let asked_for = format!("rarely().{name}(");
+            assert!(scripts[&script].contains(&asked_for), "{script}: nobody asks for {name}");
+            used.insert(owners[name.as_str()]);
+        }
         for name in &listed {
-            // The end of what "rarely" begins.
-            let ends = name == "rare" && listed.iter().any(|name| name == "rarely");
-            assert!(ends || used.contains(name.as_str()), "{script}: nothing of {name} is used");
-            if ends {
-                used.insert("rare");
-            }
+            assert!(used.contains(name.as_str()), "{script}: nothing of {name} is used");
         }
         used_anywhere.extend(used);
     }

@@ -24,6 +24,9 @@ pub(super) const WAITERS_MAX: usize = 4;
 /// How long a marker is kept that nobody waits for.
 const KEPT_MAX: Duration = Duration::from_secs(1);
 
+/// How long the number of a connection that was closed is known. A server that was started anew gives it again.
+const GONE_FOR: Duration = Duration::from_secs(2);
+
 /// All who wait, and what was popped for nobody.
 #[derive(Default)]
 pub(super) struct Markers {
@@ -39,6 +42,8 @@ struct State {
     connections: HashMap<Channel, Arc<Notify>>,
     /// The numbers of the named connections at their servers.
     ids: HashMap<Channel, i64>,
+    /// Those that we have closed of late, and when: the server lists them until it hears of it.
+    gone: Vec<(i64, Instant)>,
     /// Which connections are to be seen by others, until when; also those whose time is over, until they are closed.
     shown: HashMap<Channel, Instant>,
 }
@@ -56,6 +61,14 @@ struct Waiter {
 enum Channel {
     Own { key: String, name: String },
     Shared(u16),
+}
+
+impl State {
+    /// A named connection was closed, or is about to be.
+    fn closed(&mut self, id: Option<i64>) {
+        self.gone.retain(|(_, at)| at.elapsed() < GONE_FOR);
+        self.gone.extend(id.map(|id| (id, Instant::now())));
+    }
 }
 
 /// Somebody's wait; dropping it gives up, and gives back what came too late to be seen.
@@ -157,7 +170,9 @@ impl Markers {
 
     /// The numbers of the named connections at their servers.
     pub(super) fn ids(&self) -> HashSet<i64> {
-        locked(&self.state).ids.values().copied().collect()
+        let state = locked(&self.state);
+        let of_late = |(id, at): &(i64, Instant)| (at.elapsed() < GONE_FOR).then_some(*id);
+        state.ids.values().copied().chain(state.gone.iter().filter_map(of_late)).collect()
     }
 
     /// Ends all waits: nobody serves them any more.
@@ -312,7 +327,8 @@ impl Desk for MarkerDesk {
     fn opened(&self, id: Option<i64>) {
         let mut state = locked(&self.shared.markers.state);
         if let Some(id) = id {
-            state.ids.insert(self.on.clone(), id);
+            let before = state.ids.insert(self.on.clone(), id);
+            state.closed(before);
         }
     }
 
@@ -329,7 +345,8 @@ impl Desk for MarkerDesk {
         let is_idle = state.waiters.iter().all(|waiter| waiter.on != self.on);
         if is_idle {
             state.shown.remove(&self.on);
-            state.ids.remove(&self.on);
+            let id = state.ids.remove(&self.on);
+            state.closed(id);
             state.connections.remove(&self.on);
         }
         is_idle

@@ -309,7 +309,7 @@ impl Replay {
     /// The stream begins anew: what was counted before is gone.
     pub(crate) fn forget_events(&mut self) {
         // Those that follow may have lower ids than those that went: the server counts within a millisecond.
-        self.last_event = "-".to_owned();
+        "-".clone_into(&mut self.last_event);
         self.new_events();
         self.surplus = 0;
     }
