@@ -62,7 +62,8 @@ if count > 0 then
   local is_younger, middle_at = count == 1, nil
   local running = count > 1 and redis.call('LLEN', q.active) or 0
   if running > LONG then
-    local middle = redis.call('LINDEX', q.active, math.floor(running / 2))
+    local half = math.floor(running / 2)
+    local middle = redis.call('LRANGE', q.active, half, half)[1]
     middle_at = middle and tonumber(redis.call('HGET', base .. middle, 'processedOn'))
   end
 

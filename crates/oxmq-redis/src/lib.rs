@@ -12,7 +12,7 @@
 //!     +evalsha +script|load +bzpopmin +xread +xrevrange +subscribe +unsubscribe +ping +info +time
 //!     +select +scan +client|id +client|list +client|setname +client|unblock +del +exists +expire +get +hdel
 //!     +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +hvals +incr +incrby +llen +lpos +lpush
-//!     +lrange +lrem +lset +ltrim +mget +persist +pexpire +pttl +publish +rename +rpop +rpush +sadd +scard
+//!     +lrange +lrem +lset +ltrim +mget +persist +pexpire +pttl +publish +rename +rpop +rpoplpush +rpush +sadd +scard
 //!     +set +sismember +smembers +srem +unlink +xadd +xinfo|stream +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange
 //!     +zrangebyscore +zrem +zrevrange +zrevrangebyscore +zmscore +zscore
 //! ```

@@ -19,7 +19,7 @@ use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAd
 use redis::{Cmd, ToRedisArgs, Value, cmd};
 
 use crate::connection::{Call, Hub};
-use crate::keys::{DECLARED, Keys};
+use crate::keys::Keys;
 use crate::ops;
 use crate::scripts::Script;
 
@@ -167,7 +167,7 @@ impl RedisStore {
     ) -> ScriptCall<'_> {
         let keys = self.keys(queue);
         let mut command = cmd("EVALSHA");
-        command.arg(script.sha()).arg(DECLARED.len());
+        command.arg(script.sha());
         keys.write(&mut command);
         ScriptCall { store: self, verb, slot_key: keys.key("meta"), script, command }
     }

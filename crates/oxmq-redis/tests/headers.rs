@@ -197,20 +197,27 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
 #[test]
 fn the_keys_are_the_same_here_and_there() {
     let source = read("src/keys.rs");
-    let (_, list) = source.split_once("const DECLARED: [&str; ").unwrap();
+    let (_, list) = source.split_once("const FIXED: [&str; ").unwrap();
     let (count, list) = list.split_once("] = [").unwrap();
-    let declared: Vec<&str> =
-        list.split_once("];").unwrap().0.split(", ").map(|name| name.trim_matches('"')).collect();
-    assert_eq!(declared.len().to_string(), count);
+    let list = list.split_once("];").unwrap().0;
+    let names = list.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let fixed: Vec<&str> = names.map(|name| name.trim_matches('"')).collect();
+    assert_eq!(fixed.len().to_string(), count);
 
     let keys = code(&read("lua/shared/keys.lua"), false);
-    for (name, number) in declared.iter().zip(1..) {
-        assert!(keys.contains(&format!(" {name} = KEYS[{number}]")), "{name}");
-        // What the other names begin with is what stands before this one's.
-        let begins = format!("string.sub(KEYS[{number}], 1, -{})", name.len() + 1);
-        assert!(keys.contains(&begins), "{name}");
+    let mut defined = 1; // The beginning that all share.
+    for (suffix, at) in fixed.iter().zip(1..) {
+        let (what, from) = suffix.strip_prefix('*').map_or((*suffix, "base"), |ours| (ours, "own"));
+        let name = what.replace('-', "_");
+        let value = if at <= 2 { format!("KEYS[{at}]") } else { format!("{from} .. '{what}'") };
+        assert!(keys.contains(&format!(" {name} = {value},")), "{name}");
+        defined += 1;
+        // What the other names begin with is what stands before these.
+        let begins = format!("string.sub(KEYS[{at}], 1, -{})", what.len() + 1);
+        assert!(at > 2 || keys.contains(&begins), "{name}");
     }
-    assert_eq!(keys.matches("KEYS[").count(), 2 * declared.len());
+    let table = keys.split_once("local q = {").unwrap().1;
+    assert_eq!(table.matches(" = ").count(), defined);
 }
 
 #[test]

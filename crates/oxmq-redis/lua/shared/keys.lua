@@ -1,5 +1,4 @@
--- Names the keys of the queue (twin: src/keys.rs). The two that are declared stand for all, which share their slot: each
--- further one would cost every call of every script.
+-- Names the keys of the queue (twin: src/keys.rs), by the first two that are declared.
 local base, own = string.sub(KEYS[1], 1, -5), string.sub(KEYS[2], 1, -7)
 local q = {
   base = base, meta = KEYS[1], id = base .. 'id', wait = base .. 'wait', paused = base .. 'paused',

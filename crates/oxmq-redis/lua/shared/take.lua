@@ -81,7 +81,7 @@ local function take(q, request)
       if string.sub(id, 1, 2) ~= '0:' then
         ids[#ids + 1] = id
       elseif room == 1 then
-        redis.call('LPOP', q.active)
+        redis.call('LREM', q.active, 1, id)
       end
     end
     if #popped == 0 then

@@ -89,7 +89,7 @@ const RULES: &str = "on >s3cret resetkeys ~bull:* resetchannels &bull:* -@all \
     +evalsha +script|load +bzpopmin +xread +xrevrange +subscribe +unsubscribe +ping +info +time +select +scan \
     +client|id +client|list +client|setname +client|unblock \
     +del +exists +expire +get +hdel +hexists +hget +hgetall +hincrby +hkeys +hlen +hmget +hset +hvals +incr +incrby +llen +lpos +lpush +lrange \
-    +lrem +lset +ltrim +mget +persist +pexpire +pttl +publish +rename +rpop +rpush +sadd +scard +set +sismember +smembers +srem +unlink +xadd +xinfo|stream \
+    +lrem +lset +ltrim +mget +persist +pexpire +pttl +publish +rename +rpop +rpoplpush +rpush +sadd +scard +set +sismember +smembers +srem +unlink +xadd +xinfo|stream \
     +xrange +xtrim +zadd +zcard +zcount +zpopmin +zrange +zrangebyscore +zrem +zrevrange +zrevrangebyscore +zmscore +zscore";
 
 /// What stands in capitals in scripts and is no command.
