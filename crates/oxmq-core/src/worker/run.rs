@@ -169,9 +169,9 @@ async fn outcome_of(shared: &Arc<Shared>, running: &Arc<Running>) -> Outcome {
         Some(pool) => pool.clone().call(shared.clone(), running.clone()),
     };
     let returned = tokio::select! {
-        biased; // Most handlers are done before anybody has to listen to anything else.
-        result = catch_panics(work) => Some(result),
+        biased; // One that is dropped must not be asked once more what it makes of that: what it says would count.
         () = running.abandon.cancelled() => None,
+        result = catch_panics(work) => Some(result),
         () = overstayed(shared, running) => None,
     };
     let finished = match returned {
