@@ -192,15 +192,12 @@ if count > 0 then
             end
           end
         end
+        local tell = is_trimmed and emit or emit_and_trim
+        is_trimmed = true
         if kind == 'completed' then
-          if is_trimmed then
-            redis.call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-          else
-            emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-            is_trimmed = true
-          end
+          tell(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
         else
-          emit_and_trim(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
+          tell(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
           if made >= tonumber(ARGV[a + 6]) then
             emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made_text)
           end
@@ -253,7 +250,6 @@ if count > 0 then
       -- A prioritized job that is given back wakes nobody, in BullMQ: whoever gave it back takes next.
       any_waits = any_waits or state == 'waiting' or kind == 'retry'
       answers[i] = state
-      break
     until true
     all_completed = all_completed and answers[i] == 'completed'
   end
