@@ -8,8 +8,8 @@
 //! of a lone add was 108 us by the thread and is 33 us without (2 cores, durability `Process`, not in one run). So it commits by itself, in
 //! its own thread, if all of this holds: the operation is small ([`LONE_JOBS_MAX`]) and turns out to be ([`SqlFault::Long`]); nobody else writes, in this
 //! process or another; nothing waits before it, nor for the disk; and callers have not been seen together of late ([`Mode`]). Its runtime
-//! then does nothing else for the time of one small commit to the page cache: some tens of microseconds for a job or two, about 200 for
-//! the most that is done so. The disk is never waited for there.
+//! then does nothing else for the time of one small commit to the page cache: some tens of microseconds for a job or two, less than 200 for
+//! the most that is done so (a worker with concurrency 10 made 5,300 calls a second, all in all). The disk is never waited for there.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
