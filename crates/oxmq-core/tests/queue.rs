@@ -46,6 +46,29 @@ async fn finish_counting(queue: &Queue, lease: Lease, ending: Ending, metrics: O
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");
 }
 
+/// A runtime that ends takes its calls with it; who adds on another one later is not left waiting for them.
+#[test]
+fn adds_go_on_when_the_runtime_of_others_has_ended() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let cut_off = runtime();
+    cut_off.block_on(async {
+        for _ in 0..500 {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.add_named("n", &1).await });
+        }
+        // Some have their answers, some are under way, some wait.
+        for _ in 0..3 {
+            tokio::task::yield_now().await;
+        }
+    });
+    drop(cut_off);
+    runtime().block_on(async {
+        let added = tokio::time::timeout(Duration::from_secs(20), queue.add_named("n", &1)).await;
+        added.expect("it is not left waiting").unwrap();
+    });
+}
+
 #[tokio::test]
 async fn adds_that_run_at_the_same_time_all_get_their_own_answer() {
     let queue = Queue::new(&store(), "q").unwrap();

@@ -3,9 +3,14 @@
 //! The first add goes out at once. Those that come while it is under way gather, and go out together when it has
 //! returned; so a lone add waits for nobody, and under load the calls fill by themselves.
 //!
+//! When many gather, they are halved into two calls: while the store works at one, the callers of the other have their answers and
+//! come again, so neither waits for the other. A few go together all the same: what a call costs besides its jobs
+//! would cost more than waiting.
+//!
 //! A call that found the store out of reach for as long as a call may take ends those that gathered meanwhile, too:
 //! one outage after the other, each would wait for all before it.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,6 +25,12 @@ use crate::store::{AddGroup, AddRequest, Added, Store};
 /// The most groups in one call; the rest goes with the next.
 const GROUPS_PER_CALL_MAX: usize = 200;
 
+/// The most calls under way.
+const CALLS_MAX: usize = 2;
+
+/// From so many groups on a second call is made while one is under way, and fewer are not halved.
+const GROUPS_OF_SECOND_CALL_MIN: usize = 16;
+
 /// The most adds that wait for their turn; one more is refused as [`ErrorKind::Unavailable`].
 const WAITING_MAX: usize = 100_000;
 
@@ -33,8 +44,26 @@ struct Waiting {
 
 #[derive(Default)]
 struct State {
-    under_way: bool,
-    waiting: Vec<Waiting>,
+    /// How many calls are under way, or about to be made.
+    calls: usize,
+    /// How many groups are in them.
+    under_way: usize,
+    waiting: VecDeque<Waiting>,
+}
+
+impl State {
+    /// The groups of the next call of those that are counted; if there is none to be made now, it is not counted any more.
+    fn next_call(&mut self) -> Option<Vec<Waiting>> {
+        let least = if self.calls > 1 { GROUPS_OF_SECOND_CALL_MIN } else { 1 };
+        if self.waiting.len() < least {
+            self.calls -= 1;
+            return None;
+        }
+        let half = (self.under_way + self.waiting.len()).div_ceil(2);
+        let most = half.clamp(GROUPS_OF_SECOND_CALL_MIN, GROUPS_PER_CALL_MAX).min(self.waiting.len());
+        self.under_way += most;
+        Some(self.waiting.drain(..most).collect())
+    }
 }
 
 /// One per queue and store.
@@ -77,10 +106,15 @@ impl AddJoiner {
     }
 
     /// Puts the group with those that gather, if a call is under way; else that call is now the caller's to make.
-    fn gather(&self, group: &mut AddGroup, now: Timestamp) -> Result<Option<oneshot::Receiver<Reply>>> {
+    fn gather(
+        self: &Arc<Self>,
+        group: &mut AddGroup,
+        now: Timestamp,
+    ) -> Result<Option<oneshot::Receiver<Reply>>> {
         let mut state = self.lock();
-        if !state.under_way {
-            state.under_way = true;
+        if state.calls == 0 {
+            state.calls = 1;
+            state.under_way = 1;
             return Ok(None);
         }
         if state.waiting.len() >= WAITING_MAX {
@@ -89,16 +123,19 @@ impl AddJoiner {
         }
         let (reply, answer) = oneshot::channel();
         let group = AddGroup { jobs: std::mem::take(&mut group.jobs) };
-        state.waiting.push(Waiting { group, now, reply });
+        state.waiting.push_back(Waiting { group, now, reply });
+        if state.calls < CALLS_MAX && state.waiting.len() >= GROUPS_OF_SECOND_CALL_MIN {
+            state.calls += 1;
+            drop(state);
+            self.spawn(&Handle::current());
+        }
         Ok(Some(answer))
     }
 
-    /// Sends what has gathered until nothing is left.
-    async fn send_gathered(self: Arc<Self>, mut batch: Vec<Waiting>) {
-        while !batch.is_empty() {
-            self.send(batch).await;
-            batch = self.next_batch();
-        }
+    /// Makes calls, of which one is counted already, in a task: when it runs, others that are about to add have gathered.
+    /// It ends when nothing is left to send; those who wait for its answers are its owners.
+    fn spawn(self: &Arc<Self>, runtime: &Handle) {
+        runtime.spawn(Turn { joiner: self.clone(), is_counted: true }.send_gathered());
     }
 
     async fn send(&self, batch: Vec<Waiting>) {
@@ -131,20 +168,6 @@ impl AddJoiner {
         }
     }
 
-    /// What has gathered; when it is nothing, the way is free again.
-    fn next_batch(&self) -> Vec<Waiting> {
-        let mut state = self.lock();
-        if state.waiting.is_empty() {
-            state.under_way = false;
-            return Vec::new();
-        }
-        if state.waiting.len() <= GROUPS_PER_CALL_MAX {
-            return std::mem::take(&mut state.waiting);
-        }
-        let rest = state.waiting.split_off(GROUPS_PER_CALL_MAX);
-        std::mem::replace(&mut state.waiting, rest)
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         // Nothing panics while it is held, and nothing in it can be half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -157,7 +180,7 @@ impl fmt::Debug for AddJoiner {
     }
 }
 
-/// Sends what has gathered when the call under way ends, however it ends.
+/// Makes the calls that follow a caller's own one when that ends, however it ends.
 struct SendNext {
     joiner: Arc<AddJoiner>,
     runtime: Handle,
@@ -165,14 +188,111 @@ struct SendNext {
 
 impl Drop for SendNext {
     fn drop(&mut self) {
-        let batch = self.joiner.next_batch();
-        if !batch.is_empty() {
-            // The task ends when nothing is left to send; those who wait for its answers are its owners.
-            self.runtime.spawn(self.joiner.clone().send_gathered(batch));
+        let mut state = self.joiner.lock();
+        state.under_way -= 1;
+        if state.waiting.is_empty() {
+            state.calls -= 1;
+        } else {
+            drop(state);
+            self.joiner.spawn(&self.runtime);
         }
+    }
+}
+
+/// The right to make one call after the other, which is counted in [`State::calls`].
+struct Turn {
+    joiner: Arc<AddJoiner>,
+    is_counted: bool,
+}
+
+impl Turn {
+    async fn send_gathered(mut self) {
+        loop {
+            let Some(batch) = self.joiner.lock().next_call() else {
+                self.is_counted = false;
+                return;
+            };
+            let under_way = UnderWay { joiner: &self.joiner, groups: batch.len() };
+            self.joiner.send(batch).await;
+            drop(under_way);
+            // Lets those who were answered add again, into the next call.
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if self.is_counted {
+            // Cut off, with its runtime. Without another call nobody would send those who wait: they get no answer.
+            let mut state = self.joiner.lock();
+            state.calls -= 1;
+            if state.calls == 0 {
+                state.waiting.clear();
+            }
+        }
+    }
+}
+
+/// Counts the groups of a call for as long as it is under way.
+struct UnderWay<'a> {
+    joiner: &'a AddJoiner,
+    groups: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.joiner.lock().under_way -= self.groups;
     }
 }
 
 fn lost() -> Error {
     Error::new(ErrorKind::Ambiguous, "add", "the call was given up before the store answered")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// So many calls and groups are under way, and so many groups wait.
+    fn state(calls: usize, under_way: usize, waiting: usize) -> State {
+        let waiting = (0..waiting)
+            .map(|_| Waiting {
+                group: AddGroup { jobs: Vec::new() },
+                now: Timestamp::default(),
+                reply: oneshot::channel().0,
+            })
+            .collect();
+        State { calls, under_way, waiting }
+    }
+
+    /// How many groups the next call has.
+    fn next(state: &mut State) -> Option<usize> {
+        state.next_call().map(|groups| groups.len())
+    }
+
+    #[test]
+    fn many_are_halved() {
+        let mut state = state(1, 0, 99);
+        assert_eq!(next(&mut state), Some(50));
+        state.calls = 2;
+        assert_eq!(next(&mut state), Some(49), "as many as wait");
+        assert_eq!((state.under_way, state.waiting.len()), (99, 0));
+    }
+
+    #[test]
+    fn a_few_go_together_and_do_not_go_beside_others() {
+        assert_eq!(next(&mut state(1, 0, 16)), Some(16));
+        let mut few = state(2, 50, 15);
+        assert_eq!(next(&mut few), None);
+        assert_eq!(few.calls, 1, "the other call takes them when it ends");
+        assert_eq!(next(&mut few), Some(15));
+        assert_eq!(next(&mut few), None);
+        assert_eq!(few.calls, 0);
+    }
+
+    #[test]
+    fn a_call_is_bounded() {
+        assert_eq!(next(&mut state(1, 0, 5_000)), Some(GROUPS_PER_CALL_MAX));
+    }
 }

@@ -176,13 +176,17 @@ async fn an_outage_is_told_to_all_who_wait_to_add_and_not_to_one_after_the_other
     let queue = Queue::new(&shared, "q").unwrap();
     store.hold("add");
     let adds: Vec<_> = (0..1_000).map(|n| tokio::spawn(queue.add_named("x", &n).into_future())).collect();
-    tokio::task::yield_now().await;
-    store.fail_next("add", Fault::Before(ErrorKind::Unavailable));
+    while store.count("add") < 2 {
+        tokio::task::yield_now().await;
+    }
+    for _under_way in 0..2 {
+        store.fail_next("add", Fault::Before(ErrorKind::Unavailable));
+    }
     store.release("add");
     for add in adds {
         assert_eq!(add.await.unwrap().unwrap_err().kind(), ErrorKind::Unavailable);
     }
-    assert_eq!(store.count("add"), 1, "each further call would take as long again");
+    assert_eq!(store.count("add"), 2, "each further call would take as long again");
     queue.add_named("x", &1).await.unwrap();
     assert_eq!(queue.counts().await.unwrap().total(), 1);
 }
