@@ -347,6 +347,42 @@ async fn the_log_is_emptied_when_it_grows_too_large() {
     assert!(seen < 200_000_000, "{seen}");
 }
 
+/// What is written into the room beforehand is no commit, and none is lost by it.
+#[tokio::test]
+async fn the_log_has_room_before_it_is_needed_if_syncs_are_waited_for() {
+    for (durability, has_room) in [(Durability::Power, true), (Durability::Process, false)] {
+        let (_folder, path) = folder();
+        let engine = Engine::open(Options { durability, ..options(&path) }).await.unwrap();
+        for n in 0..64_i64 {
+            engine
+                .write(move |tx| {
+                    tx.settled()?.execute(
+                        "INSERT INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, 'n', ?2, '{}')",
+                        params![n, "x".repeat(50_000)],
+                    )?;
+                    Ok(())
+                })
+                .await
+                .unwrap();
+        }
+        let length = std::fs::metadata(beside(&path, "-wal")).unwrap().len();
+        assert_eq!(length > 16_000_000, has_room, "{durability:?}: {length}");
+        // As another process finds it, which knows nothing of it but what is in the files. (To open the file here costs the engine its
+        // locks, but there is nobody else.)
+        let (_copies, copy) = folder();
+        for suffix in ["", "-wal"] {
+            std::fs::copy(beside(&path, suffix), beside(&copy, suffix)).unwrap();
+        }
+        let found = open(&copy).await;
+        let count = |db: &Connection| {
+            Ok(db.query_row("SELECT count(*) FROM oxmq_payloads", [], |row| row.get::<_, i64>(0))?)
+        };
+        assert_eq!(found.read(count).await.unwrap(), 64);
+        found.close().await;
+        engine.close().await;
+    }
+}
+
 /// The bell of a queue rings for a commit of this process, and of another.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waits_end_on_commits_of_this_and_of_other_processes() {
