@@ -70,6 +70,10 @@ const READER_CACHE_KIB: i64 = 16 * 1024;
 const SMALL_CACHE_KIB: i64 = 1024;
 /// How much of the file is read through the memory map.
 const MMAP_BYTES: i64 = 256 * 1024 * 1024;
+/// The page size of a file that is made: a commit writes each page that it touched, of which a small one has about five. With 2 KiB instead
+/// of SQLite's 4 a lone add took 0.82 of the time and a job of a worker with concurrency 1 0.87, while adding 1,000 at a time took
+/// 1.06 (1 KiB: 0.74, 0.77, 1.27; 8 KiB: 1.36, 1.34, 0.95).
+const PAGE_BYTES: i64 = 2_048;
 /// More than there are statements in the crate.
 const STATEMENTS_CACHED: usize = 256;
 
@@ -143,6 +147,8 @@ fn set_up(connection: &Connection, options: &Options, role: Role, writable: bool
     if !writable {
         return Ok(());
     }
+    // Without effect on a file that is there already.
+    pragma("page_size", &PAGE_BYTES)?;
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(SqlFault::Io(format!(
