@@ -67,6 +67,24 @@ pub(crate) struct JobRow {
     pub(crate) worker: Option<String>,
 }
 
+/// The large, hardly ever written part of a job.
+#[derive(Debug)]
+pub(crate) struct Payload {
+    name: String,
+    data: String,
+    opts: String,
+}
+
+impl Payload {
+    /// Reads it from three columns, `name, data, opts`, of which the first is this one.
+    pub(crate) fn read(row: &Row<'_>, first: usize) -> rusqlite::Result<Self> {
+        Ok(Self { name: row.get(first)?, data: row.get(first + 1)?, opts: row.get(first + 2)? })
+    }
+}
+
+/// How many columns a [`JobRow`] has.
+pub(crate) const JOB_COLUMNS: usize = 16;
+
 /// The columns of [`JobRow`], in the order in which it reads them.
 macro_rules! job_columns {
     () => {
@@ -96,6 +114,11 @@ impl JobRow {
             token: row.get(14)?,
             worker: row.get(15)?,
         })
+    }
+
+    /// The row number of the job of this id, if it has no id of its producer's.
+    pub(crate) fn seq_of_automatic(queue: i64, id: &JobId) -> Option<i64> {
+        counter_of(id).map(|counter| seq_of(queue, counter))
     }
 
     /// The job of this id.
@@ -159,9 +182,15 @@ impl JobRow {
 
     /// The whole job.
     pub(crate) fn job(&self, conn: &Connection) -> Sql<Job> {
-        let (name, data, opts): (String, String, String) = conn
+        let payload = conn
             .prepare_cached("SELECT name, data, opts FROM oxmq_payloads WHERE seq = ?1")?
-            .query_row([self.seq], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+            .query_row([self.seq], |row| Payload::read(row, 0))?;
+        self.job_of(payload, conn)
+    }
+
+    /// The whole job, of which this payload was read already.
+    pub(crate) fn job_of(&self, payload: Payload, conn: &Connection) -> Sql<Job> {
+        let Payload { name, data, opts } = payload;
         let mut job = Job::new(self.id(), name, JsonText::stored(data), JsonText::stored(opts));
         job.timestamp = Timestamp::from_millis(self.timestamp);
         job.delay_ms = self.delay;

@@ -1,9 +1,11 @@
 //! One transaction: many callers' operations, the rows of their queues, and the events that they cause.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use oxmq_core::{Event, JobCounts, JobState, QueueAddress, Timestamp};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Params, Row, params};
 
 use crate::event_body;
 use crate::fault::{Sql, SqlFault};
@@ -25,6 +27,9 @@ pub(crate) struct Tx<'c> {
     /// The most events of a queue.
     events_max: u64,
     queues: HashMap<QueueAddress, QueueTx<'c>>,
+    /// The queue that was asked for last, which is not in `queues`: nearly always the next is the same.
+    last: Option<(QueueAddress, QueueTx<'c>)>,
+    held: Rc<Held<'c>>,
     rungs: Vec<Rung>,
 }
 
@@ -32,6 +37,8 @@ pub(crate) struct Tx<'c> {
 pub(crate) struct QueueTx<'c> {
     /// For the statements of the operations.
     pub(crate) db: &'c Connection,
+    /// For those of every job.
+    pub(crate) held: Rc<Held<'c>>,
     /// The row as it will be.
     pub(crate) row: QueueRow,
     /// The row as it was when the transaction began, and as it was last written.
@@ -41,6 +48,33 @@ pub(crate) struct QueueTx<'c> {
     events_max: u64,
     answered: bool,
     idle_at: Option<u64>,
+}
+
+/// The statements that every job passes through, held until the end of the transaction: to look them up in the connection's cache
+/// and to give them back for each job was a twelfth of adding a thousand. Their SQL is to be used in no other way, or it is prepared twice.
+#[derive(Default)]
+pub(crate) struct Held<'c> {
+    pub(crate) insert_job: HeldStatement<'c>,
+    pub(crate) insert_payload: HeldStatement<'c>,
+    pub(crate) give: HeldStatement<'c>,
+    pub(crate) complete: HeldStatement<'c>,
+    pub(crate) insert_result: HeldStatement<'c>,
+}
+
+/// One of them.
+#[derive(Default)]
+pub(crate) struct HeldStatement<'c>(RefCell<Option<CachedStatement<'c>>>);
+
+impl<'c> HeldStatement<'c> {
+    /// Runs it; how many rows it changed.
+    pub(crate) fn execute(&self, db: &'c Connection, sql: &str, parameters: impl Params) -> Sql<usize> {
+        let mut held = self.0.borrow_mut();
+        let statement = match &mut *held {
+            Some(statement) => statement,
+            none => none.insert(db.prepare_cached(sql)?),
+        };
+        Ok(statement.execute(parameters)?)
+    }
 }
 
 /// The row of a queue in `oxmq_queues`.
@@ -180,7 +214,8 @@ impl QueueRow {
 impl<'c> Tx<'c> {
     /// A transaction that was just begun on this connection.
     pub(crate) fn new(connection: &'c Connection) -> Self {
-        Self { connection, events_max: u64::MAX, queues: HashMap::new(), rungs: Vec::new() }
+        let held = Rc::default();
+        Self { connection, events_max: u64::MAX, queues: HashMap::new(), last: None, held, rungs: Vec::new() }
     }
 
     /// The same for one that has to be short: an operation that turns out to be long fails with [`SqlFault::Long`].
@@ -194,13 +229,12 @@ impl<'c> Tx<'c> {
             let row = QueueRow::create(self.connection, queue, now)?;
             self.keep(queue, row);
         }
-        self.queues.get_mut(queue).ok_or_else(|| SqlFault::Other(format!("queue {queue} was not kept")))
+        self.loaded().ok_or_else(|| SqlFault::Other(format!("queue {queue} was not kept")))
     }
 
     /// The queue of this address, if there is one.
     pub(crate) fn find_queue(&mut self, queue: &QueueAddress) -> Sql<Option<&mut QueueTx<'c>>> {
-        self.load(queue)?;
-        Ok(self.queues.get_mut(queue))
+        Ok(if self.load(queue)? { self.loaded() } else { None })
     }
 
     /// A queue that this operation has found already.
@@ -208,8 +242,13 @@ impl<'c> Tx<'c> {
         self.find_queue(queue)?.ok_or_else(|| SqlFault::Other(format!("queue {queue} vanished")))
     }
 
+    /// Makes a queue the last; false if it is not there.
     fn load(&mut self, queue: &QueueAddress) -> Sql<bool> {
-        if self.queues.contains_key(queue) {
+        if self.last.as_ref().is_some_and(|(address, _)| address == queue) {
+            return Ok(true);
+        }
+        if let Some(there) = self.queues.remove_entry(queue) {
+            self.queues.extend(self.last.replace(there));
             return Ok(true);
         }
         let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
@@ -217,9 +256,14 @@ impl<'c> Tx<'c> {
         Ok(true)
     }
 
+    fn loaded(&mut self) -> Option<&mut QueueTx<'c>> {
+        self.last.as_mut().map(|(_, queue)| queue)
+    }
+
     fn keep(&mut self, queue: &QueueAddress, row: QueueRow) {
         let queue_tx = QueueTx {
             db: self.connection,
+            held: Rc::clone(&self.held),
             row,
             loaded: row,
             written: row,
@@ -228,7 +272,7 @@ impl<'c> Tx<'c> {
             answered: false,
             idle_at: None,
         };
-        self.queues.insert(queue.clone(), queue_tx);
+        self.queues.extend(self.last.replace((queue.clone(), queue_tx)));
     }
 
     /// As [`QueueTx::note_idle`], for a queue that is not there.
@@ -238,7 +282,9 @@ impl<'c> Tx<'c> {
 
     /// Removes the row of a queue of which nothing else is left.
     pub(crate) fn remove_queue(&mut self, queue: &QueueAddress) -> Sql<()> {
-        if let Some(gone) = self.queues.remove(queue) {
+        if self.load(queue)?
+            && let Some((_, gone)) = self.last.take()
+        {
             self.connection
                 .prepare_cached("DELETE FROM oxmq_queues WHERE no = ?1")?
                 .execute([gone.row.no])?;
@@ -248,7 +294,7 @@ impl<'c> Tx<'c> {
 
     /// The connection, for reading: after everything that operations before this one left to be written.
     pub(crate) fn settled(&mut self) -> Sql<&Connection> {
-        for queue in self.queues.values_mut() {
+        for queue in self.queues.values_mut().chain(self.last.as_mut().map(|(_, queue)| queue)) {
             queue.settle()?;
         }
         Ok(self.connection)
@@ -256,7 +302,7 @@ impl<'c> Tx<'c> {
 
     /// Writes the rows of the queues and their events; to be followed by COMMIT, and then by ringing.
     pub(crate) fn finish(mut self) -> Sql<Vec<Rung>> {
-        for (address, mut queue) in std::mem::take(&mut self.queues) {
+        for (address, mut queue) in std::mem::take(&mut self.queues).into_iter().chain(self.last.take()) {
             queue.settle()?;
             if queue.row.event_no / TRIM_EVERY != queue.loaded.event_no / TRIM_EVERY {
                 queue.trim_events()?;

@@ -103,13 +103,11 @@ pub(super) fn create(queue: &mut QueueTx<'_>, new: &New<'_>, now: Timestamp) -> 
         | if parent.is_some() { flag::PARENT } else { 0 }
         | if options.deduplication.is_some() { flag::DEDUPLICATION } else { 0 };
     let seq = seq_of(queue.row.no, number);
-    queue
-        .db
-        .prepare_cached(
-            "INSERT INTO oxmq_jobs (seq, queue, custom_id, state, rank, ord, priority, flags, delay, timestamp) \
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-        )?
-        .execute(params![
+    queue.held.insert_job.execute(
+        queue.db,
+        "INSERT INTO oxmq_jobs (seq, queue, custom_id, state, rank, ord, priority, flags, delay, timestamp) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+        params![
             seq,
             queue.row.no,
             own_id.map(JobId::as_str),
@@ -120,11 +118,13 @@ pub(super) fn create(queue: &mut QueueTx<'_>, new: &New<'_>, now: Timestamp) -> 
             flags,
             millis(delay),
             timestamp.as_millis(),
-        ])?;
-    queue
-        .db
-        .prepare_cached("INSERT INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, ?2, ?3, ?4)")?
-        .execute(params![seq, job.name, job.data.as_str(), options.to_json().as_str()])?;
+        ],
+    )?;
+    queue.held.insert_payload.execute(
+        queue.db,
+        "INSERT INTO oxmq_payloads (seq, name, data, opts) VALUES (?1, ?2, ?3, ?4)",
+        params![seq, job.name, job.data.as_str(), options.to_json().as_str()],
+    )?;
 
     if let Some(parent) = parent {
         family::put_parent(queue.db, seq, parent)?;

@@ -31,6 +31,12 @@ pub(crate) fn finish(tx: &mut Tx<'_>, address: &QueueAddress, request: &FinishRe
             continue;
         };
         queue.note_answer();
+        if call.complete_plainly(queue, finish)? {
+            last_is_final = true;
+            ended.push(JobState::Completed);
+            answers.push(Ok(Some(JobState::Completed)));
+            continue;
+        }
         answers.push(match check(queue, address, finish)? {
             Ok(job) => {
                 let state = match finish.ending {
@@ -132,7 +138,40 @@ struct Call {
     next_ord: [Option<i64>; 2],
 }
 
+/// What a job may have on it and still be [completed plainly](Call::complete_plainly).
+const PLAIN_FLAGS: i64 = flag::LIFO | flag::LOGS;
+
+const INSERT_RESULT: &str = "INSERT INTO oxmq_results (seq, returnvalue) VALUES (?1, ?2) \
+     ON CONFLICT (seq) DO UPDATE SET returnvalue = excluded.returnvalue";
+
 impl Call {
+    /// Completes a job with which nothing else has to do, without reading it; false, and nothing is done, if it is not such
+    /// a one, or the lease is not good.
+    fn complete_plainly(&mut self, queue: &mut QueueTx<'_>, finish: &Finish) -> Sql<bool> {
+        let Lease { job: id, token } = &finish.lease;
+        let Ending::Completed { return_value, keep } = &finish.ending else { return Ok(false) };
+        let Some(seq) = JobRow::seq_of_automatic(queue.row.no, id) else { return Ok(false) };
+        if token.is_none() || keep.count.is_some() || keep.age.is_some() {
+            return Ok(false);
+        }
+        let ord = self.finished_ord(queue, JobState::Completed)?;
+        let moved = queue.held.complete.execute(
+            queue.db,
+            "UPDATE oxmq_jobs SET state = 4, rank = 0, ord = ?3, finished_on = ?4, token = NULL, atm = atm + 1, \
+             flags = flags | ?5 WHERE seq = ?1 AND custom_id IS NULL AND token = ?2 AND flags & ~?6 = 0",
+            params![seq, token.as_str(), ord, self.now.as_millis(), flag::RESULT, PLAIN_FLAGS],
+        )?;
+        if moved == 0 {
+            return Ok(false);
+        }
+        let result = params![seq, return_value.as_str()];
+        queue.held.insert_result.execute(queue.db, INSERT_RESULT, result)?;
+        queue.count(Some(JobState::Active), Some(JobState::Completed));
+        let kind = EventKind::Completed { return_value: return_value.clone(), prev: "active".into() };
+        queue.emit(self.now, &Event::of(id, kind))?;
+        Ok(true)
+    }
+
     fn end(
         &mut self,
         tx: &mut Tx<'_>,
@@ -151,13 +190,8 @@ impl Call {
         match ending {
             Ending::Completed { return_value, keep } => {
                 if keep.count != Some(0) {
-                    queue
-                        .db
-                        .prepare_cached(
-                            "INSERT INTO oxmq_results (seq, returnvalue) VALUES (?1, ?2) \
-                             ON CONFLICT (seq) DO UPDATE SET returnvalue = excluded.returnvalue",
-                        )?
-                        .execute(params![job.seq, return_value.as_str()])?;
+                    let result = params![job.seq, return_value.as_str()];
+                    queue.held.insert_result.execute(queue.db, INSERT_RESULT, result)?;
                     job.flags |= flag::RESULT;
                 }
                 let kept = self.leave(tx, address, &job, JobState::Completed, keep)?;

@@ -6,10 +6,9 @@ use oxmq_core::store::{GROUP_JOBS_MAX, Idle, PROMOTE_PER_TAKE_MAX, RateLimit, Ta
 use oxmq_core::{Event, EventKind, JobState, Lease, LeasedJob, QueueAddress, Timestamp, millis};
 use rusqlite::{OptionalExtension, params};
 
-use super::place;
 use super::promote::promote_due;
 use crate::fault::Sql;
-use crate::row::{stored, time_of};
+use crate::row::{JOB_COLUMNS, JobRow, Payload, job_columns, stored, time_of};
 use crate::tx::{QueueTx, Tx};
 
 pub(crate) fn take(tx: &mut Tx<'_>, address: &QueueAddress, request: &TakeRequest) -> Sql<Taken> {
@@ -81,22 +80,33 @@ fn held(queue: &mut QueueTx<'_>, rate: Option<RateLimit>, request: &TakeRequest)
     row.is_full().then_some(Idle::Full)
 }
 
+/// The jobs that are first, with their payloads.
+fn first_in_line(queue: &QueueTx<'_>, limit: usize) -> Sql<Vec<(JobRow, Payload)>> {
+    let mut statement = queue.db.prepare_cached(concat!(
+        "SELECT ",
+        job_columns!(),
+        ", name, data, opts FROM oxmq_jobs LEFT JOIN oxmq_payloads USING (seq) \
+         WHERE queue = ?1 AND state = 1 ORDER BY rank, ord LIMIT ?2"
+    ))?;
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let rows = statement.query_map(params![queue.row.no, limit], |row| {
+        Ok((JobRow::read(row)?, Payload::read(row, JOB_COLUMNS)?))
+    })?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
 fn give(
     queue: &mut QueueTx<'_>,
     request: &TakeRequest,
     rate: Option<RateLimit>,
     limit: usize,
 ) -> Sql<Vec<LeasedJob>> {
-    let first = place::select(
-        queue.db,
-        place::select_jobs!("WHERE queue = ?1 AND state = 1 ORDER BY rank, ord LIMIT ?2"),
-        params![queue.row.no, i64::try_from(limit).unwrap_or(i64::MAX)],
-    )?;
+    let first = first_in_line(queue, limit)?;
     let now = request.now.as_millis();
     let token = (!request.token.is_none()).then(|| request.token.as_str());
     let lease_end = if token.is_some() { now.saturating_add(millis(request.lease_for)) } else { 0 };
     let mut given = Vec::with_capacity(first.len());
-    for mut row in first {
+    for (mut row, payload) in first {
         let from = row.state();
         row.state = stored::ACTIVE;
         row.rank = queue.next_ord();
@@ -105,15 +115,14 @@ fn give(
         if request.worker.is_some() {
             row.worker.clone_from(&request.worker);
         }
-        queue
-            .db
-            .prepare_cached(
-                "UPDATE oxmq_jobs SET state = 3, rank = ?2, ord = ?3, token = ?4, worker = ?5, processed_on = ?6, \
-                 ats = ?7 WHERE seq = ?1",
-            )?
-            .execute(params![row.seq, row.rank, lease_end, token, row.worker, now, row.ats])?;
+        queue.held.give.execute(
+            queue.db,
+            "UPDATE oxmq_jobs SET state = 3, rank = ?2, ord = ?3, token = ?4, worker = ?5, processed_on = ?6, \
+             ats = ?7 WHERE seq = ?1",
+            params![row.seq, row.rank, lease_end, token, row.worker, now, row.ats],
+        )?;
         queue.count(Some(from), Some(JobState::Active));
-        let job = row.job(queue.db)?;
+        let job = row.job_of(payload, queue.db)?;
         if let Some(limit) = rate
             && job.deferred_failure.is_none()
         {
