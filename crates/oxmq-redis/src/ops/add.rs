@@ -80,11 +80,16 @@ async fn add_groups(
     }
     let mut call = store.script("add", queue, &ADD);
     call.arg(jobs).arg(now.as_millis());
+    let mut before = None;
     for job in groups.iter().flat_map(|group| &group.jobs) {
-        write(&mut call.command, job, now);
+        before = Some(write(&mut call.command, job, now, before));
     }
     let answer = call.once().await?;
-    let mut values = reply::list(answer).map_err(|bad| bad.into_error("add"))?.into_iter();
+    let values = reply::list(answer).map_err(|bad| bad.into_error("add"))?;
+    if let [first, state] = values.as_slice() {
+        return all_created(groups, first, state).map_err(|bad| bad.into_error("add"));
+    }
+    let mut values = values.into_iter();
     let mut read = |group: &AddGroup| -> Read<Result<Vec<Added>>> {
         let mut added = Vec::with_capacity(group.jobs.len());
         let mut strayed = None;
@@ -139,16 +144,52 @@ pub(super) fn claim(deduplication: &Deduplication) -> String {
     text
 }
 
-fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp) {
+/// The answers if all were created in this state, the first with this id.
+fn all_created(groups: &[AddGroup], first: &Value, state: &Value) -> Read<Vec<Result<Vec<Added>>>> {
+    let text = reply::text(state.clone())?;
+    let state = state_of(&text).ok_or_else(|| Malformed::new("a state", state))?;
+    let number: u64 =
+        reply::text(first.clone())?.parse().map_err(|_| Malformed::new("an id that is a number", first))?;
+    let mut ids = (0..).map(|index| JobId::from(number.saturating_add(index).to_string()));
+    let mut added = |group: &AddGroup| {
+        let ids = ids.by_ref().take(group.jobs.len());
+        ids.map(|id| Added::created(id, state)).collect()
+    };
+    Ok(groups.iter().map(|group| Ok(added(group))).collect())
+}
+
+/// What a job has in common with the one before, as a rule.
+#[derive(PartialEq)]
+struct Common {
+    options: String,
+    timestamp: i64,
+    delay: i64,
+    priority: u32,
+    is_lifo: bool,
+}
+
+/// Writes a job, as `lua/add.lua` reads it, behind one with this in common.
+fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp, before: Option<Common>) -> Common {
     let options = &job.options;
-    command
-        .arg(options.job_id.as_ref().map_or("", JobId::as_str))
-        .arg(job.name.as_str())
-        .arg(job.data.as_str())
-        .arg(to_wire(options))
-        .arg(options.created_at(now).as_millis())
-        .arg(options.delay.map_or(0, millis))
-        .arg(options.priority.unwrap_or(0))
-        .arg(u8::from(options.lifo == Some(true)))
-        .arg(options.deduplication.as_ref().map(claim).unwrap_or_default());
+    let common = Common {
+        options: to_wire(options),
+        timestamp: options.created_at(now).as_millis(),
+        delay: options.delay.map_or(0, millis),
+        priority: options.priority.unwrap_or(0),
+        is_lifo: options.lifo == Some(true),
+    };
+    let is_like_before =
+        options.job_id.is_none() && options.deduplication.is_none() && before.as_ref() == Some(&common);
+    command.arg(if is_like_before { "=" } else { "" }).arg(job.name.as_str()).arg(job.data.as_str());
+    if !is_like_before {
+        command
+            .arg(options.job_id.as_ref().map_or("", JobId::as_str))
+            .arg(common.options.as_str())
+            .arg(common.timestamp)
+            .arg(common.delay)
+            .arg(common.priority)
+            .arg(u8::from(common.is_lifo))
+            .arg(options.deduplication.as_ref().map(claim).unwrap_or_default());
+    }
+    common
 }
