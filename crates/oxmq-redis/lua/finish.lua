@@ -299,8 +299,7 @@ local decisive = taken and (#taken[1] > 0 or (taken[2] and taken[2] ~= 'empty') 
 if any_delayed and not (taken and #taken[1] > 0) then
   mark_next_due(q)
 end
-if ended and not decisive and redis.call('LLEN', q.wait) == 0 and redis.call('LLEN', q.active) == 0
-  and redis.call('ZCARD', q.prioritized) == 0 then
+if ended and not decisive and redis.call('EXISTS', q.wait, q.active, q.prioritized) == 0 then
   emit(q, 'drained')
 end
 return { all_completed and count or answers, taken }

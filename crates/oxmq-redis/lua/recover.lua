@@ -25,7 +25,11 @@ end
 redis.call('DEL', q.stalled)
 -- From the tail: those that were taken first.
 local active = redis.call('LRANGE', q.active, 0, -1)
-local recovered, still, leased = {}, {}, 0
+local recovered, still, is_active = {}, {}, {}
+local leases, all = {}, redis.call('HGETALL', q.leases)
+for i = 1, #all, 2 do
+  leases[all[i]] = all[i + 1]
+end
 for to = #active, 1, -1000 do
   local from = math.max(to - 999, 1)
   local locks, ids = {}, {}
@@ -34,17 +38,14 @@ for to = #active, 1, -1000 do
     locks[#locks + 1] = q.base .. active[i] .. ':lock'
   end
   local held = redis.call('MGET', unpack(locks))
-  local leases = redis.call('HMGET', q.leases, unpack(ids))
   for i, id in ipairs(ids) do
     local lost, is_job = false, string.sub(id, 1, 2) ~= '0:'
-    if leases[i] then
-      leased = leased + 1
-    end
+    is_active[id] = true
     if not is_job then
       -- A marker of very old versions.
       redis.call('LREM', q.active, -1, id)
     elseif not held[i] then
-      local ends = leases[i] and tonumber(string.match(leases[i], '^(%-?%d+) '))
+      local ends = leases[id] and tonumber(string.match(leases[id], '^(%-?%d+) '))
       if ends then
         lost = ends <= now
       elseif suspects[id] then
@@ -61,19 +62,14 @@ for to = #active, 1, -1000 do
     end
   end
 end
-if redis.call('HLEN', q.leases) > leased then
-  -- A job of ours was brought back by BullMQ, which does not know of leases, and has left active since.
-  local is_active, stale = {}, {}
-  for _, id in ipairs(active) do
-    is_active[id] = true
+-- A job of ours was brought back by BullMQ, which does not know of leases, and has left active since.
+local stale = {}
+for id in pairs(leases) do
+  if not is_active[id] then
+    stale[#stale + 1] = id
   end
-  for _, id in ipairs(redis.call('HKEYS', q.leases)) do
-    if not is_active[id] then
-      stale[#stale + 1] = id
-    end
-  end
-  call_many('HDEL', q.leases, stale)
 end
+call_many('HDEL', q.leases, stale)
 for _, id in ipairs(recovered) do
   local key = q.base .. id
   redis.call('LREM', q.active, -1, id)

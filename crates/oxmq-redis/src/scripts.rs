@@ -1,4 +1,6 @@
 //! Every script as a typed constant, put together at compile time.
+//!
+//! A server keeps the text of each script that it has run, so it is sent without comments and indentation: they are a third of it.
 
 use std::sync::LazyLock;
 
@@ -6,7 +8,7 @@ use std::sync::LazyLock;
 pub(crate) struct Script {
     /// Its file in `lua/`, without `.lua`.
     pub(crate) name: &'static str,
-    source: &'static str,
+    whole: &'static str,
     sha: LazyLock<String>,
 }
 
@@ -17,15 +19,33 @@ impl std::fmt::Debug for Script {
 }
 
 impl Script {
-    /// Its text.
-    pub(crate) fn source(&self) -> &'static str {
-        self.source
+    /// Its text, as it is sent.
+    pub(crate) fn source(&self) -> String {
+        bare(self.whole)
     }
 
     /// The name that the server knows it by.
     pub(crate) fn sha(&self) -> &str {
         &self.sha
     }
+}
+
+/// A Lua text without lines that are comments, and without indentation. These lines stay as empty ones, so that the line numbers in errors
+/// are those of the whole text.
+///
+/// It knows what scripts of ours have: no text goes over more than one line, and what follows a comment's `]]` is on another line.
+fn bare(whole: &str) -> String {
+    let mut text = String::with_capacity(whole.len());
+    let mut is_comment = false;
+    for line in whole.lines().map(str::trim_start) {
+        is_comment |= line.starts_with("--[[");
+        if !is_comment && !line.starts_with("--") {
+            text.push_str(line);
+        }
+        text.push('\n');
+        is_comment &= !line.contains("]]");
+    }
+    text
 }
 
 /// `NAME = "file", "fragment", ..;` A fragment must come before those that use it.
@@ -41,7 +61,7 @@ macro_rules! scripts {
             #[doc = concat!("`lua/", $file, ".lua`")]
             pub(crate) static $name: Script = Script {
                 name: $file,
-                source: concat!(
+                whole: concat!(
                     include_str!("../lua/shared/keys.lua"),
                     $(include_str!(concat!("../lua/shared/", $fragment, ".lua")),)*
                     $(
@@ -51,9 +71,12 @@ macro_rules! scripts {
                     )?
                     include_str!(concat!("../lua/", $file, ".lua")),
                 ),
-                sha: LazyLock::new(|| redis::Script::new($name.source).get_hash().to_owned()),
+                sha: LazyLock::new(|| redis::Script::new(&$name.source()).get_hash().to_owned()),
             };
         )*
+
+        #[cfg(test)]
+        const ALL: &[&Script] = &[$(&$name),*];
     };
 }
 
@@ -97,4 +120,35 @@ scripts! {
     PUBLISH = "publish", "queue";
     TALLY = "tally";
     TRIM_EVENTS = "trim_events";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines_of_comment_and_indentation_go() {
+        let whole = "--[[ head: says so.\n  KEYS  none ]]\n-- Why.\nlocal a = '--'\n\n  if a == \"--[[\" then -- it is not\n    \
+                     --[[ one line ]]\n\t--a\n    return a - -1 .. '  -- '\n  end\n";
+        let sent =
+            "\n\n\nlocal a = '--'\n\nif a == \"--[[\" then -- it is not\n\n\nreturn a - -1 .. '  -- '\nend\n";
+        assert_eq!(bare(whole), sent);
+        assert_eq!(bare(sent), sent);
+    }
+
+    #[test]
+    fn scripts_have_no_text_of_several_lines_and_nothing_behind_a_block_of_comment() {
+        for script in ALL {
+            let whole = script.whole;
+            for (at, _) in whole.match_indices("[[") {
+                let line = whole[..at].rsplit('\n').next().unwrap();
+                assert_eq!(line.trim_start(), "--", "{script:?}");
+                let after = whole[at..].split_once("]]").unwrap().1;
+                assert_eq!(after.lines().next().unwrap(), "", "{script:?}");
+            }
+            assert!(!whole.contains("[="), "{script:?}");
+            assert!(!whole.lines().any(|line| line.ends_with('\\')), "{script:?}");
+            assert!(script.source().len() < whole.len() * 3 / 4, "{script:?}");
+        }
+    }
 }

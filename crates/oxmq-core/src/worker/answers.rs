@@ -7,7 +7,7 @@ use tokio::task::JoinError;
 use super::context::CancelCause;
 use super::errors::HandlerError;
 use super::events::WorkerEvent;
-use super::exchange::{Exchange, Pending};
+use super::exchange::{Exchange, Pending, TAKEN_BYTES_PER_CALL, TAKES_PER_CALL_MAX};
 use super::finish::{Decision, Outcome, ending_for};
 use super::resolve::CallDone;
 use super::run::{Ended, Running, catch_panics, run};
@@ -117,6 +117,7 @@ impl Exchange {
         self.drained &= none;
         if !none {
             self.gate.gave();
+            self.measure(&taken.jobs);
         }
         let empty = matches!(taken.idle, Some(Idle::Empty { .. }));
         if !empty {
@@ -132,6 +133,14 @@ impl Exchange {
         for leased in taken.jobs {
             self.begin(leased);
         }
+    }
+
+    /// Takes the size of these jobs for that of the next ones. What was seen before counts half as much with each answer: one
+    /// without large jobs does not mean that there are none behind it.
+    fn measure(&mut self, jobs: &[LeasedJob]) {
+        let all: usize = jobs.iter().map(|leased| leased.job.data.as_str().len()).sum();
+        self.job_bytes = (all / jobs.len()).max(self.job_bytes / 2);
+        self.takes_max = (TAKEN_BYTES_PER_CALL / self.job_bytes.max(1)).clamp(1, TAKES_PER_CALL_MAX);
     }
 
     fn answered(&mut self, mut pending: Pending, answer: Result<Option<JobState>>) {

@@ -7,6 +7,9 @@
 //! A slot is one of: free; reserved by a call that may fill it; running a handler; pending, with an ending that is
 //! not acknowledged. So endings are bounded by the concurrency, also when the store is away for hours.
 //!
+//! A call that carries endings and demand has both the jobs that have ended and those that take their place. So the most jobs that
+//! are held at a time are the concurrency and what [`DEPTH`] calls ask for: of large ones, as many as [`TAKEN_BYTES_PER_CALL`] allows.
+//!
 //! When the store has nothing to give, the [gate](super::gate) closes.
 
 use std::collections::VecDeque;
@@ -36,6 +39,9 @@ pub const DEPTH: usize = 2;
 pub const ENDINGS_PER_CALL_MAX: usize = 50;
 /// The most jobs that one call asks for.
 pub const TAKES_PER_CALL_MAX: usize = 50;
+/// How much data the jobs of one call should have in all: of jobs that are larger than a fiftieth of it, fewer are asked for. How large they
+/// are is guessed from those that were given last.
+pub(super) const TAKEN_BYTES_PER_CALL: usize = 8 << 20;
 
 /// An ending that is not acknowledged.
 #[derive(Debug)]
@@ -55,6 +61,10 @@ pub(crate) struct Exchange {
     /// Slots that calls under way may fill.
     pub(super) reserved: usize,
     takes: u64,
+    /// The most jobs to ask for in one call.
+    pub(super) takes_max: usize,
+    /// How much data a job has, by those that were given last.
+    pub(super) job_bytes: usize,
     /// The looks that were asked for, as far as they were made.
     looks: u64,
     pub(super) gate: Gate,
@@ -92,6 +102,8 @@ impl Exchange {
             pending: VecDeque::new(),
             reserved: 0,
             takes: 0,
+            takes_max: TAKES_PER_CALL_MAX,
+            job_bytes: 0,
             looks: 0,
             failures: 0,
             retry_at: None,
@@ -176,7 +188,7 @@ impl Exchange {
             return 0;
         }
         let taken = self.jobs.len() + self.pending.len() - endings + self.reserved;
-        control.concurrency.saturating_sub(taken).min(TAKES_PER_CALL_MAX)
+        control.concurrency.saturating_sub(taken).min(self.takes_max)
     }
 
     fn endings(&self) -> usize {

@@ -84,6 +84,25 @@ async fn calls_are_bounded_in_number_and_size() {
 }
 
 #[tokio::test]
+async fn of_large_jobs_a_call_asks_for_few() {
+    let rig = Rig::new();
+    let large = format!("\"{}\"", "x".repeat(1 << 20));
+    rig.add((0..150).map(|_| draft().data(&large))).await;
+    rig.add((0..300).map(|_| draft())).await;
+    let worker = rig.worker().concurrency(50).handle_any(async |_: Value| Ok::<_, HandlerError>(())).start();
+    let worker = worker.unwrap();
+    rig.until_told("Completed", 450).await;
+    soon(worker.close()).await.unwrap();
+    let made = rig.store.exchanges();
+    // How large they are is not known before the first answer.
+    assert_eq!(made[0].limit, 50, "{made:?}");
+    let of_large = made[1..].iter().take_while(|made| made.limit <= 8);
+    assert!(of_large.clone().map(|made| made.limit).sum::<usize>() >= 100, "{made:?}");
+    assert!(of_large.clone().any(|made| made.endings > 8), "endings travel as before: {made:?}");
+    assert!(made[1 + of_large.count()..].iter().any(|made| made.limit == 50), "so do small jobs: {made:?}");
+}
+
+#[tokio::test]
 async fn never_more_jobs_run_than_allowed_and_that_can_be_changed() {
     let rig = Rig::new();
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));

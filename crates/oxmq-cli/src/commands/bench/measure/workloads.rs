@@ -300,14 +300,17 @@ impl Bench<'_> {
 
     /// A worker's memory with few and with three times as many large jobs: it must not grow with their number.
     async fn large(&mut self, n: u64, pad: u64, figures: &mut Figures) -> Result<()> {
+        const CONCURRENCY: usize = 100;
         let few = (n / 4).max(1);
+        // Fewer than run at a time would need less in any case, so in short there are fewer of these, too.
+        let concurrency = usize::try_from(few * 2 / 3)?.clamp(1, CONCURRENCY);
         let rest = (n - few).max(1);
         let mut peaks = [None, None];
         for (peak, jobs) in peaks.iter_mut().zip([few, rest]) {
             let keys =
                 [("n", jobs.to_string()), ("chunk", LARGE_CHUNK.to_string()), ("pad", pad.to_string())];
             self.program.run("add-bulk", &self.queue, &keys).await?;
-            self.stream(jobs, 100, LARGE_WORK_MS, figures).await?;
+            self.stream(jobs, concurrency, LARGE_WORK_MS, figures).await?;
             *peak = figures.fields().get("peak_rss_mib").and_then(Value::as_f64);
         }
         figures.set("peak_rss_mib_few", peaks[0]);
