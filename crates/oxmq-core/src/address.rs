@@ -149,6 +149,11 @@ impl JobId {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Whether the queue gave it: a producer's own is no number.
+    pub(crate) fn is_automatic(&self) -> bool {
+        is_canonical_integer(&self.0)
+    }
 }
 
 /// Whether `text` is what an integer prints as: `12`, `-7`; not `007`, `1.5`, `-0`.

@@ -6,6 +6,7 @@ use crate::family::Parent;
 use crate::json::JsonText;
 use crate::options::JobOptions;
 use crate::state::JobState;
+use crate::store::Known;
 
 /// A job to be added. Validated: stores trust it.
 #[derive(Debug, Clone, PartialEq)]
@@ -100,6 +101,13 @@ impl Job {
     /// The options that are known here.
     pub fn options(&self) -> JobOptions {
         JobOptions::stored(&self.opts)
+    }
+
+    /// What its ending can rely on, if it was just taken; nothing if anything else has to do with it.
+    pub fn known(&self) -> Option<Known> {
+        let is_alone = self.parent.is_none() && self.deduplication_id.is_none() && self.id.is_automatic();
+        let taken_at = self.processed_on.filter(|_| is_alone)?;
+        Some(Known { attempts_made: self.attempts_made, taken_at })
     }
 }
 

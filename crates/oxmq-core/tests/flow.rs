@@ -45,7 +45,7 @@ async fn take(queue: &Queue) -> Lease {
 }
 
 async fn end(queue: &Queue, lease: Lease, ending: Ending) {
-    let finished = vec![Finish { lease, ending, heeds_cancel: false }];
+    let finished = vec![Finish { lease, ending, heeds_cancel: false, known: None }];
     let request = FinishRequest { finished, take: None, metrics: None, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");

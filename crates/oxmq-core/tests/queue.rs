@@ -40,7 +40,7 @@ async fn finish(queue: &Queue, lease: Lease, ending: Ending) {
 }
 
 async fn finish_counting(queue: &Queue, lease: Lease, ending: Ending, metrics: Option<u32>) {
-    let finished = vec![Finish { lease, ending, heeds_cancel: false }];
+    let finished = vec![Finish { lease, ending, heeds_cancel: false, known: None }];
     let request = FinishRequest { finished, take: None, metrics, now: queue.clock().now() };
     let answer = queue.store().finish(queue.address(), request).await.unwrap();
     assert!(answer.answers.iter().all(Result::is_ok), "{answer:?}");

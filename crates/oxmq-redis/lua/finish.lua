@@ -5,7 +5,8 @@
   ARGV[3]  '1' if a demand follows
   ARGV[4]  how many points are kept of the metrics; '' counts nothing
   ARGV[5..] per ending: id, token, kind, text. The kind 'done' is a job that has completed, is kept without a bound and heeds no
-           request to cancel; the text is its result. Every other kind is followed by seven more: '1' if it heeds a request to
+           request to cancel; the text is its result. So is '+' with the time at which it was taken, in ms; it is also known of that
+           job that this was its first try, that it has no parent and no deduplication id, and cannot get them. Every other kind is followed by seven more: '1' if it heeds a request to
            cancel, stacks (JSON) or '', attempts, due ms or '', kept count or '', kept age ms or '', most removed for their
            age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
            the text is the result as JSON, the reason, or the key of the one child to wait for
@@ -26,6 +27,8 @@ local ended, all_completed = false, true
 local final_ids = {}
 local any_waits, any_delayed, was_full = false, false, false
 
+local KNOWN, NO_FIELDS = string.byte('+'), {}
+
 -- From this length on, it is looked up to which end of active a job is nearer.
 local LONG = 64
 
@@ -33,6 +36,7 @@ if count > 0 then
   read_settings(q)
   was_full = is_full(q)
   local keys, starts, locks = {}, {}, {}
+  local any_known = false
   -- What hardly any call meets; all of it is asked for at once.
   local rare = { q.cancels, q.stalled, q.delayed, q.limiter }
   for i = 1, count do
@@ -40,7 +44,10 @@ if count > 0 then
     starts[i], keys[i], locks[i] = demand_at, key, key .. ':lock'
     local n = #rare
     rare[n + 1], rare[n + 2] = key .. ':dependencies', key .. ':unsuccessful'
-    demand_at = demand_at + (ARGV[demand_at + 2] == 'done' and 4 or 11)
+    local kind = ARGV[demand_at + 2]
+    local is_known = string.byte(kind) == KNOWN
+    any_known = any_known or is_known
+    demand_at = demand_at + ((is_known or kind == 'done') and 4 or 11)
   end
   local held = {}
   for from = 1, count, 1000 do
@@ -48,6 +55,8 @@ if count > 0 then
     local values = redis.call('MGET', unpack(locks, from, to))
     for i = from, to do held[i] = values[i - from + 1] end
   end
+  -- What is known of a job is worth nothing if it is gone.
+  local all_there = any_known and count <= 1000 and redis.call('EXISTS', unpack(keys)) == count
   local any_rare = any_exists(rare, 1)
   local has_requests = any_rare and redis.call('EXISTS', q.cancels) == 1
   -- Whether a job may have children.
@@ -84,18 +93,23 @@ if count > 0 then
       local a = starts[i]
       local id, token, kind, text = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
       local key = keys[i]
-      local is_plain = kind == 'done'
+      local taken_at = string.byte(kind) == KNOWN and kind or false
+      local is_plain = taken_at or kind == 'done'
       if is_plain then
         kind = 'completed'
-      end
-      local job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
-      if not job[6] and redis.call('EXISTS', key) == 0 then
-        answers[i] = { 'missing', '' }
-        break
       end
       local lock = held[i]
       if done[id] then
         lock = false
+      end
+      local job = NO_FIELDS
+      if not (taken_at and all_there and lock == token) then
+        taken_at = false
+        job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
+        if not job[6] and redis.call('EXISTS', key) == 0 then
+          answers[i] = { 'missing', '' }
+          break
+        end
       end
       if lock ~= token and token ~= '0' then
         if lock then
@@ -132,7 +146,7 @@ if count > 0 then
         end
       end
       if middle_at then
-        is_younger = (tonumber(job[5]) or 0) > middle_at
+        is_younger = (tonumber(taken_at or job[5]) or 0) > middle_at
       end
       if redis.call('LREM', q.active, is_younger and 1 or -1, id) == 0 then
         answers[i] = { 'state', state_of(q, id) or '' }
@@ -141,8 +155,11 @@ if count > 0 then
       done[id] = true
       finished_ids[#finished_ids + 1] = id
       stale_locks[#stale_locks + 1] = locks[i]
-      local made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
-      local made_text = as_text(made)
+      local made, made_text = 1, '1'
+      if not taken_at then
+        made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
+        made_text = as_text(made)
+      end
       if kind == 'completed' or kind == 'failed' then
         local keep_count, keep_age
         if not is_plain then

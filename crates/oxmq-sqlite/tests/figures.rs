@@ -70,6 +70,7 @@ async fn cycle(store: &SqliteStore, finished: &mut Vec<Finish>) -> bool {
         lease: job.lease,
         ending: Ending::Completed { return_value: JsonText::null(), keep: Retention::ALL },
         heeds_cancel: false,
+        known: None,
     }));
     !finished.is_empty()
 }

@@ -66,6 +66,7 @@ async fn exchange(store: &SqliteStore, last: Taken, limit: usize, token: &str) -
         lease: job.lease,
         ending: Ending::Completed { return_value: JsonText::null(), keep: Retention::ALL },
         heeds_cancel: false,
+        known: None,
     });
     let now = Clock::system().now();
     let request =
@@ -134,6 +135,7 @@ async fn other_process() {
                 lease: job.lease,
                 ending: Ending::Completed { return_value: JsonText::null(), keep: Retention::ALL },
                 heeds_cancel: false,
+                known: None,
             });
             let finished = finished.collect();
             let request = FinishRequest { finished, take: None, metrics: None, now: Clock::system().now() };

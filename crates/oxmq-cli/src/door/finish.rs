@@ -39,7 +39,8 @@ pub(super) async fn write(call: &Call, written: Written<'_>) -> Result<Option<Ta
     let Written { command, job, token, ending, take, metrics } = written;
     let token = token.map_or_else(Token::none, Token::new);
     // Node knows no requests to cancel: what it has decided is written.
-    let finish = Finish { lease: Lease { job: JobId::from(job), token }, ending, heeds_cancel: true };
+    let finish =
+        Finish { lease: Lease { job: JobId::from(job), token }, ending, heeds_cancel: true, known: None };
     let request = FinishRequest { finished: vec![finish], take, metrics, now: call.now };
     let about = About { command, job, state: "active" };
     let finished = call.store().finish(&call.address()?, request).await;

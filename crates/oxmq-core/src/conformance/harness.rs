@@ -297,7 +297,7 @@ pub fn again(at: Option<Timestamp>) -> Ending {
 
 /// The ending of a job that was taken.
 pub fn finish(job: &LeasedJob, ending: Ending) -> Finish {
-    Finish { lease: job.lease.clone(), ending, heeds_cancel: false }
+    Finish { lease: job.lease.clone(), ending, heeds_cancel: false, known: job.job.known() }
 }
 
 /// The ids of jobs that were taken, separated by blanks.

@@ -76,7 +76,8 @@ pub use self::steer::{
 };
 pub use self::work::{
     AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
-    Finished, Idle, Note, NoteRequest, RateLimit, RecoverRequest, TakeRequest, Taken, WaitRequest, Woken,
+    Finished, Idle, Known, Note, NoteRequest, RateLimit, RecoverRequest, TakeRequest, Taken, WaitRequest,
+    Woken,
 };
 
 use crate::address::{JobId, QueueAddress};

@@ -92,6 +92,18 @@ pub struct Finish {
     pub ending: Ending,
     /// Whether the ending was decided with a request to cancel in mind, and is to be written in spite of one.
     pub heeds_cancel: bool,
+    /// What [`Job::known`](crate::Job::known) said of the job as it was given, which may spare the store a look; or nothing.
+    pub known: Option<Known>,
+}
+
+/// What cannot change in a job as long as its lease holds. It has neither a parent nor a deduplication id, and cannot come to have
+/// them: its id is a number, and so no other job can be added with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// How many tries had ended.
+    pub attempts_made: u32,
+    /// When it was taken.
+    pub taken_at: Timestamp,
 }
 
 /// What became of the endings, and the next jobs.

@@ -94,6 +94,7 @@ async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest
             lease: pending.running.lease.clone(),
             ending: pending.decision.ending.clone(),
             heeds_cancel: pending.decision.heeds_cancel,
+            known: pending.running.job.known(),
         })
         .collect();
     let request = FinishRequest { finished, take, metrics: shared.settings.metrics, now: shared.clock.now() };

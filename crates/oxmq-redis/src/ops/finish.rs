@@ -1,6 +1,6 @@
 //! `Store::finish`: `lua/finish.lua`.
 
-use oxmq_core::store::{Finish, FinishRequest, Finished};
+use oxmq_core::store::{Finish, FinishRequest, Finished, Known};
 use oxmq_core::{Ending, Error, ErrorKind, JobState, QueueAddress, Result, Retention, millis};
 use redis::{Cmd, Value};
 
@@ -60,13 +60,17 @@ pub(crate) async fn finish(
 }
 
 fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
-    let Finish { lease, ending, heeds_cancel } = finish;
+    let Finish { lease, ending, heeds_cancel, known } = finish;
     command.arg(lease.job.as_str()).arg(lease.token.as_str());
     // What most endings are, in few words.
     if let Ending::Completed { return_value, keep: Retention::ALL } = ending
         && !heeds_cancel
     {
-        command.arg("done").arg(return_value.as_str());
+        match known {
+            Some(Known { attempts_made: 0, taken_at }) => command.arg(format!("+{}", taken_at.as_millis())),
+            _ => command.arg("done"),
+        };
+        command.arg(return_value.as_str());
         return;
     }
     let child_key;

@@ -526,7 +526,7 @@ impl Replay {
     /// Writes an ending, and takes the next job with the same token if `next`.
     pub(crate) fn end(&mut self, lease: &Lease, ending: Ending, next: bool) -> Result<Option<Taken>> {
         let take = next.then(|| self.demand(lease.token.as_str()));
-        let finished = vec![Finish { lease: lease.clone(), ending, heeds_cancel: false }];
+        let finished = vec![Finish { lease: lease.clone(), ending, heeds_cancel: false, known: None }];
         let request = FinishRequest { finished, take, metrics: self.metrics, now: self.time() };
         let mut finished = self.wait(self.store.finish(&self.queue, request))?;
         finished.answers.remove(0).map(|_: Option<JobState>| finished.taken)

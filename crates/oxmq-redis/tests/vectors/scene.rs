@@ -403,7 +403,7 @@ impl Scene {
     }
 
     pub(crate) fn end(&mut self, on: &str, job: &LeasedJob, ending: Ending) -> Result<Option<JobState>> {
-        let finish = Finish { lease: job.lease.clone(), ending, heeds_cancel: false };
+        let finish = Finish { lease: job.lease.clone(), ending, heeds_cancel: false, known: job.job.known() };
         let request = FinishRequest { finished: vec![finish], take: None, metrics: None, now: self.time() };
         self.wait(self.store.finish(&queue(on), request)).unwrap().answers.remove(0)
     }

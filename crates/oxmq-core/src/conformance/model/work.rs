@@ -286,7 +286,7 @@ impl Queue {
 
     /// The job that an ending is for, if it may be written.
     fn check_ending(&mut self, finish: &Finish) -> Result<&Entry> {
-        let Finish { lease: Lease { job: id, token }, ending, heeds_cancel } = finish;
+        let Finish { lease: Lease { job: id, token }, ending, heeds_cancel, .. } = finish;
         let entry = self.entry("finish", id)?;
         let refuse = |kind, why: &str| Err(Error::new(kind, "finish", why).with("job", id.as_str()));
         if !token.is_none() {

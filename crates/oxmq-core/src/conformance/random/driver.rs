@@ -158,7 +158,12 @@ impl<'a> Driver<'a> {
                     let is_final = matches!(end, End::Completed(_) | End::Failed(_));
                     if !(is_final && has_final) {
                         has_final |= is_final;
-                        finished.push(Finish { lease, ending: self.ending(&end, now), heeds_cancel });
+                        finished.push(Finish {
+                            lease,
+                            ending: self.ending(&end, now),
+                            heeds_cancel,
+                            known: None,
+                        });
                     }
                 }
                 // Of jobs that were put before their equals the order is left open: see it first, then take.
