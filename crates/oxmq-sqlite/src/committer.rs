@@ -174,10 +174,10 @@ impl Committer {
         let outcome = self.commit_transaction().and_then(|()| {
             // As soon as it can be seen, and before anything else: another process has a long way to its worker.
             if wrote
-                && rungs.iter().any(Rung::is_news)
+                && let Some(news) = rungs.iter().find(|rung| rung.is_news())
                 && let Some(side) = &self.side
             {
-                side.nudge();
+                side.nudge(news.work());
             }
             // Before the answers: nothing is acknowledged that went into a deleted file.
             self.file.as_ref().map_or(Ok(()), FileId::check)

@@ -14,6 +14,7 @@ use rusqlite::{Connection, ErrorCode};
 
 use crate::fault::{Sql, SqlFault};
 use crate::real_time::{nap, now};
+use crate::wake::Mark;
 
 /// Between two tries for SQLite's lock, and for the turnstile. (The kernel adds about 0.06 ms to each sleep.)
 const LOCK_STEP: Duration = Duration::from_micros(150);
@@ -26,6 +27,34 @@ const TRIES_AWAKE: u32 = 3;
 pub(crate) struct SideFile {
     file: File,
     lockable: AtomicBool,
+}
+
+/// A mark, and once more with all bits turned: what is read while it is written is not taken for one.
+#[cfg(target_os = "linux")]
+type Hint = [u8; 16];
+
+#[cfg(target_os = "linux")]
+fn hint_of(mark: Mark) -> Hint {
+    let mut hint = Hint::default();
+    hint[..8].copy_from_slice(&mark.to_le_bytes());
+    hint[8..].copy_from_slice(&(!mark).to_le_bytes());
+    hint
+}
+
+#[cfg(target_os = "linux")]
+fn mark_of(hint: Hint) -> Option<Mark> {
+    let (mark, turned) = hint.split_first_chunk::<8>()?;
+    let mark = Mark::from_le_bytes(*mark);
+    (turned == (!mark).to_le_bytes()).then_some(mark)
+}
+
+/// The mark of the last nudge, if the side file has one.
+#[cfg(target_os = "linux")]
+pub(crate) fn hint(side: &File) -> Option<Mark> {
+    use std::os::unix::fs::FileExt;
+    let mut hint = Hint::default();
+    side.read_exact_at(&mut hint, 0).ok()?;
+    mark_of(hint)
 }
 
 /// Held by a writer that is next.
@@ -55,15 +84,18 @@ impl SideFile {
         }
     }
 
-    /// Tells other processes that something was committed. Always the same byte, so that the file does not grow.
-    pub(crate) fn nudge(&self) {
+    /// Tells other processes that something was committed, and what, for whoever is quick enough to read it. Always in the same place, so
+    /// that the file does not grow.
+    pub(crate) fn nudge(&self, mark: Mark) {
         #[cfg(target_os = "linux")]
         {
             use std::os::unix::fs::FileExt;
-            if let Err(error) = self.file.write_at(b"\n", 0) {
+            if let Err(error) = self.file.write_at(&hint_of(mark), 0) {
                 tracing::debug!(%error, "cannot nudge other processes; they will find out by polling");
             }
         }
+        #[cfg(not(target_os = "linux"))]
+        let _ = mark;
     }
 
     /// `None` if somebody is in the turnstile.
@@ -144,4 +176,23 @@ fn step(tries: &mut u32, length: Duration, started: Instant, deadline: Instant) 
         nap(length);
     }
     Ok(())
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_is_the_mark_that_was_written_whole_or_nothing() {
+        let mark: Mark = (7 << 40) | 123_456;
+        let hint = hint_of(mark);
+        assert_eq!(mark_of(hint), Some(mark));
+        for byte in 0..hint.len() {
+            let mut torn = hint;
+            torn[byte] = hint_of(mark + 0x0101_0101_0101_0101)[byte];
+            assert_eq!(mark_of(torn), None, "{torn:?}");
+        }
+        // An older version wrote one byte.
+        assert_eq!(mark_of(Hint::default()), None);
+    }
 }

@@ -22,8 +22,15 @@ pub(crate) type Mark = u64;
 /// The mark of a queue that was never there.
 pub(crate) const NO_MARK: Mark = 0;
 
+/// How many bits of a mark are the number; the rest is the queue's own.
+const NUMBER_BITS: u32 = 40;
+
 fn mark(queue_no: i64, number: u64) -> Mark {
-    (queue_no.cast_unsigned() << 40).wrapping_add(number)
+    (queue_no.cast_unsigned() << NUMBER_BITS).wrapping_add(number)
+}
+
+fn queue_no(mark: Mark) -> u64 {
+    mark >> NUMBER_BITS
 }
 
 /// The newest marks of a queue.
@@ -73,6 +80,11 @@ impl Rung {
     /// Whether other processes have to be told.
     pub(crate) fn is_news(&self) -> bool {
         self.news
+    }
+
+    /// The mark for those who wait for work.
+    pub(crate) fn work(&self) -> Mark {
+        self.marks.work
     }
 
     /// Whether there was nothing but a take that found nothing.
@@ -180,6 +192,18 @@ impl Bells {
         }
     }
 
+    /// Ends the waits for work of one queue: another process says that this is its mark now. False if that is no news, or nobody's
+    /// here.
+    pub(crate) fn hint(&self, mark: Mark) -> bool {
+        self.lock().values().any(|bell| {
+            bell.work.send_if_modified(|newest| {
+                let news = queue_no(*newest) == queue_no(mark) && mark > *newest;
+                *newest = if news { mark } else { *newest };
+                news
+            })
+        })
+    }
+
     /// Counts a wait for as long as the answer lives: other processes' commits are watched meanwhile.
     pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
         if self.waits.fetch_add(1, Ordering::SeqCst) == 0 {
@@ -224,5 +248,33 @@ pub(crate) struct Waiting(Arc<Bells>);
 impl Drop for Waiting {
     fn drop(&mut self) {
         self.0.waits.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn queue(name: &str) -> QueueAddress {
+        QueueAddress::new(name.to_owned()).unwrap_or_else(|_| unreachable!())
+    }
+
+    #[test]
+    fn a_hint_wakes_those_of_its_queue_and_only_for_news() {
+        let bells = Bells::new();
+        let (a, b) = (bells.bell(&queue("a")), bells.bell(&queue("b")));
+        let marks = |no, number| Marks { work: mark(no, number), cancel: NO_MARK, events: NO_MARK };
+        a.ring(marks(1, 5));
+        b.ring(marks(2, 5));
+        assert!(bells.hint(mark(1, 6)));
+        assert_eq!((*a.work.borrow(), *b.work.borrow()), (mark(1, 6), mark(2, 5)));
+        for no_news in [mark(1, 6), mark(1, 2), mark(3, 9)] {
+            assert!(!bells.hint(no_news));
+        }
+        assert_eq!((*a.work.borrow(), *b.work.borrow()), (mark(1, 6), mark(2, 5)));
+        // Which number a queue has that was never looked at is not known.
+        let unknown = bells.bell(&queue("c"));
+        assert!(!bells.hint(mark(3, 1)));
+        assert_eq!(*unknown.work.borrow(), NO_MARK);
     }
 }

@@ -1,7 +1,8 @@
 //! Learning of other processes' commits, while anybody waits.
 //!
-//! Whoever commits something that others may wait for writes a byte to the side file, after the commit. Here a thread
-//! watches that file with inotify, reads the marks of the queues that this process knows, and rings. Watching the
+//! Whoever commits something that others may wait for writes to the side file, after the commit. Here a thread
+//! watches that file with inotify, reads the marks of the queues that this process knows, and rings. The queue whose mark stands in the file
+//! is rung before that look, which would be a tenth of the way to its worker; but several nudges may have become one. Watching the
 //! `-wal` file instead would lose wake-ups: it is written before the commit can be seen. A look at
 //! `PRAGMA data_version` twice a second is the net for writers that do not nudge. While nobody waits the thread
 //! sleeps: what happens meanwhile stays in the kernel's queue, as one event.
@@ -19,7 +20,7 @@ use crate::tx::QueueRow;
 use crate::wake::{Bells, Marks};
 
 pub(crate) use self::signal::Signal;
-use self::signal::listen;
+use self::signal::{Nudges, listen};
 use crate::real_time::nap;
 
 /// How often `data_version` is looked at, as the net under the nudges, and in place of them.
@@ -64,6 +65,13 @@ pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Pat
         } else {
             bells.signal().sleep(None, None)
         };
+        if heard == Heard::Nudge
+            && let Some(mark) = nudges.as_ref().and_then(Nudges::hint)
+            && bells.hint(mark)
+        {
+            // Whoever was woken is at the file now; a look beside it would be in its way.
+            nap(LOOK_GAP);
+        }
     }
 }
 
@@ -87,6 +95,7 @@ fn look(bells: &Bells, connection: &Connection, heard: Heard, version: &mut i64)
 
 #[cfg(target_os = "linux")]
 mod signal {
+    use std::fs::File;
     use std::mem::MaybeUninit;
     use std::os::fd::{AsFd, OwnedFd};
     use std::path::Path;
@@ -96,6 +105,8 @@ mod signal {
     use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 
     use super::Heard;
+    use crate::lock::hint;
+    use crate::wake::Mark;
 
     /// Wakes the watcher's thread.
     #[derive(Debug)]
@@ -104,15 +115,25 @@ mod signal {
         called: Option<OwnedFd>,
     }
 
-    /// The watch on the side file.
+    /// The watch on the side file, and that file.
     #[derive(Debug)]
-    pub(crate) struct Nudges(OwnedFd);
+    pub(crate) struct Nudges {
+        watch: OwnedFd,
+        side: File,
+    }
 
     /// Begins to watch.
     pub(crate) fn listen(side: Option<&Path>) -> Option<Nudges> {
         let watch = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).ok()?;
         inotify::add_watch(&watch, side?, WatchFlags::MODIFY).ok()?;
-        Some(Nudges(watch))
+        Some(Nudges { watch, side: File::open(side?).ok()? })
+    }
+
+    impl Nudges {
+        /// What the last nudge was about, if it says so.
+        pub(crate) fn hint(&self) -> Option<Mark> {
+            hint(&self.side)
+        }
     }
 
     impl Signal {
@@ -135,7 +156,7 @@ mod signal {
                 return Heard::Nothing;
             };
             let mut fds = vec![PollFd::new(called, PollFlags::IN)];
-            if let Some(Nudges(watch)) = nudges {
+            if let Some(Nudges { watch, .. }) = nudges {
                 fds.push(PollFd::new(watch, PollFlags::IN));
             }
             let timeout = period.and_then(|period| Timespec::try_from(period).ok());
@@ -145,7 +166,7 @@ mod signal {
             if !fds[0].revents().is_empty() {
                 let _ = rustix::io::read(called.as_fd(), &mut [0_u8; 8]);
             }
-            if is_nudged && let Some(Nudges(watch)) = nudges {
+            if is_nudged && let Some(Nudges { watch, .. }) = nudges {
                 let mut buffer = [MaybeUninit::uninit(); 4096];
                 let mut reader = Reader::new(watch, &mut buffer);
                 while reader.next().is_ok() {}
@@ -163,6 +184,7 @@ mod signal {
     use std::time::Duration;
 
     use super::Heard;
+    use crate::wake::Mark;
 
     /// Wakes the watcher's thread.
     #[derive(Debug, Default)]
@@ -174,6 +196,13 @@ mod signal {
     /// There are none here.
     #[derive(Debug)]
     pub(crate) enum Nudges {}
+
+    impl Nudges {
+        /// What the last nudge was about.
+        pub(crate) fn hint(&self) -> Option<Mark> {
+            match *self {}
+        }
+    }
 
     /// There is nothing to watch.
     pub(crate) fn listen(_side: Option<&Path>) -> Option<Nudges> {

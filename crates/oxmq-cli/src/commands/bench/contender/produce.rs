@@ -76,10 +76,13 @@ pub(super) async fn at_low_load(queue: &Queue, args: &BenchPartArgs, out: Output
     let mut ticks = tokio::time::interval(Duration::from_millis(args.gap_ms.max(1)));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let running = Running::start(out)?;
+    let mut times = Vec::with_capacity(usize::try_from(args.n)?);
     for _ in 0..args.n {
         ticks.tick().await;
+        let start = monotonic_ns();
         queue.add_named("job", &payloads.now()).await?;
+        times.push(monotonic_ns() - start);
     }
-    running.done(args.n, Map::new())?;
+    running.done(args.n, percentiles(times))?;
     end_of_stdin().await
 }
