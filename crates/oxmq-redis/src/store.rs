@@ -174,13 +174,18 @@ impl RedisStore {
 
     /// Sends a command that only reads.
     pub(crate) async fn read(&self, verb: &'static str, queue: &QueueAddress, command: Cmd) -> Result<Value> {
-        self.read_at(verb, &self.keys(queue).key("meta"), command).await
+        self.repeatable(verb, queue, command).await
     }
 
-    /// Sends a command that only reads to the server of a key.
-    pub(crate) async fn read_at(&self, verb: &'static str, slot_key: &str, command: Cmd) -> Result<Value> {
-        let call =
-            Call { operation: verb, slot_key: slot_key.to_owned(), command, script: None, repeatable: true };
+    /// Sends a command, and again after a cut: it does no harm to run it twice.
+    pub(crate) async fn repeatable(
+        &self,
+        verb: &'static str,
+        queue: &QueueAddress,
+        command: Cmd,
+    ) -> Result<Value> {
+        let slot_key = self.keys(queue).key("meta");
+        let call = Call { operation: verb, slot_key, command, script: None, repeatable: true };
         self.hub.call(call).await
     }
 }

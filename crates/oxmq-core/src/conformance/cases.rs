@@ -98,6 +98,7 @@ macro_rules! conformance_cases {
                 a_worker_is_listed_with_all_it_says
                 a_worker_is_gone_when_its_time_is_over
                 a_worker_may_announce_itself_anew
+                a_worker_that_says_it_announced_itself_before_is_listed_whatever_is_true
                 a_worker_may_say_good_bye
                 workers_belong_to_one_queue
                 an_announcement_tells_no_event

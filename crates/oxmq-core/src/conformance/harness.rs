@@ -483,7 +483,13 @@ impl On<'_> {
     }
 
     pub async fn announce(&self, worker: WorkerInfo, ttl: Duration) {
-        let request = AnnounceRequest { worker, ttl, now: self.now() };
+        let request = AnnounceRequest { worker, ttl, renews: false, now: self.now() };
+        self.store().announce(&self.address, request).await.unwrap();
+    }
+
+    /// Announces a worker that did so before.
+    pub async fn renew(&self, worker: WorkerInfo, ttl: Duration) {
+        let request = AnnounceRequest { worker, ttl, renews: true, now: self.now() };
         self.store().announce(&self.address, request).await.unwrap();
     }
 

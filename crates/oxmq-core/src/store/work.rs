@@ -222,6 +222,9 @@ pub struct AnnounceRequest {
     pub worker: WorkerInfo,
     /// How long this holds; zero to say good-bye.
     pub ttl: Duration,
+    /// Whether the worker did the same not long ago, and was answered: a store may leave out what it does besides. Now and then a
+    /// worker says no, though it did.
+    pub renews: bool,
     /// The time of the call.
     pub now: Timestamp,
 }

@@ -21,6 +21,8 @@ const SWEEP_STEPS_MAX: usize = 20;
 const SWEEP_JOBS_MAX: usize = 500;
 /// How often a worker shows that it is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// Of so many announcements one is whole, so one in five minutes; the others only renew it.
+const ANNOUNCE_WHOLE: u32 = 30;
 
 /// Brings back the jobs of dead workers, first at once, then again and again.
 ///
@@ -86,10 +88,18 @@ pub(crate) async fn sweep(shared: &Shared) {
 
 /// Shows that the worker is there, first at once, then again and again.
 pub(crate) async fn announce(shared: &Shared) {
+    let mut renewals_left = 0;
     loop {
-        match announce_once(shared, ANNOUNCE_FOR).await {
-            Ok(()) => shared.answered("announce"),
-            Err(error) => shared.trouble("announce", &error),
+        let renews = renewals_left > 0;
+        match announce_once(shared, ANNOUNCE_FOR, renews).await {
+            Ok(()) => {
+                shared.answered("announce");
+                renewals_left = if renews { renewals_left - 1 } else { ANNOUNCE_WHOLE - 1 };
+            }
+            Err(error) => {
+                shared.trouble("announce", &error);
+                renewals_left = 0;
+            }
         }
         shared.announced.cancel();
         shared.clock.sleep(ANNOUNCE_EVERY).await;
@@ -98,12 +108,14 @@ pub(crate) async fn announce(shared: &Shared) {
 
 /// Shows that the worker is gone, if the store answers soon.
 pub(crate) async fn say_goodbye(shared: &Shared) {
-    if let Some(Err(error)) = shared.clock.timeout(LAST_CALL, announce_once(shared, Duration::ZERO)).await {
+    if let Some(Err(error)) =
+        shared.clock.timeout(LAST_CALL, announce_once(shared, Duration::ZERO, false)).await
+    {
         tracing::debug!(queue = %shared.queue, worker = %shared.id, %error, "could not say good-bye");
     }
 }
 
-async fn announce_once(shared: &Shared, ttl: Duration) -> crate::Result<()> {
+async fn announce_once(shared: &Shared, ttl: Duration, renews: bool) -> crate::Result<()> {
     let control = *shared.control.borrow();
     let worker = WorkerInfo {
         id: shared.id.clone(),
@@ -117,7 +129,7 @@ async fn announce_once(shared: &Shared, ttl: Duration) -> crate::Result<()> {
         last_take_at: shared.last_take_at(),
     };
     debug_assert!(millis(ANNOUNCE_EVERY) < millis(ANNOUNCE_FOR), "a worker that is there must not vanish");
-    let request = AnnounceRequest { worker, ttl, now: shared.clock.now() };
+    let request = AnnounceRequest { worker, ttl, renews, now: shared.clock.now() };
     shared.store.announce(&shared.queue, request).await
 }
 

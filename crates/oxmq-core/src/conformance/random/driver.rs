@@ -228,7 +228,7 @@ impl<'a> Driver<'a> {
             Op::Announce { worker: number, stays } => {
                 let worker = worker(&id_of(number), name_of(number).as_deref());
                 let ttl = if stays { ms(600_001) } else { Duration::ZERO };
-                let request = AnnounceRequest { worker, ttl, now };
+                let request = AnnounceRequest { worker, ttl, renews: number % 2 == 0, now };
                 store.announce(q, request.clone()).await.unwrap();
                 self.model.announce(q, request);
             }
