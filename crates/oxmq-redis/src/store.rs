@@ -10,9 +10,9 @@ use oxmq_core::store::{
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
-    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled,
+    SchedulesPage, SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
     TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
@@ -209,7 +209,7 @@ impl Store for RedisStore {
         take = ops::take::take, (TakeRequest) -> Taken;
         finish = ops::finish::finish, (FinishRequest) -> Finished;
         extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;
-        recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
+        recover = ops::recover::recover, (RecoverRequest) -> Recovered;
         wait = ops::wait::wait, (WaitRequest) -> Woken;
         cancellations = ops::cancel::cancellations, (CancellationsRequest) -> Vec<Cancellation>;
         note = ops::note::note, (NoteRequest) -> u64;

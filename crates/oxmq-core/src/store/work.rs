@@ -141,6 +141,16 @@ pub struct RecoverRequest {
     pub now: Timestamp,
 }
 
+/// What a check for the jobs of dead workers found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The jobs that were brought back.
+    pub stalled: Vec<JobId>,
+    /// Whether the queue held nothing to be done at a moment of the call: no job that was active, waiting (also in a queue that
+    /// is paused), prioritized or delayed. A store that did not find out says no.
+    pub empty: bool,
+}
+
 /// A wait for work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WaitRequest {

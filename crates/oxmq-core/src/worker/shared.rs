@@ -26,6 +26,9 @@ use crate::telemetry::{SpanKind, SpanParent, Trace, Tracer, attribute};
 /// their leases have run out.
 const DOUBTFUL_MAX: usize = 64;
 
+/// No time.
+const NEVER: i64 = i64::MIN;
+
 /// The first wait after the store failed; it doubles up to the builder's `retry_delay`.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
 
@@ -48,6 +51,21 @@ pub(crate) struct Settings {
     pub(crate) stuck_after: Duration,
     pub(crate) end_when_stuck: bool,
     pub(crate) tracer: Tracer,
+}
+
+impl Settings {
+    /// How much longer than `stall_check` to leave the jobs of dead workers in a queue that was seen to be empty.
+    pub(crate) fn empty_check_more(&self) -> Duration {
+        // A job that is taken after the look has a lease to lose first.
+        self.stall_check.min(self.lease)
+    }
+
+    /// How long the sight of an empty queue stands in for looking by taking: until the next one, and a little for that to be
+    /// answered; but never much longer than two polls.
+    fn empty_for(&self) -> Duration {
+        let next_check = self.stall_check + self.empty_check_more();
+        next_check.min(self.poll * 2) + self.poll / 5
+    }
 }
 
 /// How far the worker is on its way to the end.
@@ -172,6 +190,8 @@ pub(crate) struct Shared {
     last_take_at: AtomicI64,
     /// When a job was last taken, or the store said why it gives none, or there was no slot.
     last_progress: AtomicI64,
+    /// When the search for the jobs of dead workers last saw an empty queue; [`NEVER`] if it saw none the last time.
+    empty_at: AtomicI64,
     /// The tokens of takes without an answer, until when they are looked for: a server that was away can still run what it
     /// was sent before.
     doubtful: Mutex<VecDeque<(Token, Timestamp)>>,
@@ -230,6 +250,7 @@ impl Shared {
             started_at,
             last_take_at: AtomicI64::new(0),
             last_progress: AtomicI64::new(started_at.as_millis()),
+            empty_at: AtomicI64::new(NEVER),
             doubtful: Mutex::default(),
             found: Mutex::default(),
             broken: Mutex::default(),
@@ -302,6 +323,26 @@ impl Shared {
 
     pub(crate) fn last_progress(&self) -> Timestamp {
         Timestamp::from_millis(self.last_progress.load(Ordering::Relaxed))
+    }
+
+    /// The search for the jobs of dead workers, begun at that time, saw an empty queue, or not.
+    pub(crate) fn saw(&self, is_empty: bool, at: Timestamp) {
+        if is_empty {
+            self.empty_at.store(at.as_millis(), Ordering::Relaxed);
+            // To take nothing is all that can be done.
+            self.progressed();
+        } else if self.empty_at.swap(NEVER, Ordering::Relaxed) != NEVER {
+            // The exchange may rely on it, and sleep.
+            self.control.send_modify(|_| {});
+        }
+    }
+
+    /// Until when the queue counts as empty, if it does: there is no need to look.
+    pub(crate) fn empty_until(&self) -> Option<Timestamp> {
+        let (now, at) = (self.clock.now(), Timestamp::from_millis(self.empty_at.load(Ordering::Relaxed)));
+        let until = at + self.settings.empty_for();
+        // If the clock was set back, nobody knows when that was.
+        (at <= now && now < until).then_some(until)
     }
 
     /// Whether the worker could take a job.

@@ -8,9 +8,8 @@ use super::leases;
 use super::resolve;
 use super::run::LAST_CALL;
 use super::shared::Shared;
-use crate::address::JobId;
 use crate::clock::millis;
-use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, SweepRequest, WorkerInfo};
+use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, Recovered, SweepRequest, WorkerInfo};
 use crate::telemetry::{SpanKind, SpanParent, Trace, attribute};
 
 /// How often finished jobs are swept by age.
@@ -27,6 +26,11 @@ const ANNOUNCE_WHOLE: u32 = 30;
 /// Brings back the jobs of dead workers, first at once, then again and again.
 ///
 /// Its own leases are renewed before: when the machine slept, they all look run out.
+///
+/// An empty queue is looked at less often, as there is no worker to die on a job. One that takes a job right after such a look
+/// and dies at once leaves a lease that lasts until the next look at least, or ends less than a check's time before it. That look
+/// finds the job, and from then on there is one at each interval. So the job is brought back within its lease and an interval, as
+/// always: with the defaults it is looked at after 0 s (empty), 10 s (the lease holds), and 15 s.
 pub(crate) async fn recover(shared: &Shared) {
     loop {
         leases::renew_once(shared).await;
@@ -41,26 +45,37 @@ pub(crate) async fn recover(shared: &Shared) {
             now: shared.clock.now(),
         };
         let trace = shared.trace("moveStalledJobsToWait", SpanKind::Internal, SpanParent::Root);
-        let tell = |trace: &Trace, ids: &Vec<JobId>| {
+        let tell = |trace: &Trace, found: &Recovered| {
             trace.set(attribute::WORKER_STALLED_JOBS, || {
-                ids.iter().map(ToString::to_string).collect::<Vec<_>>().into()
+                found.stalled.iter().map(ToString::to_string).collect::<Vec<_>>().into()
             });
-            for id in ids {
+            for id in &found.stalled {
                 trace.event("job stalled", attribute::JOB_ID, || id.as_str().into());
             }
         };
-        match trace.call(shared.store.recover(&shared.queue, request), tell).await {
-            Ok(ids) => {
+        let asked_at = request.now;
+        let is_empty = match trace.call(shared.store.recover(&shared.queue, request), tell).await {
+            Ok(found) => {
                 shared.answered("recover");
-                for id in ids {
+                for id in found.stalled {
                     shared.counters.stalled.add_one();
                     tracing::warn!(queue = %shared.queue, job = %id, "the worker of this job died; it runs again");
                     shared.listeners.tell(|| WorkerEvent::Stalled { id });
                 }
+                shared.saw(found.empty, asked_at);
+                found.empty
             }
-            Err(error) => shared.trouble("recover", &error),
-        }
+            Err(error) => {
+                shared.trouble("recover", &error);
+                shared.saw(false, asked_at);
+                false
+            }
+        };
         shared.clock.sleep(shared.settings.stall_check).await;
+        // A take without an answer may be run late, in a queue that was empty: its jobs are ours, and soon lost.
+        if is_empty && shared.doubtful().is_empty() {
+            shared.clock.sleep(shared.settings.empty_check_more()).await;
+        }
     }
 }
 

@@ -163,7 +163,7 @@ impl Store for FaultyStore {
         deduplication_owner(OwnerRequest) -> Option<JobId>;
         release_deduplication(ReleaseRequest) -> bool;
         extend(ExtendRequest) -> Vec<Extended>;
-        recover(RecoverRequest) -> Vec<JobId>;
+        recover(RecoverRequest) -> Recovered;
         wait(WaitRequest) -> Woken;
         cancellations(CancellationsRequest) -> Vec<Cancellation>;
         note(NoteRequest) -> u64;
