@@ -71,10 +71,18 @@ pub(crate) async fn recover(shared: &Shared) {
                 false
             }
         };
-        shared.clock.sleep(shared.settings.stall_check).await;
-        // A take without an answer may be run late, in a queue that was empty: its jobs are ours, and soon lost.
-        if is_empty && shared.doubtful().is_empty() {
-            shared.clock.sleep(shared.settings.empty_check_more()).await;
+        let interval = shared.settings.stall_check;
+        if is_empty {
+            // A take without an answer may be run late, in a queue that was empty: its jobs are ours, and soon lost.
+            let next = shared.clock.now() + shared.settings.empty_check();
+            tokio::select! {
+                () = shared.clock.sleep_until(next) => {}
+                () = shared.until_doubtful() => {
+                    shared.clock.sleep_until(next.min(shared.clock.now() + interval)).await;
+                }
+            }
+        } else {
+            shared.clock.sleep(interval).await;
         }
     }
 }
