@@ -9,10 +9,10 @@ use oxmq_core::store::{
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, Idle, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest, MetaChanged,
     MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
-    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, SetMetaRequest, Step, SweepRequest, TakeRequest, Taken, Tally, TrimEventsRequest,
-    WaitRequest, Woken,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled,
+    SchedulesPage, SchedulesRequest, SetMetaRequest, Step, SweepRequest, TakeRequest, Taken, Tally,
+    TrimEventsRequest, WaitRequest, Woken,
 };
 use oxmq_core::{
     Error, ErrorKind, Event, EventId, Job, JobCounts, JobId, JobState, JobView, JsonText, Lease, LeasedJob,
@@ -78,8 +78,8 @@ impl Store for NullStore {
         ready(request.leases.iter().map(|_| Extended::Kept).collect())
     }
 
-    fn recover<'a>(&'a self, _: &'a QueueAddress, _: RecoverRequest) -> Answer<'a, Vec<JobId>> {
-        ready(Vec::new())
+    fn recover<'a>(&'a self, _: &'a QueueAddress, _: RecoverRequest) -> Answer<'a, Recovered> {
+        ready(Recovered::default())
     }
 
     fn wait<'a>(&'a self, _: &'a QueueAddress, _: WaitRequest) -> Answer<'a, Woken> {

@@ -257,6 +257,7 @@ async fn what_five_does_to_a_queue_is_told() {
             last_take_at: None,
         },
         ttl: ms(60_000),
+        renews: false,
         now: rig.queue.clock().now(),
     };
     for _ in 0..2 {

@@ -20,6 +20,8 @@ mod exchange;
 mod family;
 #[path = "engine/handlers.rs"]
 mod handlers;
+#[path = "engine/idle.rs"]
+mod idle;
 #[path = "engine/leases.rs"]
 mod leases;
 #[path = "engine/outage.rs"]

@@ -10,9 +10,9 @@ use oxmq_core::store::{
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
-    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled,
+    SchedulesPage, SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
     TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventId, Job, JobId, JobKey, JobOptions, JobView, QueueAddress, Result, Timestamp};
@@ -174,13 +174,18 @@ impl RedisStore {
 
     /// Sends a command that only reads.
     pub(crate) async fn read(&self, verb: &'static str, queue: &QueueAddress, command: Cmd) -> Result<Value> {
-        self.read_at(verb, &self.keys(queue).key("meta"), command).await
+        self.repeatable(verb, queue, command).await
     }
 
-    /// Sends a command that only reads to the server of a key.
-    pub(crate) async fn read_at(&self, verb: &'static str, slot_key: &str, command: Cmd) -> Result<Value> {
-        let call =
-            Call { operation: verb, slot_key: slot_key.to_owned(), command, script: None, repeatable: true };
+    /// Sends a command, and again after a cut: it does no harm to run it twice.
+    pub(crate) async fn repeatable(
+        &self,
+        verb: &'static str,
+        queue: &QueueAddress,
+        command: Cmd,
+    ) -> Result<Value> {
+        let slot_key = self.keys(queue).key("meta");
+        let call = Call { operation: verb, slot_key, command, script: None, repeatable: true };
         self.hub.call(call).await
     }
 }
@@ -204,7 +209,7 @@ impl Store for RedisStore {
         take = ops::take::take, (TakeRequest) -> Taken;
         finish = ops::finish::finish, (FinishRequest) -> Finished;
         extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>;
-        recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
+        recover = ops::recover::recover, (RecoverRequest) -> Recovered;
         wait = ops::wait::wait, (WaitRequest) -> Woken;
         cancellations = ops::cancel::cancellations, (CancellationsRequest) -> Vec<Cancellation>;
         note = ops::note::note, (NoteRequest) -> u64;

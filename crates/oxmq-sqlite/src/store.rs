@@ -11,9 +11,9 @@ use oxmq_core::store::{
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
-    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled,
+    SchedulesPage, SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
     TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use oxmq_core::{Event, EventCursor, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
@@ -129,7 +129,6 @@ impl Store for SqliteStore {
     methods! {
         read deduplication_owner = ops::dedup::owner, (OwnerRequest) -> Option<JobId>;
         write release_deduplication = ops::dedup::release, (ReleaseRequest) -> bool;
-        write recover = ops::recover::recover, (RecoverRequest) -> Vec<JobId>;
         decide note = ops::note::note, (NoteRequest) -> u64;
         write announce = ops::announce::announce, (AnnounceRequest) -> ();
         decide cancel = ops::cancel::cancel, (CancelRequest) -> CancelAnswer;
@@ -163,6 +162,19 @@ impl Store for SqliteStore {
     fn resume<'a>(&'a self, queue: &'a QueueAddress, now: Timestamp) -> Answer<'a, ()> {
         let queue = queue.clone();
         self.write("resume", move |tx| ops::pause::resume(tx, &queue, now))
+    }
+
+    fn recover<'a>(&'a self, queue: &'a QueueAddress, request: RecoverRequest) -> Answer<'a, Recovered> {
+        Box::pin(async move {
+            let address = queue.clone();
+            // Most checks find nothing, and need not get in the way of those who write.
+            let found = self.read("recover", move |db| ops::recover::nothing(db, &address)).await?;
+            if let Some(nothing) = found {
+                return Ok(nothing);
+            }
+            let address = queue.clone();
+            self.write("recover", move |tx| ops::recover::recover(tx, &address, &request)).await
+        })
     }
 
     fn clean<'a>(&'a self, queue: &'a QueueAddress, request: CleanRequest) -> Answer<'a, Step> {

@@ -1,14 +1,18 @@
 //! The objects of Node's that speak through this process, over all streams: what `getClientList` shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oxmq::store::{ANNOUNCE_FOR, AnnounceRequest};
 use oxmq::{Clock, QueueAddress, Store, Timestamp, WorkerInfo};
 use serde::Deserialize;
+
+/// In so many rounds all workers are announced in full once; in the others what is known is only renewed.
+const ANNOUNCE_WHOLE: u32 = 30;
 
 /// What an object is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -159,25 +163,40 @@ impl Drop for Listing {
 pub(super) async fn announce(store: Arc<dyn Store>, clients: Arc<Clients>) {
     let clock = Clock::system();
     let mut told: Vec<(QueueAddress, WorkerInfo)> = Vec::new();
-    loop {
+    // Whose last announcement was answered.
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for round in (0..ANNOUNCE_WHOLE).cycle() {
         let now = clients.workers();
         let gone: Vec<_> =
             told.iter().filter(|(_, old)| now.iter().all(|(_, new)| new.id != old.id)).collect();
         for (queue, worker) in gone {
-            tell(&*store, queue, worker, std::time::Duration::ZERO).await;
+            tell(&*store, queue, worker, Duration::ZERO, false).await;
         }
+        let before = std::mem::take(&mut known);
         for (queue, worker) in &now {
-            tell(&*store, queue, worker, ANNOUNCE_FOR).await;
+            let renews = round > 0 && before.contains(&worker.id);
+            if tell(&*store, queue, worker, ANNOUNCE_FOR, renews).await {
+                known.insert(worker.id.clone());
+            }
         }
         told = now;
         clock.sleep(ANNOUNCE_FOR / 3).await;
     }
 }
 
-async fn tell(store: &dyn Store, queue: &QueueAddress, worker: &WorkerInfo, ttl: std::time::Duration) {
-    let request = AnnounceRequest { worker: worker.clone(), ttl, now: Clock::system().now() };
-    if let Err(error) = store.announce(queue, request).await {
+/// Whether the store has heard it.
+async fn tell(
+    store: &dyn Store,
+    queue: &QueueAddress,
+    worker: &WorkerInfo,
+    ttl: Duration,
+    renews: bool,
+) -> bool {
+    let request = AnnounceRequest { worker: worker.clone(), ttl, renews, now: Clock::system().now() };
+    let told = store.announce(queue, request).await;
+    if let Err(error) = &told {
         // The next round says it again.
         tracing::debug!(%error, "a worker could not be announced");
     }
+    told.is_ok()
 }

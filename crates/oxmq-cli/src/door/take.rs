@@ -34,8 +34,8 @@ pub(super) async fn move_stalled(call: Call) -> Outcome {
         interval: ms(ctx.stalled_interval.unwrap_or(LEASE_DEFAULT_MS)),
         now: call.now,
     };
-    let ids = call.store().recover(&call.address()?, request).await.map_err(|error| Failure::of(&error))?;
-    answer(&ids.iter().map(JobId::as_str).collect::<Vec<_>>())
+    let found = call.store().recover(&call.address()?, request).await.map_err(|error| Failure::of(&error))?;
+    answer(&found.stalled.iter().map(JobId::as_str).collect::<Vec<_>>())
 }
 
 /// Keeps leases of one duration; those that are lost.

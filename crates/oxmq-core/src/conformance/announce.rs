@@ -35,6 +35,20 @@ pub async fn a_worker_may_announce_itself_anew(bench: &Harness) {
     assert_eq!(workers(&q).await, [WorkerInfo { active: 1, ..worker("a", None) }]);
 }
 
+pub async fn a_worker_that_says_it_announced_itself_before_is_listed_whatever_is_true(bench: &Harness) {
+    let q = bench.queue();
+    q.announce(worker("a", None), ms(1_000)).await;
+    q.advance(ms(900)).await;
+    q.renew(WorkerInfo { active: 1, ..worker("a", None) }, ms(1_000)).await;
+    q.renew(worker("b", None), ms(3_000)).await;
+    q.advance(ms(900)).await;
+    assert_eq!(workers(&q).await, [WorkerInfo { active: 1, ..worker("a", None) }, worker("b", None)]);
+    q.advance(ms(900)).await;
+    assert_eq!(workers(&q).await, [worker("b", None)]);
+    q.renew(worker("b", None), ms(0)).await;
+    assert!(workers(&q).await.is_empty());
+}
+
 pub async fn a_worker_may_say_good_bye(bench: &Harness) {
     let q = bench.queue();
     q.announce(worker("a", None), ms(1_000)).await;

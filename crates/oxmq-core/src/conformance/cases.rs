@@ -98,6 +98,7 @@ macro_rules! conformance_cases {
                 a_worker_is_listed_with_all_it_says
                 a_worker_is_gone_when_its_time_is_over
                 a_worker_may_announce_itself_anew
+                a_worker_that_says_it_announced_itself_before_is_listed_whatever_is_true
                 a_worker_may_say_good_bye
                 workers_belong_to_one_queue
                 an_announcement_tells_no_event
@@ -408,6 +409,9 @@ macro_rules! conformance_cases {
                 a_job_taken_without_locking_is_recovered_after_the_interval
                 a_recovered_job_forgets_a_request_to_cancel
                 a_recovered_job_waits_in_a_paused_queue_too
+                a_queue_in_which_something_is_to_be_done_is_not_empty
+                a_queue_of_finished_jobs_and_parents_that_wait_is_empty
+                an_empty_queue_may_be_one_that_nobody_named
                 other_queues_are_left_alone
             }
             remove {

@@ -18,7 +18,7 @@ pub async fn a_lease_that_is_extended_lasts_longer(bench: &Harness) {
     assert_eq!(extend(&q, vec![taken[0].lease.clone()]).await, [Extended::Kept]);
     q.advance(ms(2_000)).await;
     let request = RecoverRequest { max_stalled: 1, interval: ms(1_000), now: q.now() };
-    let recovered = q.store().recover(&q.address, request).await.unwrap();
+    let recovered = q.store().recover(&q.address, request).await.unwrap().stalled;
     assert_eq!(recovered, [taken[1].job.id.clone()]);
     assert_eq!(q.state("1").await, JobState::Active);
 }
@@ -38,7 +38,7 @@ pub async fn a_lease_that_ran_out_but_was_not_recovered_is_kept(bench: &Harness)
     q.advance(LEASE + INTERVAL).await;
     assert_eq!(extend(&q, vec![job.lease.clone()]).await, [Extended::Kept]);
     let request = RecoverRequest { max_stalled: 1, interval: INTERVAL, now: q.now() };
-    assert!(q.store().recover(&q.address, request).await.unwrap().is_empty());
+    assert!(q.store().recover(&q.address, request).await.unwrap().stalled.is_empty());
 }
 
 pub async fn each_lease_is_answered_in_order(bench: &Harness) {
@@ -83,7 +83,7 @@ pub async fn an_extension_tells_of_a_request_to_cancel_each_time(bench: &Harness
     }
     q.advance(LEASE - ms(1_000)).await;
     let request = RecoverRequest { max_stalled: 1, interval: INTERVAL, now: q.now() };
-    assert!(q.store().recover(&q.address, request).await.unwrap().is_empty(), "the lease is kept");
+    assert!(q.store().recover(&q.address, request).await.unwrap().stalled.is_empty(), "the lease is kept");
 }
 
 pub async fn an_extension_tells_nothing(bench: &Harness) {

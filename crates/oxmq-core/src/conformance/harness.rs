@@ -471,7 +471,13 @@ impl On<'_> {
     pub async fn recover(&self, max_stalled: u32) -> Vec<JobId> {
         self.advance(LEASE + INTERVAL + ms(1)).await;
         let request = RecoverRequest { max_stalled, interval: INTERVAL, now: self.now() };
-        self.store().recover(&self.address, request).await.unwrap()
+        self.store().recover(&self.address, request).await.unwrap().stalled
+    }
+
+    /// Whether the store finds nothing to be done in the queue, now.
+    pub async fn is_empty(&self) -> bool {
+        let request = RecoverRequest { max_stalled: 1, interval: INTERVAL, now: self.now() };
+        self.store().recover(&self.address, request).await.unwrap().empty
     }
 
     pub async fn note(&self, id: &JobId, note: Note) -> Result<u64> {
@@ -483,7 +489,13 @@ impl On<'_> {
     }
 
     pub async fn announce(&self, worker: WorkerInfo, ttl: Duration) {
-        let request = AnnounceRequest { worker, ttl, now: self.now() };
+        let request = AnnounceRequest { worker, ttl, renews: false, now: self.now() };
+        self.store().announce(&self.address, request).await.unwrap();
+    }
+
+    /// Announces a worker that did so before.
+    pub async fn renew(&self, worker: WorkerInfo, ttl: Duration) {
+        let request = AnnounceRequest { worker, ttl, renews: true, now: self.now() };
         self.store().announce(&self.address, request).await.unwrap();
     }
 

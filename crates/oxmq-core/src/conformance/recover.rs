@@ -1,6 +1,8 @@
 //! Cases of `Store::recover`.
 
-use super::harness::{Harness, INTERVAL, LEASE, completed, draft, failed, failed_keeping, ids, ms, worker};
+use super::harness::{
+    Harness, INTERVAL, LEASE, completed, draft, failed, failed_keeping, ids, ms, tree, worker,
+};
 use crate::address::Token;
 use crate::options::Retention;
 use crate::outcome::Ending;
@@ -102,7 +104,7 @@ pub async fn a_job_taken_without_locking_is_recovered_after_the_interval(bench: 
     q.take_by(TakeRequest { token: Token::none(), ..q.demand(1) }).await;
     q.advance(INTERVAL - ms(1_000)).await;
     let request = RecoverRequest { max_stalled: 1, interval: INTERVAL, now: q.now() };
-    assert!(q.store().recover(&q.address, request).await.unwrap().is_empty());
+    assert!(q.store().recover(&q.address, request).await.unwrap().stalled.is_empty());
     assert_eq!(q.recover(1).await, ["1".into()]);
 }
 
@@ -133,4 +135,48 @@ pub async fn other_queues_are_left_alone(bench: &Harness) {
     q.take_one().await;
     assert!(other.recover(1).await.is_empty());
     assert_eq!(q.state("1").await, JobState::Active);
+}
+
+pub async fn a_queue_in_which_something_is_to_be_done_is_not_empty(bench: &Harness) {
+    let jobs =
+        [("waits", draft()), ("has a priority", draft().priority(1)), ("later", draft().delay(ms(60_000)))];
+    for (name, job) in jobs {
+        let q = bench.on(name);
+        q.add(job).await;
+        assert!(!q.is_empty().await, "{name}");
+        q.pause().await;
+        assert!(!q.is_empty().await, "{name}, in a paused queue");
+    }
+    let q = bench.queue();
+    q.add(draft()).await;
+    let job = q.take_one().await;
+    assert!(!q.is_empty().await, "a job is active");
+    q.finish(&job, failed("no")).await.unwrap();
+    q.retry(&job.job.id, JobState::Failed).await.unwrap();
+    assert!(!q.is_empty().await, "it waits again");
+    q.take_one().await;
+    assert_eq!(q.recover(1).await.len(), 1);
+    assert!(!q.is_empty().await, "it was brought back");
+}
+
+pub async fn a_queue_of_finished_jobs_and_parents_that_wait_is_empty(bench: &Harness) {
+    let (q, below) = (bench.queue(), bench.on("below"));
+    q.add_many(2).await;
+    q.run_one(completed()).await;
+    q.run_one(failed("no")).await;
+    bench.add_flow(tree(&q, "p").over([tree(&below, "c")])).await;
+    assert_eq!(q.tally().await, "completed=1 failed=1 waiting-children=1");
+    assert!(q.is_empty().await);
+    below.end("c", completed()).await;
+    assert!(!q.is_empty().await, "the parent was released");
+    assert!(below.is_empty().await);
+    q.remove(&"p".into()).await;
+    assert!(q.is_empty().await);
+    q.pause().await;
+    assert!(q.is_empty().await, "a paused queue may be empty");
+}
+
+pub async fn an_empty_queue_may_be_one_that_nobody_named(bench: &Harness) {
+    assert!(bench.queue().is_empty().await);
+    assert!(bench.store().queues(None).await.unwrap().is_empty(), "asking does not make it");
 }

@@ -11,9 +11,9 @@ use super::{
     CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
-    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, ReleaseRequest, RemoveAnswer, RemoveRequest,
-    RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled, SchedulesPage,
-    SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
+    PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
+    RemoveRequest, RemoveScheduleRequest, RescheduleRequest, RetryRequest, ScheduleInfo, Scheduled,
+    SchedulesPage, SchedulesRequest, SetMetaRequest, Step, Store, SweepRequest, TakeRequest, Taken, Tally,
     TrimEventsRequest, WaitRequest, Woken, WorkerInfo,
 };
 use crate::address::{JobId, QueueAddress};
@@ -158,7 +158,7 @@ impl Store for Gate {
         take(request: TakeRequest) -> Taken;
         finish(request: FinishRequest) -> Finished;
         extend(request: ExtendRequest) -> Vec<Extended>;
-        recover(request: RecoverRequest) -> Vec<JobId>;
+        recover(request: RecoverRequest) -> Recovered;
         wait(request: WaitRequest) -> Woken;
         cancellations(request: CancellationsRequest) -> Vec<Cancellation>;
         note(request: NoteRequest) -> u64;

@@ -76,8 +76,8 @@ pub use self::steer::{
 };
 pub use self::work::{
     AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
-    Finished, Idle, Known, Note, NoteRequest, RateLimit, RecoverRequest, TakeRequest, Taken, WaitRequest,
-    Woken,
+    Finished, Idle, Known, Note, NoteRequest, RateLimit, RecoverRequest, Recovered, TakeRequest, Taken,
+    WaitRequest, Woken,
 };
 
 use crate::address::{JobId, QueueAddress};
@@ -241,7 +241,8 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// - The job of a schedule never gets it, as long as the schedule is there: it would end with the job.
     /// - A job taken without a lease is recovered when it was taken more than `interval` ago.
     /// - At most [`GROUP_JOBS_MAX`] per call. Returns the ids of those that were brought back.
-    fn recover<'a>(&'a self, queue: &'a QueueAddress, request: RecoverRequest) -> Answer<'a, Vec<JobId>>;
+    /// - It also says whether the queue was [empty](Recovered::empty): then nothing can be lost there, and workers look less often.
+    fn recover<'a>(&'a self, queue: &'a QueueAddress, request: RecoverRequest) -> Answer<'a, Recovered>;
 
     /// Waits until there may be something to take. Real time; a hint, never a promise.
     ///
@@ -275,7 +276,7 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// [`NotFound`](crate::ErrorKind::NotFound).
     fn note<'a>(&'a self, queue: &'a QueueAddress, request: NoteRequest) -> Answer<'a, u64>;
 
-    /// Tells that a worker is there, until `now + ttl`; with a `ttl` of zero, that it is gone.
+    /// Tells that a worker is there, until `now + ttl`; with a `ttl` of zero, that it is gone. Whether it was known does not matter.
     fn announce<'a>(&'a self, queue: &'a QueueAddress, request: AnnounceRequest) -> Answer<'a, ()>;
 
     // ---------------------------------------------------------------- steer

@@ -153,6 +153,16 @@ pub struct RecoverRequest {
     pub now: Timestamp,
 }
 
+/// What a check for the jobs of dead workers found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    /// The jobs that were brought back.
+    pub stalled: Vec<JobId>,
+    /// Whether the queue held nothing to be done at a moment of the call: no job that was active, waiting (also in a queue that
+    /// is paused), prioritized or delayed. A store that did not find out says no.
+    pub empty: bool,
+}
+
 /// A wait for work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WaitRequest {
@@ -234,6 +244,9 @@ pub struct AnnounceRequest {
     pub worker: WorkerInfo,
     /// How long this holds; zero to say good-bye.
     pub ttl: Duration,
+    /// Whether the worker did the same not long ago, and was answered: a store may leave out what it does besides. Now and then a
+    /// worker says no, though it did.
+    pub renews: bool,
     /// The time of the call.
     pub now: Timestamp,
 }

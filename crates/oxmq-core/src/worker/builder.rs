@@ -135,13 +135,15 @@ impl WorkerBuilder {
         self
     }
 
-    /// How often to look for the jobs of dead workers; default every 5 s.
+    /// How often to look for the jobs of dead workers; default every 5 s. A queue that is empty, so that there is nothing to find, is
+    /// looked at half as often (or later by a lease, if that is less).
     pub fn stall_check(mut self, interval: Duration) -> Self {
         self.settings.stall_check = interval;
         self
     }
 
-    /// How often an idle worker looks for work even if nothing woke it; default every 5 s.
+    /// How often an idle worker looks for work even if nothing woke it; default every 5 s. While the look for the jobs of dead workers
+    /// finds an empty queue, that does for up to two of these: a job whose wake-up was lost starts within 10 s.
     pub fn poll(mut self, interval: Duration) -> Self {
         self.settings.poll = interval;
         self

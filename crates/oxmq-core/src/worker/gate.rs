@@ -1,8 +1,8 @@
 //! Whether it is worth asking the store for jobs.
 //!
 //! The gate closes when the store gave less than was asked for. It opens when [`Store::wait`](crate::Store::wait) says look, when a
-//! delayed job is due or a limit is over, and when the poll interval is. While it is closed, a take is sent only
-//! along with endings.
+//! delayed job is due or a limit is over, and when the poll interval is, unless the queue was seen to be empty by the search for the
+//! jobs of dead workers (upkeep.rs): that asks less of a store than a take. While it is closed, a take is sent only along with endings.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -41,8 +41,10 @@ pub(super) struct Gate {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
+    /// There was nothing, now or later. Opens when a wait says so, and then, or when the queue does not count as empty any more.
+    Empty(Timestamp),
     /// Opens when a wait says so, and at that time.
-    Waiting(Option<Timestamp>),
+    Waiting(Timestamp),
     /// Opens at that time; the store would say "look" at once, or cannot be asked.
     Resting(Timestamp),
 }
@@ -78,8 +80,8 @@ impl Gate {
     pub(super) fn opens_at(&self) -> Option<Timestamp> {
         match self.state {
             State::Open => None,
-            State::Waiting(until) => until,
-            State::Resting(until) => Some(until),
+            State::Empty(net) => Some(self.shared.empty_until().map_or(net, |until| net.max(until))),
+            State::Waiting(until) | State::Resting(until) => Some(until),
         }
     }
 
@@ -98,7 +100,7 @@ impl Gate {
 
     /// Waits until the store has something to say, if that is what the gate does.
     pub(super) async fn woken(&mut self) -> Result<Woken> {
-        if !matches!(self.state, State::Waiting(_)) && self.wait.is_none() {
+        if !matches!(self.state, State::Empty(_) | State::Waiting(_)) && self.wait.is_none() {
             return std::future::pending().await;
         }
         let shared = &self.shared;
@@ -123,9 +125,12 @@ impl Gate {
                     Woken::Due(due) if due > now => {
                         self.last_due = Some(due);
                         if self.state != State::Open {
-                            self.state = State::Waiting(Some(self.opens_at().map_or(due, |at| at.min(due))));
+                            self.state = State::Waiting(self.opens_at().map_or(due, |at| at.min(due)));
                         }
                     }
+                    // A lost wake-up is what the look by time is for, and there is nothing to be woken for.
+                    Woken::TimedOut
+                        if matches!(self.state, State::Empty(_)) && self.shared.empty_until().is_some() => {}
                     Woken::Look if self.useless_looks > USELESS_LOOKS_MAX => {
                         self.looks += 1;
                         self.state = State::Resting(now + USELESS_LOOKS_APART);
@@ -160,11 +165,12 @@ impl Gate {
         let net = poll + self.shared.settings.poll;
         self.state = match idle {
             // A wait that never ends must not be all that opens it.
-            Some(Idle::Empty { next_due }) => State::Waiting(Some(next_due.map_or(net, |due| due.min(net)))),
-            Some(Idle::Paused) => State::Waiting(Some(net)),
+            Some(Idle::Empty { next_due: None }) => State::Empty(net),
+            Some(Idle::Empty { next_due: Some(due) }) => State::Waiting(due.min(net)),
+            Some(Idle::Paused) => State::Waiting(net),
             // Jobs may be waiting, so a wait would return at once.
             Some(Idle::RateLimited { until }) => State::Resting(until.min(poll)),
-            Some(Idle::Full) => State::Waiting(Some((now + FULL_POLL).min(poll))),
+            Some(Idle::Full) => State::Waiting((now + FULL_POLL).min(poll)),
             None => State::Resting((now + FULL_POLL).min(poll)),
         };
     }
@@ -175,7 +181,9 @@ fn wait(shared: Arc<Shared>) -> Wait {
         // On Redis the connection that waits bears the worker's name: somebody who sees it first takes it for a worker of BullMQ's.
         shared.announced.cancelled().await;
         let settings = &shared.settings;
-        let request = WaitRequest { worker: settings.name.clone(), timeout: settings.poll };
+        // In a queue that counts as empty nobody looks when the time is up.
+        let timeout = if shared.empty_until().is_some() { settings.poll * 2 } else { settings.poll };
+        let request = WaitRequest { worker: settings.name.clone(), timeout };
         shared.store.wait(&shared.queue, request).await
     })
 }

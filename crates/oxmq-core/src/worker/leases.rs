@@ -16,11 +16,12 @@ const CANCELLATIONS_WAIT: Duration = Duration::from_secs(5);
 
 /// Renews all leases, again and again.
 ///
-/// After a failure it tries sooner: the lease is three intervals long, so there is time for a few tries.
+/// While nothing runs it sleeps. After a failure it tries sooner: the lease is three intervals long, so there is time for a few tries.
 pub(crate) async fn renew(shared: &Shared) {
     let mut failures = 0;
     loop {
         let wait = if failures == 0 {
+            shared.until_busy().await;
             shared.settings.renew_every
         } else {
             shared.retry_delay(failures).min(shared.settings.renew_every)

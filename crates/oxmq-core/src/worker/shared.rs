@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,6 +27,9 @@ use crate::telemetry::{SpanKind, SpanParent, Trace, Tracer, attribute};
 /// their leases have run out.
 const DOUBTFUL_MAX: usize = 64;
 
+/// No time.
+const NEVER: i64 = i64::MIN;
+
 /// The first wait after the store failed; it doubles up to the builder's `retry_delay`.
 pub(crate) const RETRY_FIRST: Duration = Duration::from_millis(100);
 
@@ -48,6 +52,20 @@ pub(crate) struct Settings {
     pub(crate) stuck_after: Duration,
     pub(crate) end_when_stuck: bool,
     pub(crate) tracer: Tracer,
+}
+
+impl Settings {
+    /// How soon to look again for the jobs of dead workers in a queue that was seen to be empty.
+    pub(crate) fn empty_check(&self) -> Duration {
+        // A job that is taken after the look has a lease to lose first.
+        self.stall_check + self.stall_check.min(self.lease)
+    }
+
+    /// How long the sight of an empty queue stands in for looking by taking: until the next one, and a little for that to be
+    /// answered; but never much longer than two polls.
+    fn empty_for(&self) -> Duration {
+        self.empty_check().min(self.poll * 2) + self.poll / 5
+    }
 }
 
 /// How far the worker is on its way to the end.
@@ -172,17 +190,21 @@ pub(crate) struct Shared {
     last_take_at: AtomicI64,
     /// When a job was last taken, or the store said why it gives none, or there was no slot.
     last_progress: AtomicI64,
+    /// When the search for the jobs of dead workers last saw an empty queue; [`NEVER`] if it saw none the last time.
+    empty_at: AtomicI64,
     /// The tokens of takes without an answer, until when they are looked for: a server that was away can still run what it
     /// was sent before.
     doubtful: Mutex<VecDeque<(Token, Timestamp)>>,
+    /// Tells of such takes.
+    doubted: Notify,
     /// Jobs of such takes that were found late, for the exchange.
     found: Mutex<Vec<LeasedJob>>,
     /// Why the worker ended itself.
     broken: Mutex<Option<Error>>,
     /// Every job whose ending is not acknowledged yet. Held only for moments, so a std mutex does.
     running: Mutex<HashMap<Lease, Arc<Running>>>,
-    /// Whether the listener for requests to cancel sleeps because nothing runs.
-    listener_sleeps: AtomicBool,
+    /// Whether duties may sleep because nothing runs.
+    duties_sleep: AtomicBool,
     busy: Notify,
     /// What each duty's last error was, so that an outage is told once.
     trouble: Mutex<HashMap<&'static str, ErrorKind>>,
@@ -230,11 +252,13 @@ impl Shared {
             started_at,
             last_take_at: AtomicI64::new(0),
             last_progress: AtomicI64::new(started_at.as_millis()),
+            empty_at: AtomicI64::new(NEVER),
             doubtful: Mutex::default(),
+            doubted: Notify::new(),
             found: Mutex::default(),
             broken: Mutex::default(),
             running: Mutex::default(),
-            listener_sleeps: AtomicBool::new(false),
+            duties_sleep: AtomicBool::new(false),
             busy: Notify::new(),
             trouble: Mutex::default(),
             stop: CancellationToken::new(),
@@ -254,21 +278,23 @@ impl Shared {
         self.last_take_at.store(now, Ordering::Relaxed);
         self.last_progress.store(now, Ordering::Relaxed);
         self.running().insert(running.lease.clone(), running.clone());
-        if self.listener_sleeps.swap(false, Ordering::SeqCst) {
-            self.busy.notify_one();
+        if self.duties_sleep.swap(false, Ordering::SeqCst) {
+            self.busy.notify_waiters();
         }
     }
 
-    /// Waits until a job runs. For one caller, which is not woken for every job: that would cost each of them a
-    /// switch of threads.
+    /// Waits until a job runs. For callers that do not come back for a while, as they are not to be woken for every job: that
+    /// would cost each of them a switch of threads.
     pub(crate) async fn until_busy(&self) {
         loop {
-            self.listener_sleeps.store(true, Ordering::SeqCst);
+            let mut busy = pin!(self.busy.notified());
+            // From here on it hears whoever begins.
+            busy.as_mut().enable();
+            self.duties_sleep.store(true, Ordering::SeqCst);
             if !self.running().is_empty() {
-                self.listener_sleeps.store(false, Ordering::SeqCst);
                 return;
             }
-            self.busy.notified().await;
+            busy.await;
         }
     }
 
@@ -304,6 +330,26 @@ impl Shared {
         Timestamp::from_millis(self.last_progress.load(Ordering::Relaxed))
     }
 
+    /// The search for the jobs of dead workers, begun at that time, saw an empty queue, or not.
+    pub(crate) fn saw(&self, is_empty: bool, at: Timestamp) {
+        if is_empty {
+            self.empty_at.store(at.as_millis(), Ordering::Relaxed);
+            // To take nothing is all that can be done.
+            self.progressed();
+        } else if self.empty_at.swap(NEVER, Ordering::Relaxed) != NEVER {
+            // The exchange may rely on it, and sleep.
+            self.control.send_modify(|_| {});
+        }
+    }
+
+    /// Until when the queue counts as empty, if it does: there is no need to look.
+    pub(crate) fn empty_until(&self) -> Option<Timestamp> {
+        let (now, at) = (self.clock.now(), Timestamp::from_millis(self.empty_at.load(Ordering::Relaxed)));
+        let until = at + self.settings.empty_for();
+        // If the clock was set back, nobody knows when that was.
+        (at <= now && now < until).then_some(until)
+    }
+
     /// Whether the worker could take a job.
     pub(crate) fn has_free_slot(&self) -> bool {
         let control = *self.control.borrow();
@@ -322,6 +368,15 @@ impl Shared {
             doubtful.pop_front();
         }
         doubtful.push_back((token, self.clock.now() + self.settings.lease * 2));
+        drop(doubtful);
+        self.doubted.notify_one();
+    }
+
+    /// Waits until there is a take without an answer. For one caller.
+    pub(crate) async fn until_doubtful(&self) {
+        while self.doubtful().is_empty() {
+            self.doubted.notified().await;
+        }
     }
 
     /// The takes without an answer that are still to be looked for.

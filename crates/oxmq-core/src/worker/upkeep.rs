@@ -8,9 +8,8 @@ use super::leases;
 use super::resolve;
 use super::run::LAST_CALL;
 use super::shared::Shared;
-use crate::address::JobId;
 use crate::clock::millis;
-use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, SweepRequest, WorkerInfo};
+use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, Recovered, SweepRequest, WorkerInfo};
 use crate::telemetry::{SpanKind, SpanParent, Trace, attribute};
 
 /// How often finished jobs are swept by age.
@@ -21,10 +20,17 @@ const SWEEP_STEPS_MAX: usize = 20;
 const SWEEP_JOBS_MAX: usize = 500;
 /// How often a worker shows that it is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
+/// Of so many announcements one is whole, so one in five minutes; the others only renew it.
+const ANNOUNCE_WHOLE: u32 = 30;
 
 /// Brings back the jobs of dead workers, first at once, then again and again.
 ///
 /// Its own leases are renewed before: when the machine slept, they all look run out.
+///
+/// An empty queue is looked at less often, as there is no worker to die on a job. One that takes a job right after such a look
+/// and dies at once leaves a lease that lasts until the next look at least, or ends less than a check's time before it. That look
+/// finds the job, and from then on there is one at each interval. So the job is brought back within its lease and an interval, as
+/// always: with the defaults it is looked at after 0 s (empty), 10 s (the lease holds), and 15 s.
 pub(crate) async fn recover(shared: &Shared) {
     loop {
         leases::renew_once(shared).await;
@@ -39,26 +45,45 @@ pub(crate) async fn recover(shared: &Shared) {
             now: shared.clock.now(),
         };
         let trace = shared.trace("moveStalledJobsToWait", SpanKind::Internal, SpanParent::Root);
-        let tell = |trace: &Trace, ids: &Vec<JobId>| {
+        let tell = |trace: &Trace, found: &Recovered| {
             trace.set(attribute::WORKER_STALLED_JOBS, || {
-                ids.iter().map(ToString::to_string).collect::<Vec<_>>().into()
+                found.stalled.iter().map(ToString::to_string).collect::<Vec<_>>().into()
             });
-            for id in ids {
+            for id in &found.stalled {
                 trace.event("job stalled", attribute::JOB_ID, || id.as_str().into());
             }
         };
-        match trace.call(shared.store.recover(&shared.queue, request), tell).await {
-            Ok(ids) => {
+        let asked_at = request.now;
+        let is_empty = match trace.call(shared.store.recover(&shared.queue, request), tell).await {
+            Ok(found) => {
                 shared.answered("recover");
-                for id in ids {
+                for id in found.stalled {
                     shared.counters.stalled.add_one();
                     tracing::warn!(queue = %shared.queue, job = %id, "the worker of this job died; it runs again");
                     shared.listeners.tell(|| WorkerEvent::Stalled { id });
                 }
+                shared.saw(found.empty, asked_at);
+                found.empty
             }
-            Err(error) => shared.trouble("recover", &error),
+            Err(error) => {
+                shared.trouble("recover", &error);
+                shared.saw(false, asked_at);
+                false
+            }
+        };
+        let interval = shared.settings.stall_check;
+        if is_empty {
+            // A take without an answer may be run late, in a queue that was empty: its jobs are ours, and soon lost.
+            let next = shared.clock.now() + shared.settings.empty_check();
+            tokio::select! {
+                () = shared.clock.sleep_until(next) => {}
+                () = shared.until_doubtful() => {
+                    shared.clock.sleep_until(next.min(shared.clock.now() + interval)).await;
+                }
+            }
+        } else {
+            shared.clock.sleep(interval).await;
         }
-        shared.clock.sleep(shared.settings.stall_check).await;
     }
 }
 
@@ -86,10 +111,18 @@ pub(crate) async fn sweep(shared: &Shared) {
 
 /// Shows that the worker is there, first at once, then again and again.
 pub(crate) async fn announce(shared: &Shared) {
+    let mut renewals_left = 0;
     loop {
-        match announce_once(shared, ANNOUNCE_FOR).await {
-            Ok(()) => shared.answered("announce"),
-            Err(error) => shared.trouble("announce", &error),
+        let renews = renewals_left > 0;
+        match announce_once(shared, ANNOUNCE_FOR, renews).await {
+            Ok(()) => {
+                shared.answered("announce");
+                renewals_left = if renews { renewals_left - 1 } else { ANNOUNCE_WHOLE - 1 };
+            }
+            Err(error) => {
+                shared.trouble("announce", &error);
+                renewals_left = 0;
+            }
         }
         shared.announced.cancel();
         shared.clock.sleep(ANNOUNCE_EVERY).await;
@@ -98,12 +131,14 @@ pub(crate) async fn announce(shared: &Shared) {
 
 /// Shows that the worker is gone, if the store answers soon.
 pub(crate) async fn say_goodbye(shared: &Shared) {
-    if let Some(Err(error)) = shared.clock.timeout(LAST_CALL, announce_once(shared, Duration::ZERO)).await {
+    if let Some(Err(error)) =
+        shared.clock.timeout(LAST_CALL, announce_once(shared, Duration::ZERO, false)).await
+    {
         tracing::debug!(queue = %shared.queue, worker = %shared.id, %error, "could not say good-bye");
     }
 }
 
-async fn announce_once(shared: &Shared, ttl: Duration) -> crate::Result<()> {
+async fn announce_once(shared: &Shared, ttl: Duration, renews: bool) -> crate::Result<()> {
     let control = *shared.control.borrow();
     let worker = WorkerInfo {
         id: shared.id.clone(),
@@ -117,7 +152,7 @@ async fn announce_once(shared: &Shared, ttl: Duration) -> crate::Result<()> {
         last_take_at: shared.last_take_at(),
     };
     debug_assert!(millis(ANNOUNCE_EVERY) < millis(ANNOUNCE_FOR), "a worker that is there must not vanish");
-    let request = AnnounceRequest { worker, ttl, now: shared.clock.now() };
+    let request = AnnounceRequest { worker, ttl, renews, now: shared.clock.now() };
     shared.store.announce(&shared.queue, request).await
 }
 

@@ -1,7 +1,7 @@
 //! Notices a worker that could work and does not: jobs are due, a slot is free, and nothing was taken for long.
 //!
-//! Nothing that is known leads there: connections recover by themselves, and an idle worker looks at every poll. It is the
-//! net under all that is not known.
+//! Nothing that is known leads there: connections recover by themselves, and an idle worker looks at every poll, or sees that the
+//! queue is empty. It is the net under all that is not known.
 
 use std::time::Duration;
 

@@ -33,6 +33,8 @@ pub struct FaultyStore {
     faults: Mutex<HashMap<&'static str, VecDeque<Fault>>>,
     held: watch::Sender<Vec<&'static str>>,
     made: Mutex<Vec<Made>>,
+    /// For each announcement whether it said that it renews one.
+    pub renewals: Mutex<Vec<bool>>,
     under_way: AtomicUsize,
     pub under_way_max: AtomicUsize,
 }
@@ -45,6 +47,7 @@ impl FaultyStore {
             faults: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
             made: Mutex::default(),
+            renewals: Mutex::default(),
             under_way: AtomicUsize::new(0),
             under_way_max: AtomicUsize::new(0),
         })
@@ -150,16 +153,20 @@ impl Store for FaultyStore {
         Box::pin(self.call(made, self.model.finish(queue, request)))
     }
 
+    fn announce<'a>(&'a self, queue: &'a QueueAddress, request: AnnounceRequest) -> Answer<'a, ()> {
+        self.renewals.lock().unwrap().push(request.renews);
+        Box::pin(self.call(plain("announce"), self.model.announce(queue, request)))
+    }
+
     pass_on! {
         add(AddRequest) -> Vec<Result<Vec<Added>>>;
         deduplication_owner(OwnerRequest) -> Option<JobId>;
         release_deduplication(ReleaseRequest) -> bool;
         extend(ExtendRequest) -> Vec<Extended>;
-        recover(RecoverRequest) -> Vec<JobId>;
+        recover(RecoverRequest) -> Recovered;
         wait(WaitRequest) -> Woken;
         cancellations(CancellationsRequest) -> Vec<Cancellation>;
         note(NoteRequest) -> u64;
-        announce(AnnounceRequest) -> ();
         cancel(CancelRequest) -> CancelAnswer;
         promote(PromoteRequest) -> Step;
         retry(RetryRequest) -> Step;

@@ -14,7 +14,7 @@ use crate::rig::{Barrier, Rig, draft, ms, soon};
 async fn take_away(rig: &Rig) {
     let now = rig.clock.now() + ms(3_600_000);
     let request = RecoverRequest { max_stalled: 9, interval: ms(0), now };
-    assert!(!rig.store.model.recover(&rig.queue, request).await.unwrap().is_empty());
+    assert!(!rig.store.model.recover(&rig.queue, request).await.unwrap().stalled.is_empty());
 }
 
 #[tokio::test]

@@ -15,7 +15,8 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dial::Tap;
-use super::traffic::Traffic;
+use super::target::Address;
+use super::traffic::{Others, Traffic};
 
 /// Turns of its runtime after which a connection has heard what had arrived. In one of them the runtime looks at its
 /// sockets.
@@ -24,6 +25,9 @@ pub(super) const HEAR_TURNS: usize = 3;
 const STANDSTILL_MAX: Duration = Duration::from_secs(60);
 /// One that needs longer than this to hear has stood still: the silence is counted anew.
 const HEAR_LATE: Duration = Duration::from_millis(250);
+/// While the server is heard on another connection, one that idles is asked only each time that so many times the usual has passed:
+/// then this one alone can be dead, as a box on the way forgets connections that say nothing for a minute or more.
+const VOUCHED_FOR: u32 = 4;
 /// The watch looks this often whether a call's time is over, or more often for those that have less than four times as
 /// long.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -133,9 +137,10 @@ pub(super) async fn watch(
     end: Arc<watch::Sender<Option<&'static str>>>,
     connection: MultiplexedConnection,
     patience: Patience,
+    others: Option<(Arc<Others>, Address)>,
 ) {
     let closing = Closing(orders.clone());
-    let reason = silence(&traffic, &orders, connection, patience).await;
+    let reason = silence(&traffic, &orders, connection, patience, others).await;
     orders.give_up(reason);
     drop(closing);
     // Whoever runs it tells the end, after those who wait have heard of it; unless nobody runs it any more.
@@ -168,6 +173,7 @@ async fn silence(
     orders: &Orders,
     mut connection: MultiplexedConnection,
     patience: Patience,
+    others: Option<(Arc<Others>, Address)>,
 ) -> &'static str {
     let Patience { ping_every, stalled_after, call_deadline } = patience;
     let look_every = (call_deadline / 4).clamp(LOOK_EVERY_MIN, LOOK_EVERY);
@@ -207,7 +213,9 @@ async fn silence(
             continue;
         }
         let now = Instant::now();
-        let ping_at = quiet_since + ping_every;
+        let heard_elsewhere = others.as_ref().and_then(|(others, server)| others.heard_at(server, traffic));
+        let vouched_until = heard_elsewhere.map_or(quiet_since, Instant::from_std) + ping_every;
+        let ping_at = vouched_until.clamp(quiet_since + ping_every, quiet_since + ping_every * VOUCHED_FOR);
         if now < ping_at {
             if now < quiet_since + look_every {
                 // Calls come one after the other: waking this thread for each would cost more than looking.
@@ -216,7 +224,7 @@ async fn silence(
             }
             tokio::select! {
                 () = traffic.until_busy() => continue,
-                () = sleep_until(ping_at) => {}
+                () = sleep_until(ping_at) => continue,
             }
         }
         let ping = async {

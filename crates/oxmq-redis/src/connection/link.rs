@@ -18,14 +18,14 @@ use super::dial::{Dialer, Noted, Tap};
 use super::driver::{self, HEAR_TURNS, Orders, Patience, finish};
 use super::home::Home;
 use super::target::{Address, Login, Secret};
-use super::traffic::{Traffic, real_now};
+use super::traffic::{Others, Traffic, real_now};
 use super::{dial, fault};
 
 /// The longest to open one connection.
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
 /// A connection with calls in flight that says nothing for so long is given up, unless the store was built otherwise.
 pub(super) const STALLED_AFTER: Duration = Duration::from_secs(3);
-/// An idle connection is asked whether it lives each time this has passed.
+/// An idle connection is asked whether it lives each time this has passed; less often while the server is heard on another one.
 pub(super) const PING_EVERY: Duration = Duration::from_secs(15);
 /// Calls that may wait to be written before further ones wait outside.
 const QUEUE: usize = 1024;
@@ -41,6 +41,8 @@ pub(super) struct Opening<'a> {
     pub(super) pushes: Option<Arc<dyn Fn(PushInfo) + Send + Sync>>,
     /// How long silence is borne. None where blocking commands make it silent.
     pub(super) patience: Option<Patience>,
+    /// Those that lead to the same server may vouch for it.
+    pub(super) others: Option<&'a Arc<Others>>,
     /// The runtime on which it lives, if not on the store's own.
     pub(super) home: Option<&'a Home>,
 }
@@ -151,7 +153,12 @@ impl Link {
         };
         let watcher = opening.patience.map(|patience| {
             let (traffic, orders, end) = (traffic.clone(), orders.clone(), end.clone());
-            tokio::spawn(driver::watch(traffic, orders, end, connection.clone(), patience)).abort_handle()
+            let others = opening.others.map(|others| {
+                others.join(address, &traffic);
+                (others.clone(), address.clone())
+            });
+            tokio::spawn(driver::watch(traffic, orders, end, connection.clone(), patience, others))
+                .abort_handle()
         });
         let mut link = Self {
             connection,

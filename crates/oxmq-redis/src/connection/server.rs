@@ -208,6 +208,7 @@ pub(super) async fn open(shared: &Arc<Shared>, address: &Address, home: Option<&
         login: Some(&shared.target.login),
         db: shared.target.db,
         patience: Some(shared.settings.patience()),
+        others: Some(&shared.others),
         home,
         ..Opening::default()
     };

@@ -1,7 +1,7 @@
 //! What everything on the owner's thread shares.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::runtime::Handle;
 
@@ -13,6 +13,7 @@ use super::home::{Home, Lane};
 use super::markers::Markers;
 use super::routes::Routes;
 use super::target::Target;
+use super::traffic::Others;
 
 /// The state of a hub.
 pub(super) struct Shared {
@@ -26,6 +27,7 @@ pub(super) struct Shared {
     pub(super) channels: Channels,
     pub(super) markers: Markers,
     pub(super) events: Events,
+    pub(super) others: Arc<Others>,
     pub(super) closed: AtomicBool,
     /// Calls that somebody waits for.
     pub(super) calls: AtomicUsize,
@@ -51,6 +53,7 @@ impl Shared {
             channels: Channels::default(),
             markers: Markers::default(),
             events: Events::default(),
+            others: Arc::default(),
             closed: AtomicBool::new(false),
             calls: AtomicUsize::new(0),
             generation: AtomicU64::new(0),

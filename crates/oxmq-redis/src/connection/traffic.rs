@@ -1,9 +1,13 @@
 //! What went through a socket, and what is under way on it.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+
+use super::shared::locked;
+use super::target::Address;
 
 /// The time, whatever the runtime that we are on makes of it.
 #[expect(clippy::disallowed_methods, reason = "users may stop tokio's clock, and connections live beside it")]
@@ -97,6 +101,10 @@ impl Traffic {
         self.born + Duration::from_millis(heard.max(since).max(anew))
     }
 
+    fn heard_at(&self) -> Instant {
+        self.born + Duration::from_millis(self.heard_ms.load(Ordering::Acquire))
+    }
+
     /// Waits for the next call. Until it was called, calls tell nobody that they come.
     pub(super) async fn until_busy(&self) {
         self.asleep.store(true, Ordering::SeqCst);
@@ -104,6 +112,25 @@ impl Traffic {
             self.busy.notified().await;
         }
         self.asleep.store(false, Ordering::SeqCst);
+    }
+}
+
+/// The connections by which a store sends its calls, so that each knows of the others to the same server.
+#[derive(Default)]
+pub(super) struct Others(Mutex<Vec<(Address, Weak<Traffic>)>>);
+
+impl Others {
+    pub(super) fn join(&self, address: &Address, traffic: &Arc<Traffic>) {
+        let mut all = locked(&self.0);
+        all.retain(|(_, other)| other.strong_count() > 0);
+        all.push((address.clone(), Arc::downgrade(traffic)));
+    }
+
+    /// When a server was last heard on another connection than this one.
+    pub(super) fn heard_at(&self, address: &Address, this: &Traffic) -> Option<Instant> {
+        let all = locked(&self.0);
+        let others = all.iter().filter(|(of, _)| of == address).filter_map(|(_, other)| other.upgrade());
+        others.filter(|other| !std::ptr::eq(&raw const **other, this)).map(|other| other.heard_at()).max()
     }
 }
 

@@ -1,7 +1,8 @@
-//! `Store::announce`: `lua/announce.lua`.
+//! `Store::announce`: `lua/announce.lua`, and between two of these a plain `HSET`.
 
 use oxmq_core::store::AnnounceRequest;
 use oxmq_core::{Error, ErrorKind, QueueAddress, Result, millis};
+use redis::{Value, cmd};
 
 use super::wait::client_name;
 use crate::scripts::ANNOUNCE;
@@ -23,6 +24,16 @@ pub(crate) async fn announce(
     let show = || store.hub().show(keys.key("marker"), client_name.clone(), request.ttl);
     if is_leaving {
         show();
+    }
+    if request.renews && !is_leaving {
+        let until = (request.now + request.ttl).as_millis();
+        let mut renewal = cmd("HSET");
+        renewal.arg(keys.own("workers")).arg(&request.worker.id).arg(format!("{until} {json}"));
+        // If it was not there, the whole hash may have been gone: the script gives that its end.
+        if store.repeatable("announce", queue, renewal).await? == Value::Int(0) {
+            show();
+            return Ok(());
+        }
     }
     let mut call = store.script("announce", queue, &ANNOUNCE);
     call.arg(request.now.as_millis()).arg(millis(request.ttl)).arg(request.worker.id).arg(json);

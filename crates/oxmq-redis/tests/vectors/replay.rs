@@ -586,8 +586,8 @@ impl Replay {
 
     pub(crate) fn recover(&mut self) -> Value {
         let request = RecoverRequest { max_stalled: 1, interval: Duration::from_secs(30), now: self.time() };
-        let ids = self.wait(self.store.recover(&self.queue, request)).unwrap();
-        ids.iter().map(JobId::as_str).collect()
+        let found = self.wait(self.store.recover(&self.queue, request)).unwrap();
+        found.stalled.iter().map(JobId::as_str).collect()
     }
 
     /// Extends leases; for each whether it was kept.

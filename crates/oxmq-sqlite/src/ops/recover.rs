@@ -1,19 +1,27 @@
 //! `recover`: bring back the jobs of dead workers.
 
-use oxmq_core::store::{GROUP_JOBS_MAX, RecoverRequest};
-use oxmq_core::{Event, EventKind, JobId, QueueAddress};
-use rusqlite::params;
+use oxmq_core::store::{GROUP_JOBS_MAX, JobCounts, RecoverRequest, Recovered};
+use oxmq_core::{Event, EventKind, QueueAddress};
+use rusqlite::{Connection, params};
 
 use super::{place, schedule};
 use crate::fault::Sql;
 use crate::row::flag;
-use crate::tx::Tx;
+use crate::tx::{QueueRow, Tx};
 
 /// What a job that stalled too often fails with.
 const STALLED_TOO_OFTEN: &str = "job stalled more than allowable limit";
 
-pub(crate) fn recover(tx: &mut Tx<'_>, address: &QueueAddress, request: &RecoverRequest) -> Sql<Vec<JobId>> {
-    let Some(queue) = tx.find_queue(address)? else { return Ok(Vec::new()) };
+/// The answer if no job is active, which is seen without writing.
+pub(crate) fn nothing(db: &Connection, address: &QueueAddress) -> Sql<Option<Recovered>> {
+    let counts = QueueRow::find(db, address)?.map(|row| row.counts).unwrap_or_default();
+    Ok((counts.active == 0).then(|| Recovered { stalled: Vec::new(), empty: is_empty(&counts) }))
+}
+
+pub(crate) fn recover(tx: &mut Tx<'_>, address: &QueueAddress, request: &RecoverRequest) -> Sql<Recovered> {
+    let Some(queue) = tx.find_queue(address)? else {
+        return Ok(Recovered { stalled: Vec::new(), empty: true });
+    };
     let now = request.now;
     // There are never many active jobs, so this looks at each of them, in the order in which they were taken.
     let stalled = place::select(
@@ -53,5 +61,10 @@ pub(crate) fn recover(tx: &mut Tx<'_>, address: &QueueAddress, request: &Recover
         queue.emit(now, &Event::of(&id, EventKind::Stalled))?;
         ids.push(id);
     }
-    Ok(ids)
+    Ok(Recovered { stalled: ids, empty: is_empty(&queue.row.counts) })
+}
+
+/// Whether no job is active or comes to be so by itself.
+fn is_empty(counts: &JobCounts) -> bool {
+    counts.waiting + counts.prioritized + counts.delayed + counts.active == 0
 }

@@ -12,8 +12,8 @@ use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
 use crate::store::{
     AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
-    Finished, GROUP_JOBS_MAX, Idle, Note, NoteRequest, PROMOTE_PER_TAKE_MAX, RecoverRequest, TakeRequest,
-    Taken,
+    Finished, GROUP_JOBS_MAX, Idle, Note, NoteRequest, PROMOTE_PER_TAKE_MAX, RecoverRequest, Recovered,
+    TakeRequest, Taken,
 };
 
 /// How many jobs one finish removes for their age, unless its policy says otherwise.
@@ -64,7 +64,7 @@ impl Model {
     }
 
     /// [`Store::recover`](crate::Store::recover): those that were taken first are brought back first.
-    pub fn recover(&mut self, queue: &QueueAddress, request: &RecoverRequest) -> Vec<JobId> {
+    pub fn recover(&mut self, queue: &QueueAddress, request: &RecoverRequest) -> Recovered {
         let queue = self.queue_mut(queue);
         let now = request.now;
         let lost: Vec<JobId> = queue
@@ -91,7 +91,8 @@ impl Model {
             queue.emit_waiting(id, JobState::Active, now);
             queue.emit_of(id, EventKind::Stalled, now);
         }
-        lost
+        let todo = [JobState::Waiting, JobState::Prioritized, JobState::Delayed, JobState::Active];
+        Recovered { empty: todo.iter().all(|state| queue.len(*state) == 0), stalled: lost }
     }
 
     /// The requests to cancel that a worker has to know of, without waiting for any.

@@ -287,3 +287,25 @@ async fn many_calls_from_everywhere_are_each_answered_once() {
     all.sort_unstable();
     assert_eq!(all, (1..=1050).collect::<Vec<_>>());
 }
+
+#[tokio::test]
+async fn a_connection_that_idles_is_left_alone_while_another_hears_the_server() {
+    let server = Server::start(&[]).await;
+    let every = Duration::from_millis(300);
+    let hub = Arc::new(
+        Hub::open_with(&server.url(), Settings { ping_every: every, ..Settings::default() }).await.unwrap(),
+    );
+    let mut raw = server.raw();
+    let mut pings = || raw.clients(&["cmd=ping"]).len();
+    assert_eq!(number(&hub, "INCR a").await, 1);
+    let began = Instant::now();
+    let mut first = None;
+    while began.elapsed() < every * 6 {
+        number_elsewhere(&hub, "INCR b").await;
+        first = first.or_else(|| (pings() > 0).then(|| began.elapsed()));
+    }
+    assert!(first.is_some_and(|first| first > every * 3), "{first:?}: it is asked at last");
+    // Nobody vouches for it any more.
+    eventually("both are asked", || std::future::ready(pings() == 2)).await;
+    assert_eq!(hub.generation(), 0);
+}
