@@ -657,9 +657,10 @@ impl BenchPart {
     /// How many threads its loops and handlers run on; `None` for as many as there are cores.
     pub(crate) fn threads(&self) -> Option<u16> {
         match self {
-            Self::AddConcurrent(args) | Self::AddBulk(args) => args.threads,
             Self::Process(args) if args.work_ms > 0 => args.threads,
             Self::AddSingle(args)
+            | Self::AddConcurrent(args)
+            | Self::AddBulk(args)
             | Self::Process(args)
             | Self::LatencyWorker(args)
             | Self::LatencyProducer(args)
@@ -714,8 +715,7 @@ pub(crate) struct BenchPartArgs {
     /// Queues that idle waits for, with a worker each: above 1 they are NAME-0, NAME-1, .. On Redis they share a connection then
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1_000))]
     pub(crate) queues: u64,
-    /// Threads that loops and handlers run on [default: 1; as many as there are cores for what adds many jobs at once, and for process
-    /// with --work-ms]
+    /// Threads that loops and handlers run on [default: 1; as many as there are cores for process with --work-ms]
     #[arg(long, value_name = "THREADS", value_parser = clap::value_parser!(u16).range(1..=1_000))]
     pub(crate) threads: Option<u16>,
 }
