@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test panics when something is wrong")]
 
+use std::future::{IntoFuture, poll_fn};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use oxmq_core::conformance::ModelStore;
@@ -67,6 +69,26 @@ fn adds_go_on_when_the_runtime_of_others_has_ended() {
         let added = tokio::time::timeout(Duration::from_secs(20), queue.add_named("n", &1)).await;
         added.expect("it is not left waiting").unwrap();
     });
+}
+
+/// Whoever begins many adds and then waits for all finds the jobs in that order, in however many calls they went.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn adds_that_are_begun_one_after_the_other_keep_their_order() {
+    let queue = Queue::new(&store(), "q").unwrap();
+    let mut adds: Vec<_> = (0..2_000).map(|n| queue.add_named("n", &n).into_future()).collect();
+    let mut early = Vec::new();
+    poll_fn(|context| {
+        early = adds.iter_mut().map(|add| add.as_mut().poll(context)).collect();
+        Poll::Ready(())
+    })
+    .await;
+    for (n, (add, early)) in adds.iter_mut().zip(early).enumerate() {
+        let added = match early {
+            Poll::Ready(added) => added,
+            Poll::Pending => add.await,
+        };
+        assert_eq!(added.unwrap().id.as_str(), (n + 1).to_string());
+    }
 }
 
 #[tokio::test]

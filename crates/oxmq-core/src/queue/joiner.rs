@@ -12,7 +12,10 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -66,27 +69,38 @@ impl State {
     }
 }
 
+/// What an add is to do.
+enum Part<'a> {
+    /// It makes its own call.
+    Begins(Option<tokio::sync::MutexGuard<'a, ()>>),
+    /// Another call carries it.
+    Waits(oneshot::Receiver<Reply>),
+}
+
 /// One per queue and store.
 pub(super) struct AddJoiner {
     store: Arc<dyn Store>,
     queue: QueueAddress,
     state: Mutex<State>,
+    /// Held while a call is begun: they take effect in the order in which they begin, and that is to be the one in which the adds came.
+    beginning: tokio::sync::Mutex<()>,
 }
 
 impl AddJoiner {
     pub(super) fn new(store: Arc<dyn Store>, queue: QueueAddress) -> Self {
-        Self { store, queue, state: Mutex::default() }
+        Self { store, queue, state: Mutex::default(), beginning: tokio::sync::Mutex::default() }
     }
 
     /// Adds one group.
     pub(super) async fn add(self: &Arc<Self>, mut group: AddGroup, now: Timestamp) -> Reply {
-        if let Some(answer) = self.gather(&mut group, now)? {
-            return answer.await.unwrap_or_else(|_| Err(lost()));
-        }
+        let beginning = match self.gather(&mut group, now)? {
+            Part::Waits(answer) => return answer.await.unwrap_or_else(|_| Err(lost())),
+            Part::Begins(beginning) => beginning,
+        };
         // This caller's own call is the one under way; whoever gathers meanwhile is sent when it ends, also if
         // this future is dropped before.
         let _next = SendNext { joiner: self.clone(), runtime: Handle::current() };
-        let mut answers = self.call(vec![group], now).await?;
+        let mut answers = begin(self.call(vec![group], now), beginning).await?;
         answers.pop().unwrap_or_else(|| Err(lost()))
     }
 
@@ -106,16 +120,13 @@ impl AddJoiner {
     }
 
     /// Puts the group with those that gather, if a call is under way; else that call is now the caller's to make.
-    fn gather(
-        self: &Arc<Self>,
-        group: &mut AddGroup,
-        now: Timestamp,
-    ) -> Result<Option<oneshot::Receiver<Reply>>> {
+    fn gather(self: &Arc<Self>, group: &mut AddGroup, now: Timestamp) -> Result<Part<'_>> {
         let mut state = self.lock();
         if state.calls == 0 {
             state.calls = 1;
             state.under_way = 1;
-            return Ok(None);
+            // Nobody has it but one who has nothing to begin.
+            return Ok(Part::Begins(self.beginning.try_lock().ok()));
         }
         if state.waiting.len() >= WAITING_MAX {
             let message = format!("{WAITING_MAX} adds are waiting for the store already; add more slowly");
@@ -129,7 +140,7 @@ impl AddJoiner {
             drop(state);
             self.spawn(&Handle::current());
         }
-        Ok(Some(answer))
+        Ok(Part::Waits(answer))
     }
 
     /// Makes calls, of which one is counted already, in a task: when it runs, others that are about to add have gathered.
@@ -208,12 +219,13 @@ struct Turn {
 impl Turn {
     async fn send_gathered(mut self) {
         loop {
+            let beginning = self.joiner.beginning.lock().await;
             let Some(batch) = self.joiner.lock().next_call() else {
                 self.is_counted = false;
                 return;
             };
             let under_way = UnderWay { joiner: &self.joiner, groups: batch.len() };
-            self.joiner.send(batch).await;
+            begin(self.joiner.send(batch), beginning).await;
             drop(under_way);
             // Lets those who were answered add again, into the next call.
             tokio::task::yield_now().await;
@@ -243,6 +255,17 @@ struct UnderWay<'a> {
 impl Drop for UnderWay<'_> {
     fn drop(&mut self) {
         self.joiner.lock().under_way -= self.groups;
+    }
+}
+
+/// Runs a call to its end, and lets go of the right to begin when it has begun.
+async fn begin<T, G>(call: impl Future<Output = T>, beginning: G) -> T {
+    let mut call = pin!(call);
+    let begun = poll_fn(|context| Poll::Ready(call.as_mut().poll(context))).await;
+    drop(beginning);
+    match begun {
+        Poll::Ready(answer) => answer,
+        Poll::Pending => call.await,
     }
 }
 
