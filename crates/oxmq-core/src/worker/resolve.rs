@@ -9,11 +9,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobView, Lease, LeasedJob};
 use crate::outcome::Ending;
 use crate::state::JobState;
-use crate::store::{Finish, FinishRequest, Finished, GROUP_JOBS_MAX, JobsRequest, Order, TakeRequest, Taken};
+use crate::store::{Finish, FinishRequest, Finished, JobsRequest, Order, TakeRequest, Taken};
 use crate::telemetry::Trace;
 
 /// The most pages of active jobs that are looked through for jobs of a take without an answer.
-const PAGES_MAX: u64 = 100;
+const PAGES_MAX: u64 = 1_000;
+/// How many jobs are in one: they come with their data, and those of a take are on the first or the second.
+const JOBS_PER_PAGE: usize = 100;
 
 /// What is sent in one call.
 #[derive(Debug)]
@@ -175,13 +177,13 @@ async fn look_for(shared: &Shared, token: &crate::Token) -> Result<Vec<LeasedJob
     for page_index in 0..PAGES_MAX {
         let request = JobsRequest {
             states: vec![JobState::Active],
-            offset: page_index * GROUP_JOBS_MAX as u64,
-            limit: GROUP_JOBS_MAX,
+            offset: page_index * JOBS_PER_PAGE as u64,
+            limit: JOBS_PER_PAGE,
             // The take was the last thing that happened, so its jobs come first.
             order: Order::Descending,
         };
         let page = shared.store.jobs(&shared.queue, request).await?;
-        let last = page.jobs.len() < GROUP_JOBS_MAX;
+        let last = page.jobs.len() < JOBS_PER_PAGE;
         for view in page.jobs {
             if view.token.as_ref() == Some(token) {
                 let lease = Lease { job: view.job.id.clone(), token: token.clone() };
