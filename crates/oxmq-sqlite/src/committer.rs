@@ -18,7 +18,7 @@ use crate::fault::{Sql, SqlFault};
 use crate::lock::{SideFile, begin, begin_now};
 use crate::real_time::now;
 use crate::sync::Upkeep;
-use crate::tx::Tx;
+use crate::tx::{Numbers, Tx};
 use crate::wake::{Bells, Rung};
 use crate::writer::WriteOp;
 
@@ -38,6 +38,8 @@ pub(crate) struct Committer {
     /// With durability `Power`: answers wait for it.
     pub(crate) disk: Option<Arc<Disk>>,
     pub(crate) complaints: Complaints,
+    /// A transaction that is rolled back may leave some that are wrong: they are checked.
+    pub(crate) numbers: Numbers,
 }
 
 /// What is to be told of commits that failed.
@@ -95,23 +97,24 @@ impl Committer {
             return;
         }
         let before = self.connection.total_changes();
-        let rungs =
-            match Self::run(Tx::new(&self.connection), |tx| ops.iter_mut().try_for_each(|op| op.run(tx))) {
-                Ok(rungs) => rungs,
-                Err(fault) => {
-                    self.roll_back();
-                    if ops.len() == 1 {
-                        for op in ops {
-                            op.answer(Err(fault.clone()));
-                        }
-                    } else {
-                        for op in ops {
-                            self.commit(vec![op]);
-                        }
+        let rungs = match Self::run(Tx::new(&self.connection, &mut self.numbers), |tx| {
+            ops.iter_mut().try_for_each(|op| op.run(tx))
+        }) {
+            Ok(rungs) => rungs,
+            Err(fault) => {
+                self.roll_back();
+                if ops.len() == 1 {
+                    for op in ops {
+                        op.answer(Err(fault.clone()));
                     }
-                    return;
+                } else {
+                    for op in ops {
+                        self.commit(vec![op]);
+                    }
                 }
-            };
+                return;
+            }
+        };
         let (outcome, sync) = self.conclude(rungs, ops.len(), before);
         match sync {
             Some(disk) => disk.answer_later(ops.into_iter().map(|op| -> Answer {
@@ -143,7 +146,7 @@ impl Committer {
         }
         let before = self.connection.total_changes();
         let mut value = None;
-        let ran = Self::run(Tx::short(&self.connection), |tx| {
+        let ran = Self::run(Tx::short(&self.connection, &mut self.numbers), |tx| {
             value = Some(unwinding(|| work(tx))?);
             Ok(())
         });

@@ -18,7 +18,7 @@ use crate::migrate::{SCHEMA_VERSION, check, migrate};
 use crate::readers::{self, READER_THREADS, ReadOp, Readers, WAITING_READS_MAX};
 use crate::real_time::now;
 use crate::sync::Upkeep;
-use crate::tx::Tx;
+use crate::tx::{Numbers, Tx};
 use crate::wake::{Bells, Waiting};
 use crate::writer::Writer;
 
@@ -66,7 +66,9 @@ impl Engine {
                 let (connection, side, file) = open_writer(&options, deadline)?;
                 let complaints = Complaints::default();
                 let (upkeep, disk) = (writer_upkeep, writer_disk);
-                let committer = Committer { connection, side, file, bells, upkeep, disk, complaints };
+                let numbers = Numbers::default();
+                let committer =
+                    Committer { connection, side, file, bells, upkeep, disk, complaints, numbers };
                 Ok(move || shared.run(committer))
             })
             .await?;

@@ -30,6 +30,7 @@ pub(crate) struct Tx<'c> {
     /// The queue that was asked for last, which is not in `queues`: nearly always the next is the same.
     last: Option<(QueueAddress, QueueTx<'c>)>,
     held: Rc<Held<'c>>,
+    numbers: &'c mut Numbers,
     rungs: Vec<Rung>,
 }
 
@@ -106,6 +107,33 @@ struct EventRow {
     at: i64,
 }
 
+macro_rules! select_queue {
+    ($condition:literal) => {
+        concat!(
+            "SELECT no, last_id, last_ord, event_no, event_cap, paused, limited_until, rate_until, rate_count, wake_no, \
+             cancel_no, waiting, prioritized, delayed, active, completed, failed, waiting_children, concurrency, \
+             rate_max, rate_ms FROM oxmq_queues WHERE ",
+            $condition
+        )
+    };
+}
+
+/// The numbers of queues that were seen. A queue that was removed and made again has another one.
+#[derive(Debug, Default)]
+pub(crate) struct Numbers(HashMap<QueueAddress, i64>);
+
+/// The most numbers that are remembered.
+const NUMBERS_MAX: usize = 1_024;
+
+impl Numbers {
+    fn remember(&mut self, queue: &QueueAddress, no: i64) {
+        if self.0.len() >= NUMBERS_MAX {
+            self.0.clear();
+        }
+        self.0.insert(queue.clone(), no);
+    }
+}
+
 impl QueueRow {
     const COUNTED: [JobState; 7] = [
         JobState::Waiting,
@@ -160,10 +188,15 @@ impl QueueRow {
 
     /// Looks for a queue.
     pub(crate) fn find(db: &Connection, queue: &QueueAddress) -> Sql<Option<Self>> {
-        const SQL: &str = "SELECT no, last_id, last_ord, event_no, event_cap, paused, limited_until, rate_until, \
-             rate_count, wake_no, cancel_no, waiting, prioritized, delayed, active, completed, failed, \
-             waiting_children, concurrency, rate_max, rate_ms FROM oxmq_queues WHERE prefix = ?1 AND name = ?2";
+        const SQL: &str = select_queue!("prefix = ?1 AND name = ?2");
         Ok(db.prepare_cached(SQL)?.query_row([queue.prefix(), queue.name()], Self::read).optional()?)
+    }
+
+    /// Looks for a queue by the number that it had when it was last seen, for which no index has to be read.
+    fn find_by_number(db: &Connection, no: i64, queue: &QueueAddress) -> Sql<Option<Self>> {
+        const SQL: &str = select_queue!("no = ?1 AND prefix = ?2 AND name = ?3");
+        let found = db.prepare_cached(SQL)?.query_row(params![no, queue.prefix(), queue.name()], Self::read);
+        Ok(found.optional()?)
     }
 
     fn create(db: &Connection, queue: &QueueAddress, now: Timestamp) -> Sql<Self> {
@@ -213,14 +246,15 @@ impl QueueRow {
 
 impl<'c> Tx<'c> {
     /// A transaction that was just begun on this connection.
-    pub(crate) fn new(connection: &'c Connection) -> Self {
+    pub(crate) fn new(connection: &'c Connection, numbers: &'c mut Numbers) -> Self {
         let held = Rc::default();
-        Self { connection, events_max: u64::MAX, queues: HashMap::new(), last: None, held, rungs: Vec::new() }
+        let (queues, rungs) = (HashMap::new(), Vec::new());
+        Self { connection, events_max: u64::MAX, queues, last: None, held, numbers, rungs }
     }
 
     /// The same for one that has to be short: an operation that turns out to be long fails with [`SqlFault::Long`].
-    pub(crate) fn short(connection: &'c Connection) -> Self {
-        Self { events_max: SHORT_EVENTS_MAX, ..Self::new(connection) }
+    pub(crate) fn short(connection: &'c Connection, numbers: &'c mut Numbers) -> Self {
+        Self { events_max: SHORT_EVENTS_MAX, ..Self::new(connection, numbers) }
     }
 
     /// The queue of this address; made if it is not there.
@@ -251,7 +285,16 @@ impl<'c> Tx<'c> {
             self.queues.extend(self.last.replace(there));
             return Ok(true);
         }
-        let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
+        let known = self.numbers.0.get(queue).copied();
+        let by_number = known.map(|no| QueueRow::find_by_number(self.connection, no, queue)).transpose()?;
+        let row = match by_number.flatten() {
+            Some(row) => row,
+            None => {
+                let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
+                self.numbers.remember(queue, row.no);
+                row
+            }
+        };
         self.keep(queue, row);
         Ok(true)
     }
