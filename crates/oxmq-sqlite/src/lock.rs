@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_hint_is_the_mark_that_was_written_whole_or_nothing() {
-        let mark: Mark = (7 << 40) | 123_456;
+        let mark: Mark = (7 << 40) + 123_456;
         let hint = hint_of(mark);
         assert_eq!(mark_of(hint), Some(mark));
         for byte in 0..hint.len() {

@@ -47,6 +47,9 @@ const LOOK_EVERY_COMMITS: u32 = 16;
 /// What the log has beside a page.
 const FRAME_HEADER_BYTES: u64 = 24;
 
+/// What room is made of.
+static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
+
 /// What the writer and the upkeep thread tell each other.
 pub(crate) struct Upkeep {
     /// `None` for a store in memory.
@@ -121,7 +124,6 @@ impl Upkeep {
     /// before it: zeros are no frame.
     fn make_room(&self, connection: &Connection, used: u64) {
         let Some(wal) = self.wal.as_deref().filter(|_| self.durability == Durability::Power) else { return };
-        static ZEROS: [u8; 256 * 1024] = [0; 256 * 1024];
         let is_busy = used > ROOM_FROM_BYTES;
         let lacks_room = |length: u64| is_busy && used + ROOM_LEFT_BYTES > length && length < WAL_BYTES_MAX;
         let Ok(mut file) = OpenOptions::new().write(true).open(wal) else { return };
@@ -162,7 +164,7 @@ impl Upkeep {
                 closed = self.changed.wait(closed).unwrap_or_else(PoisonError::into_inner);
             }
             let mut left = SYNC_PERIOD;
-            while !*closed && !left.is_zero() && !(hurries && self.large.load(Ordering::Acquire)) {
+            while !(*closed || left.is_zero() || hurries && self.large.load(Ordering::Acquire)) {
                 let before = crate::real_time::now();
                 closed = self.changed.wait_timeout(closed, left).unwrap_or_else(PoisonError::into_inner).0;
                 left = left.saturating_sub(before.elapsed());

@@ -287,13 +287,12 @@ impl<'c> Tx<'c> {
         }
         let known = self.numbers.0.get(queue).copied();
         let by_number = known.map(|no| QueueRow::find_by_number(self.connection, no, queue)).transpose()?;
-        let row = match by_number.flatten() {
-            Some(row) => row,
-            None => {
-                let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
-                self.numbers.remember(queue, row.no);
-                row
-            }
+        let row = if let Some(row) = by_number.flatten() {
+            row
+        } else {
+            let Some(row) = QueueRow::find(self.connection, queue)? else { return Ok(false) };
+            self.numbers.remember(queue, row.no);
+            row
         };
         self.keep(queue, row);
         Ok(true)

@@ -82,7 +82,7 @@ async fn add_groups(
     call.arg(jobs).arg(now.as_millis());
     let mut before = None;
     for job in groups.iter().flat_map(|group| &group.jobs) {
-        before = Some(write(&mut call.command, job, now, before));
+        before = Some(write(&mut call.command, job, now, before.as_ref()));
     }
     let answer = call.once().await?;
     let values = reply::list(answer).map_err(|bad| bad.into_error("add"))?;
@@ -169,7 +169,7 @@ struct Common {
 }
 
 /// Writes a job, as `lua/add.lua` reads it, behind one with this in common.
-fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp, before: Option<Common>) -> Common {
+fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp, before: Option<&Common>) -> Common {
     let options = &job.options;
     let common = Common {
         options: to_wire(options),
@@ -179,7 +179,7 @@ fn write(command: &mut redis::Cmd, job: &NewJob, now: Timestamp, before: Option<
         is_lifo: options.lifo == Some(true),
     };
     let is_like_before =
-        options.job_id.is_none() && options.deduplication.is_none() && before.as_ref() == Some(&common);
+        options.job_id.is_none() && options.deduplication.is_none() && before == Some(&common);
     command.arg(if is_like_before { "=" } else { "" }).arg(job.name.as_str()).arg(job.data.as_str());
     if !is_like_before {
         command
