@@ -71,8 +71,8 @@ const SMALL_CACHE_KIB: i64 = 1024;
 /// How much of the file is read through the memory map.
 const MMAP_BYTES: i64 = 256 * 1024 * 1024;
 /// The page size of a file that is made: a commit writes each page that it touched, of which a small one has about five. With 2 KiB instead
-/// of SQLite's 4 a lone add took 0.82 of the time and a job of a worker with concurrency 1 0.87, while adding 1,000 at a time took
-/// 1.06 (1 KiB: 0.74, 0.77, 1.27; 8 KiB: 1.36, 1.34, 0.95).
+/// of SQLite's 4 a lone add took 0.81 of the time and a job of a worker with concurrency 1 0.86, while adding 1,000 at a time took
+/// 1.07 (1 KiB: 0.74, 0.77, 1.25; 8 KiB: 1.35, 1.35, 0.90).
 const PAGE_BYTES: i64 = 2_048;
 /// More than there are statements in the crate.
 const STATEMENTS_CACHED: usize = 256;

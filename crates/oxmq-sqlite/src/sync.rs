@@ -123,9 +123,9 @@ impl Upkeep {
     /// Gives the file of the log room, if syncs are waited for and so many bytes of it are in use. What SQLite reads ends
     /// before it: zeros are no frame.
     fn make_room(&self, connection: &Connection, used: u64) {
-        let Some(wal) = self.wal.as_deref().filter(|_| self.durability == Durability::Power) else { return };
-        let is_busy = used > ROOM_FROM_BYTES;
-        let lacks_room = |length: u64| is_busy && used + ROOM_LEFT_BYTES > length && length < WAL_BYTES_MAX;
+        let needs_room = self.durability == Durability::Power && used > ROOM_FROM_BYTES;
+        let Some(wal) = self.wal.as_deref().filter(|_| needs_room) else { return };
+        let lacks_room = |length: u64| used + ROOM_LEFT_BYTES > length && length < WAL_BYTES_MAX;
         let Ok(mut file) = OpenOptions::new().write(true).open(wal) else { return };
         if !file.metadata().is_ok_and(|file| lacks_room(file.len())) {
             return;

@@ -51,8 +51,9 @@ pub(crate) struct QueueTx<'c> {
     idle_at: Option<u64>,
 }
 
-/// The statements that every job passes through, held until the end of the transaction: to look them up in the connection's cache
-/// and to give them back for each job was a twelfth of adding a thousand. Their SQL is to be used in no other way, or it is prepared twice.
+/// The statements that every job passes through, held until the end of the transaction: without looking them up in the connection's cache
+/// for each job, nor the queue by its name, adding a thousand took 0.86 of the time. Their SQL is to be used in no other way, or it is
+/// prepared twice.
 #[derive(Default)]
 pub(crate) struct Held<'c> {
     pub(crate) insert_job: HeldStatement<'c>,

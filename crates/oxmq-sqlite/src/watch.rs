@@ -2,7 +2,7 @@
 //!
 //! Whoever commits something that others may wait for writes to the side file, after the commit. Here a thread
 //! watches that file with inotify, reads the marks of the queues that this process knows, and rings. The queue whose mark stands in the file
-//! is rung before that look, which would be a tenth of the way to its worker; but several nudges may have become one. Watching the
+//! is rung before that look, which would be in the way of its worker; but several nudges may have become one. Watching the
 //! `-wal` file instead would lose wake-ups: it is written before the commit can be seen. A look at
 //! `PRAGMA data_version` twice a second is the net for writers that do not nudge. While nobody waits the thread
 //! sleeps: what happens meanwhile stays in the kernel's queue, as one event.

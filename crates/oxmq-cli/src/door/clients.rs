@@ -7,12 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use oxmq::store::{ANNOUNCE_FOR, AnnounceRequest};
+use oxmq::store::{ANNOUNCE_FOR, ANNOUNCE_WHOLE, AnnounceRequest};
 use oxmq::{Clock, QueueAddress, Store, Timestamp, WorkerInfo};
 use serde::Deserialize;
-
-/// In so many rounds all workers are announced in full once; in the others what is known is only renewed.
-const ANNOUNCE_WHOLE: u32 = 30;
 
 /// What an object is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

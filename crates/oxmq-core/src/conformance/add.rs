@@ -142,6 +142,27 @@ pub async fn a_duplicate_within_one_group_is_found(bench: &Harness) {
     assert_eq!(q.job("a").await.job.data.as_str(), "1");
 }
 
+pub async fn jobs_of_one_call_keep_what_each_was_given(bench: &Harness) {
+    let q = bench.queue();
+    let later = || draft().delay(ms(500));
+    let urgent = || draft().priority(3);
+    let drafts =
+        [draft(), draft(), urgent(), urgent(), later(), later(), urgent().id("own"), urgent(), draft()];
+    let added = q.add_all(drafts).await;
+    assert_eq!(id_words(&added), "1 2 3 4 5 6 own 8 9");
+    for (added, given) in added.iter().zip("wait wait prio prio late late prio prio wait".split(' ')) {
+        let view = q.job(added.id.as_str()).await;
+        let (state, priority, delay_ms) = match given {
+            "prio" => (JobState::Prioritized, 3, 0),
+            "late" => (JobState::Delayed, 0, 500),
+            _ => (JobState::Waiting, 0, 0),
+        };
+        assert_eq!((&added.fate, added.state), (&Fate::Created, state), "{added:?}");
+        assert_eq!((view.state, view.job.priority, view.job.delay_ms), (state, priority, delay_ms));
+        assert_eq!(view.job.options().priority.unwrap_or(0), priority, "{added:?}");
+    }
+}
+
 pub async fn groups_are_answered_each_in_order(bench: &Harness) {
     let q = bench.queue();
     let groups = [vec![draft(), draft().id("x")], vec![], vec![draft().id("x")], vec![draft()]];

@@ -124,7 +124,7 @@ impl AddJoiner {
         let mut state = self.lock();
         if state.calls == 0 {
             state.calls = 1;
-            state.under_way = 1;
+            state.under_way += 1;
             // Nobody has it but one who has nothing to begin.
             return Ok(Part::Begins(self.beginning.try_lock().ok()));
         }

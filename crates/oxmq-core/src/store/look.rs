@@ -235,3 +235,6 @@ pub struct WorkerInfo {
 
 /// How long an announcement of a worker holds unless it is renewed.
 pub const ANNOUNCE_FOR: Duration = Duration::from_secs(30);
+
+/// Of so many announcements of a worker one is whole; the others only [renew](super::AnnounceRequest::renews) it.
+pub const ANNOUNCE_WHOLE: u32 = 30;

@@ -58,8 +58,9 @@ pub use self::flow::{
 pub use self::gate::Gate;
 pub use self::listen::{EventsPage, EventsRequest, TrimEventsRequest};
 pub use self::look::{
-    ANNOUNCE_FOR, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest, METRICS_POINTS_MAX, MetricsPage,
-    MetricsRequest, Order, QueueInfo, QueueLimits, RateWindow, Tally, WorkerInfo,
+    ANNOUNCE_FOR, ANNOUNCE_WHOLE, JobCounts, JobsPage, JobsRequest, LogsPage, LogsRequest,
+    METRICS_POINTS_MAX, MetricsPage, MetricsRequest, Order, QueueInfo, QueueLimits, RateWindow, Tally,
+    WorkerInfo,
 };
 pub use self::meta::{
     EVENTS_KEPT_DEFAULT, META_BYTES_MAX, META_FIELDS_MAX, MetaChanged, MetaField, SetMetaRequest,

@@ -9,7 +9,9 @@ use super::resolve;
 use super::run::LAST_CALL;
 use super::shared::Shared;
 use crate::clock::millis;
-use crate::store::{ANNOUNCE_FOR, AnnounceRequest, RecoverRequest, Recovered, SweepRequest, WorkerInfo};
+use crate::store::{
+    ANNOUNCE_FOR, ANNOUNCE_WHOLE, AnnounceRequest, RecoverRequest, Recovered, SweepRequest, WorkerInfo,
+};
 use crate::telemetry::{SpanKind, SpanParent, Trace, attribute};
 
 /// How often finished jobs are swept by age.
@@ -20,8 +22,6 @@ const SWEEP_STEPS_MAX: usize = 20;
 const SWEEP_JOBS_MAX: usize = 500;
 /// How often a worker shows that it is there.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
-/// Of so many announcements one is whole, so one in five minutes; the others only renew it.
-const ANNOUNCE_WHOLE: u32 = 30;
 
 /// Brings back the jobs of dead workers, first at once, then again and again.
 ///

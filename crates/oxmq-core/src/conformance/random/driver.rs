@@ -158,12 +158,8 @@ impl<'a> Driver<'a> {
                     let is_final = matches!(end, End::Completed(_) | End::Failed(_));
                     if !(is_final && has_final) {
                         has_final |= is_final;
-                        finished.push(Finish {
-                            lease,
-                            ending: self.ending(&end, now),
-                            heeds_cancel,
-                            known: None,
-                        });
+                        let known = self.model.job(q, &lease.job).and_then(|view| view.job.known());
+                        finished.push(Finish { lease, ending: self.ending(&end, now), heeds_cancel, known });
                     }
                 }
                 // Of jobs that were put before their equals the order is left open: see it first, then take.
