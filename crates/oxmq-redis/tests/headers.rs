@@ -37,7 +37,11 @@ fn lua_files(directory: &str) -> BTreeMap<String, String> {
 
 /// What a script is put together from.
 struct Parts {
-    /// The fragments, in order.
+    /// The fragments that stand before the names of the keys, in order.
+    first: Vec<String>,
+    /// The function of theirs that is asked.
+    asked: Option<String>,
+    /// The other fragments, in order.
     fragments: Vec<String>,
     /// The functions that it may ask for.
     given: Vec<String>,
@@ -55,11 +59,21 @@ fn registered() -> BTreeMap<String, Parts> {
             list.split(", ").map(|file| file.trim_matches(['"', ']']).to_owned()).collect()
         };
         let (files, given) = files.split_once(" gives [").unwrap_or((files, ""));
+        let (mut first, mut asked, mut files) = (Vec::new(), None, files.to_owned());
+        if let Some((before, after)) = files.split_once(", first [") {
+            let (list, after) = after.split_once("] asks ").unwrap();
+            let (function, after) = after.split_once(", ").unwrap();
+            (first, asked) = (names(list), Some(function.trim_matches('"').to_owned()));
+            files = format!("{before}, {after}");
+        }
         let mut fragments = names(&files.replace("rarely [", ""));
         let file = fragments.remove(0);
         let given = if given.is_empty() { Vec::new() } else { names(given) };
         assert_eq!(name, file.to_uppercase(), "the constant is named as the file");
-        assert!(scripts.insert(file, Parts { fragments, given }).is_none(), "{name} is there twice");
+        assert!(
+            scripts.insert(file, Parts { first, asked, fragments, given }).is_none(),
+            "{name} is there twice"
+        );
     }
     scripts
 }
@@ -154,12 +168,13 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
     assert_eq!(owners.len(), count, "a name in two fragments");
     let scripts = lua_files("lua");
     let mut used_anywhere = BTreeSet::from(["keys"]);
-    for (script, Parts { fragments: listed, given }) in registered() {
-        let mut parts = vec![("keys", fragments["keys"].clone())];
-        for name in &listed {
+    for (script, Parts { first, asked, fragments: others, given }) in registered() {
+        let mut parts = Vec::new();
+        let keys = "keys".to_owned();
+        for name in first.iter().chain([&keys]).chain(&others) {
             let (name, code) =
                 fragments.get_key_value(name.as_str()).unwrap_or_else(|| panic!("{script}: {name}"));
-            parts.push((name, code.clone()));
+            parts.push((*name, code.clone()));
         }
         parts.push(("", code(&scripts[&script], true)));
         let mut known: BTreeSet<&str> = BTreeSet::new();
@@ -186,7 +201,15 @@ fn scripts_list_the_fragments_that_they_use_and_no_others() {
             assert!(scripts[&script].contains(&asked_for), "{script}: nobody asks for {name}");
             used.insert(owners[name.as_str()]);
         }
-        for name in &listed {
+        if let Some(name) = &asked {
+            let owner = owners[name.as_str()];
+            assert!(
+                first.iter().any(|fragment| fragment == owner),
+                "{script}: there is no {name} to be asked"
+            );
+            used.insert(owner);
+        }
+        for name in first.iter().chain(&others) {
             assert!(used.contains(name.as_str()), "{script}: nothing of {name} is used");
         }
         used_anywhere.extend(used);

@@ -1,4 +1,4 @@
--- Taking jobs. Needs shared/queue, shared/job, shared/place.
+-- Taking jobs. Needs shared/fresh, shared/queue, shared/job, shared/place.
 
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
   until_needs_rate (a limit by hand is passed over without a rate), leases_are_there (so the time that they are kept for is set).
@@ -102,9 +102,9 @@ local function take(q, request)
         local key = base .. id
         local job = redis.call('HGETALL', key)
         local started, is_to_fail = '1', false
-        if #job == 12 and job[1] == 'name' and job[3] == 'data' and job[5] == 'opts' and job[7] == 'timestamp'
-          and job[9] == 'delay' and job[10] == '0' and job[11] == 'priority' then
-          job = { job[2], job[4], job[6], job[8], job[12] }
+        local added = as_added(job)
+        if added then
+          job = added
         else
           for f = 1, #job, 2 do
             local field = job[f]
