@@ -96,7 +96,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    ADD = "add", "queue", "job", "place", rarely ["family", "dedup", "delete", "claim"] gives ["read_claim", "decide"];
+    ADD = "add", first ["lone_add"] asks "lone_add", "queue", "job", "place", rarely ["family", "dedup", "delete", "claim"] gives ["read_claim", "decide"];
     ADD_FLOW = "add_flow", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", first ["fresh", "lone_take"] asks "lone_take", "queue", "job", "place", "take";

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use oxmq_testkit::{Options, Server};
 use redis::{Commands, Connection, Value};
 
-use super::{FINISH, Script, TAKE, bare};
+use super::{ADD, FINISH, Script, TAKE, bare};
 
 /// What every situation begins with: job 1 is active and was taken once, 2 and 3 wait as they were added.
 const PLAIN: &[&str] = &[
@@ -76,6 +76,18 @@ const ENDINGS: &[&str] = &[
     "1000 1 1 _ 1 w:1 done null",
     "1000 1 1 _ 1 0 +900 null",
     "1000 1 1 _ 1 w:1 failed no 0 _ 1 _ _ _ 1000",
+];
+
+/// Adds at 1,000 ms: '' before the first job, name, data, own id, opts, timestamp, delay, priority, '1' if lifo, deduplication.
+const ADDS: &[&str] = &[
+    "1 1000 _ mail {} _ {} 990 0 0 0 _",
+    "1 1000 _ mail {} _ {} 990 0 0 1 _",
+    "1 1000 _ mail {} own {} 990 0 0 0 _",
+    "1 1000 _ mail {} 2 {} 990 0 0 0 _",
+    "1 1000 _ mail {} _ {} 990 20 0 0 _",
+    "1 1000 _ mail {} _ {} 990 0 2 0 _",
+    "1 1000 _ mail {} _ {} 990 0 0 0 __x",
+    "2 1000 _ mail {} _ {} 990 0 0 0 _ = note {}",
 ];
 
 /// The words of a line: an underscore alone is nothing, another one a space.
@@ -172,6 +184,13 @@ fn compare(script: &Script, calls: &[String]) -> (usize, usize) {
         }
     }
     (given, made)
+}
+
+#[test]
+fn a_lone_add_is_an_add() {
+    let calls: Vec<_> = ADDS.iter().map(|&add| add.to_owned()).collect();
+    let (given, made) = compare(&ADD, &calls);
+    assert!(given > 100 && given < made, "{given} of {made}");
 }
 
 #[test]
