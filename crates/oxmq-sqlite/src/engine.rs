@@ -11,6 +11,7 @@ use tokio::sync::{oneshot, watch};
 use crate::committer::{Committer, Complaints};
 use crate::connection::{Durability, FileId, Options, Role, beside, open};
 use crate::disk::Disk;
+use crate::ear::Ears;
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::lock::{SideFile, retry_busy};
@@ -19,7 +20,7 @@ use crate::readers::{self, READER_THREADS, ReadOp, Readers, WAITING_READS_MAX};
 use crate::real_time::now;
 use crate::sync::Upkeep;
 use crate::tx::{Numbers, Tx};
-use crate::wake::{Bells, Waiting};
+use crate::wake::{Bells, Hearing, Waiting};
 use crate::writer::Writer;
 
 /// The suffix of our own file beside the database: the turnstile of lock.rs, and what watch.rs watches.
@@ -32,6 +33,7 @@ pub(crate) struct Engine {
     /// `None` in memory, where everything goes through the one connection there is.
     readers: Option<Readers>,
     bells: Arc<Bells>,
+    ears: Ears,
     watcher_started: AtomicBool,
     /// Each thread that has the file open holds a receiver.
     threads: watch::Sender<()>,
@@ -49,6 +51,7 @@ impl Engine {
             writer: Writer::new(),
             readers: None,
             bells: Arc::clone(&bells),
+            ears: Ears::default(),
             watcher_started: AtomicBool::new(false),
             threads,
             options,
@@ -153,10 +156,26 @@ impl Engine {
 
     /// Begins a wait: until the answer is dropped, other processes' commits are watched.
     pub(crate) fn wait(&self) -> Waiting {
-        if self.options.path().is_some() && !self.watcher_started.swap(true, Ordering::AcqRel) {
+        let ear = self.options.path().and_then(|path| {
+            let ear = self.ears.here(|| beside(path, SIDE_SUFFIX), &self.bells);
+            self.watch();
+            ear
+        });
+        self.bells.wait(ear.map_or(Hearing::Watcher, Hearing::Ear))
+    }
+
+    /// The same for one that needs no ear of its own.
+    pub(crate) fn wait_beside(&self) -> Waiting {
+        if self.options.path().is_some() {
+            self.watch();
+        }
+        self.bells.wait(Hearing::Anybody)
+    }
+
+    fn watch(&self) {
+        if !self.watcher_started.swap(true, Ordering::AcqRel) {
             self.start_watcher();
         }
-        self.bells.wait()
     }
 
     fn start_watcher(&self) {
@@ -268,6 +287,8 @@ fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
     Ok((connection, side, file))
 }
 
+#[cfg(test)]
+mod ear_tests;
 #[cfg(test)]
 mod lone_tests;
 #[cfg(test)]

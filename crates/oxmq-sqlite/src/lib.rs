@@ -3,6 +3,7 @@
 mod committer;
 mod connection;
 mod disk;
+mod ear;
 mod engine;
 mod event_body;
 mod fault;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use oxmq_core::store::{
     AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
@@ -189,7 +188,7 @@ impl Store for SqliteStore {
     fn wait<'a>(&'a self, queue: &'a QueueAddress, request: WaitRequest) -> Answer<'a, Woken> {
         Box::pin(async move {
             let bells = self.engine.bells();
-            let _waiting = self.engine.wait();
+            let waiting = self.engine.wait();
             let bell = bells.bell(queue);
             let mut newest = bell.work.subscribe();
             // What came after the last take that found nothing is news, whenever it came.
@@ -210,6 +209,7 @@ impl Store for SqliteStore {
                 biased;
                 () = bells.closing() => Err(self.closed("wait")),
                 _ = newest.wait_for(|mark| *mark > seen) => Ok(Woken::Look),
+                never = waiting.listen() => match never {},
                 () = tokio::time::sleep(request.timeout) => Ok(Woken::TimedOut),
             }
         })
@@ -222,7 +222,7 @@ impl Store for SqliteStore {
     ) -> Answer<'a, Vec<Cancellation>> {
         Box::pin(async move {
             let bells = self.engine.bells();
-            let _waiting = self.engine.wait();
+            let _waiting = self.engine.wait_beside();
             let mut news = bells.bell(queue).cancel.subscribe();
             let end = tokio::time::sleep(request.timeout);
             tokio::pin!(end);
@@ -277,7 +277,7 @@ impl Store for SqliteStore {
     fn events<'a>(&'a self, queue: &'a QueueAddress, request: EventsRequest) -> Answer<'a, EventsPage> {
         Box::pin(async move {
             let bells = self.engine.bells();
-            let _waiting = (!request.timeout.is_zero()).then(|| self.engine.wait());
+            let waiting = (!request.timeout.is_zero()).then(|| self.engine.wait());
             let mut news = bells.bell(queue).events.subscribe();
             let end = tokio::time::sleep(request.timeout);
             tokio::pin!(end);
@@ -286,14 +286,17 @@ impl Store for SqliteStore {
                 let (address, after, limit) = (queue.clone(), request.after.clone(), request.limit.max(1));
                 let page =
                     self.read("events", move |db| ops::look::events(db, &address, &after, limit)).await?;
-                let waits = request.timeout > Duration::ZERO && request.after != EventCursor::Now;
-                if !page.events.is_empty() || page.trimmed || !waits {
+                let Some(waiting) = waiting.as_ref().filter(|_| request.after != EventCursor::Now) else {
+                    return Ok(page);
+                };
+                if !page.events.is_empty() || page.trimmed {
                     return Ok(page);
                 }
                 tokio::select! {
                     biased;
                     () = bells.closing() => return Err(self.closed("events")),
                     _ = news.changed() => {}
+                    never = waiting.listen() => match never {},
                     () = &mut end => return Ok(page),
                 }
             }

@@ -6,14 +6,16 @@
 //! other processes' through watch.rs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use oxmq_core::QueueAddress;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+use crate::ear::Ear;
 use crate::tx::QueueRow;
-use crate::watch::Signal;
+use crate::watch::{LOOK_GAP, Signal};
 
 /// A number of a queue together with the queue's own, so that the marks of a queue that was obliterated and made
 /// again go on growing.
@@ -148,6 +150,12 @@ pub(crate) struct Bells {
     queues: Mutex<HashMap<QueueAddress, Arc<Bell>>>,
     /// How many waits there are; without any, the watcher sleeps.
     waits: AtomicUsize,
+    /// How many of them have an ear, and how many have none and need one: as long as there are such, or none with, the watcher listens.
+    hearing: AtomicUsize,
+    deaf: AtomicUsize,
+    /// Whether the watcher runs, and that it has looked.
+    watched: AtomicBool,
+    looked: Notify,
     signal: Signal,
     closed: watch::Sender<bool>,
 }
@@ -157,6 +165,10 @@ impl Bells {
         Self {
             queues: Mutex::new(HashMap::new()),
             waits: AtomicUsize::new(0),
+            hearing: AtomicUsize::new(0),
+            deaf: AtomicUsize::new(0),
+            watched: AtomicBool::new(false),
+            looked: Notify::new(),
             signal: Signal::new(),
             closed: watch::Sender::new(false),
         }
@@ -205,11 +217,44 @@ impl Bells {
     }
 
     /// Counts a wait for as long as the answer lives: other processes' commits are watched meanwhile.
-    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
-        if self.waits.fetch_add(1, Ordering::SeqCst) == 0 {
+    pub(crate) fn wait(self: &Arc<Self>, by: Hearing) -> Waiting {
+        let mut wakes = self.waits.fetch_add(1, Ordering::SeqCst) == 0;
+        match by {
+            Hearing::Ear(_) => {
+                self.hearing.fetch_add(1, Ordering::SeqCst);
+            }
+            Hearing::Watcher => wakes |= self.deaf.fetch_add(1, Ordering::SeqCst) == 0,
+            Hearing::Anybody => {}
+        }
+        if wakes {
             self.signal.call();
         }
-        Waiting(Arc::clone(self))
+        Waiting { bells: Arc::clone(self), by }
+    }
+
+    /// Whether the watcher has to listen.
+    pub(crate) fn is_listened_for(&self) -> bool {
+        self.deaf.load(Ordering::SeqCst) > 0 || self.hearing.load(Ordering::SeqCst) == 0
+    }
+
+    /// Says whether the watcher runs.
+    pub(crate) fn watch(&self, runs: bool) {
+        self.watched.store(runs, Ordering::Release);
+    }
+
+    /// Whether the watcher runs.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Acquire)
+    }
+
+    /// Tells who listens that the watcher has looked.
+    pub(crate) fn tell_looked(&self) {
+        self.looked.notify_one();
+    }
+
+    /// Returns when the watcher has looked.
+    pub(crate) async fn looked(&self) {
+        self.looked.notified().await;
     }
 
     /// Whether anybody waits.
@@ -242,12 +287,46 @@ impl Bells {
     }
 }
 
+/// Who hears of other processes' commits for a wait.
+pub(crate) enum Hearing {
+    /// The wait itself, where it is polled.
+    Ear(Arc<Ear>),
+    /// The watcher's thread.
+    Watcher,
+    /// Somebody who hears for others, and the watcher if there is nobody: so perhaps late, as long as a runtime stands still.
+    Anybody,
+}
+
 /// A wait that goes on.
-pub(crate) struct Waiting(Arc<Bells>);
+pub(crate) struct Waiting {
+    bells: Arc<Bells>,
+    by: Hearing,
+}
+
+impl Waiting {
+    /// Hears of other processes' commits, for as long as it is polled.
+    pub(crate) async fn listen(&self) -> Infallible {
+        match &self.by {
+            Hearing::Ear(ear) => ear.listen(&self.bells).await,
+            _ => std::future::pending().await,
+        }
+    }
+}
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.0.waits.fetch_sub(1, Ordering::SeqCst);
+        let bells = &self.bells;
+        let others = bells.waits.fetch_sub(1, Ordering::SeqCst) > 1;
+        match self.by {
+            // The watcher finds out whether it has to listen now when it has looked.
+            Hearing::Ear(_) if bells.hearing.fetch_sub(1, Ordering::SeqCst) == 1 && others => {
+                bells.signal.call_for_look(LOOK_GAP);
+            }
+            Hearing::Watcher => {
+                bells.deaf.fetch_sub(1, Ordering::SeqCst);
+            }
+            _ => {}
+        }
     }
 }
 

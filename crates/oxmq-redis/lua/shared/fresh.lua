@@ -32,7 +32,7 @@ end
 
 -- Undoes what pop_fresh did.
 local function put_back(prefix, id)
-  redis.call('LPOP', prefix .. 'active')
+  redis.call('LREM', prefix .. 'active', 1, id)
   redis.call('RPUSH', prefix .. 'wait', id)
 end
 
