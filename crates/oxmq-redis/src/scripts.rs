@@ -54,7 +54,8 @@ fn bare(whole: &str) -> String {
 /// `NAME = "file", "fragment", ..;` A fragment must come before those that use it.
 ///
 /// `first ["fragment", ..] asks "function"`: the script begins with these and asks the function, whose answer is the script's, if it has
-/// one. So what most lone calls are passes by all that the general way makes before it begins, which is a third of such a call.
+/// one. So what most lone calls are passes by what the general way makes before it begins and for each of its steps, which is a quarter to a third
+/// of such a call.
 ///
 /// `rarely ["fragment", ..] gives ["function", ..]`: what these fragments define is made when `rarely()` is called first, which
 /// returns a table with these functions. Most calls need none of it, and making it costs a lone one up to 3 us.
