@@ -161,12 +161,15 @@ impl Gate {
         if looks != self.looks {
             return;
         }
-        self.last_due = None;
+        // So may a job that is due later, of which was heard meanwhile; nobody tells of it again.
+        let heard = self.last_due.take().filter(|due| *due > now);
         let net = poll + self.shared.settings.poll;
         self.state = match idle {
-            // A wait that never ends must not be all that opens it.
-            Some(Idle::Empty { next_due: None }) => State::Empty(net),
-            Some(Idle::Empty { next_due: Some(due) }) => State::Waiting(due.min(net)),
+            Some(Idle::Empty { next_due }) => match next_due.into_iter().chain(heard).min() {
+                // A wait that never ends must not be all that opens it.
+                None => State::Empty(net),
+                Some(due) => State::Waiting(due.min(net)),
+            },
             Some(Idle::Paused) => State::Waiting(net),
             // Jobs may be waiting, so a wait would return at once.
             Some(Idle::RateLimited { until }) => State::Resting(until.min(poll)),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use oxmq_core::HandlerError;
+use oxmq_core::store::Woken;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::rig::{Barrier, Rig, draft, ms, soon};
 
@@ -180,6 +182,38 @@ async fn a_delayed_job_starts_when_it_is_due() {
     assert_eq!(rig.counts().await.delayed, 1);
     rig.hand.advance(ms(30_000));
     rig.until_state(&id, "completed").await;
+    soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_that_is_due_later_is_not_forgotten_if_it_is_heard_of_after_a_call_has_looked_and_before_it_answers()
+ {
+    let rig = Rig::new();
+    rig.add_one(draft()).await;
+    rig.store.hold("wait");
+    let may_end = Arc::new(Notify::new());
+    let ends = Arc::clone(&may_end);
+    let handler = move |_: Value| {
+        let ends = Arc::clone(&ends);
+        async move {
+            ends.notified().await;
+            Ok::<_, HandlerError>(())
+        }
+    };
+    let worker = rig.worker().concurrency(2).poll(ms(3_600_000)).skip_stall_check(true).handle_any(handler);
+    let worker = worker.start().unwrap();
+    rig.until(async || rig.counts().await.active == 1 && rig.store.count("wait") == 1).await;
+    rig.store.hold_answers("finish");
+    may_end.notify_one();
+    rig.until(async || rig.counts().await.completed == 1).await;
+    let late = rig.add_one(draft().delay(ms(20_000))).await;
+    rig.store.say(Woken::Due(rig.clock.now() + ms(20_000)));
+    rig.until(async || rig.store.count("wait") == 2).await;
+    rig.store.release_answers("finish");
+    rig.until(async || rig.told("Completed") > 0).await;
+    may_end.notify_one();
+    rig.hand.advance(ms(20_000));
+    rig.until_state(&late, "completed").await;
     soon(worker.close()).await.unwrap();
 }
 

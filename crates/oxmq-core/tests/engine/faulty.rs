@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use oxmq_core::conformance::ModelStore;
 use oxmq_core::store::*;
 use oxmq_core::{Error, ErrorKind, Event, EventId, JobId, JobView, QueueAddress, Result, Timestamp};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,10 @@ pub struct FaultyStore {
     down: AtomicBool,
     faults: Mutex<HashMap<&'static str, VecDeque<Fault>>>,
     held: watch::Sender<Vec<&'static str>>,
+    held_answers: watch::Sender<Vec<&'static str>>,
+    /// What waits say, before anything of the model's.
+    hints: Mutex<VecDeque<Woken>>,
+    hinted: Notify,
     made: Mutex<Vec<Made>>,
     /// For each announcement whether it said that it renews one.
     pub renewals: Mutex<Vec<bool>>,
@@ -46,6 +50,9 @@ impl FaultyStore {
             down: AtomicBool::new(false),
             faults: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
+            held_answers: watch::Sender::new(Vec::new()),
+            hints: Mutex::default(),
+            hinted: Notify::new(),
             made: Mutex::default(),
             renewals: Mutex::default(),
             under_way: AtomicUsize::new(0),
@@ -75,6 +82,31 @@ impl FaultyStore {
 
     pub fn release(&self, verb: &'static str) {
         self.held.send_modify(|held| held.retain(|other| *other != verb));
+    }
+
+    /// Calls of this verb are made, but do not end before that is released.
+    pub fn hold_answers(&self, verb: &'static str) {
+        self.held_answers.send_modify(|held| held.push(verb));
+    }
+
+    pub fn release_answers(&self, verb: &'static str) {
+        self.held_answers.send_modify(|held| held.retain(|other| *other != verb));
+    }
+
+    /// Ends a wait with this, also one that is held.
+    pub fn say(&self, woken: Woken) {
+        self.hints.lock().unwrap().push_back(woken);
+        self.hinted.notify_one();
+    }
+
+    async fn hint(&self) -> Woken {
+        loop {
+            let hint = self.hints.lock().unwrap().pop_front();
+            match hint {
+                Some(hint) => return hint,
+                None => self.hinted.notified().await,
+            }
+        }
     }
 
     pub fn count(&self, verb: &str) -> usize {
@@ -119,7 +151,12 @@ impl FaultyStore {
         }
         let fault = self.faults.lock().unwrap().get_mut(verb).and_then(VecDeque::pop_front);
         match fault {
-            None => work.await,
+            None => {
+                let answer = work.await;
+                let mut held = self.held_answers.subscribe();
+                held.wait_for(|held| !held.contains(&verb)).await.unwrap();
+                answer
+            }
             Some(Fault::Before(kind)) => failed(kind),
             Some(Fault::After(kind)) => {
                 work.await?;
@@ -153,6 +190,17 @@ impl Store for FaultyStore {
         Box::pin(self.call(made, self.model.finish(queue, request)))
     }
 
+    fn wait<'a>(&'a self, queue: &'a QueueAddress, request: WaitRequest) -> Answer<'a, Woken> {
+        let waits = self.call(plain("wait"), self.model.wait(queue, request));
+        Box::pin(async {
+            tokio::select! {
+                biased;
+                woken = waits => woken,
+                hint = self.hint() => Ok(hint),
+            }
+        })
+    }
+
     fn announce<'a>(&'a self, queue: &'a QueueAddress, request: AnnounceRequest) -> Answer<'a, ()> {
         self.renewals.lock().unwrap().push(request.renews);
         Box::pin(self.call(plain("announce"), self.model.announce(queue, request)))
@@ -164,7 +212,6 @@ impl Store for FaultyStore {
         release_deduplication(ReleaseRequest) -> bool;
         extend(ExtendRequest) -> Vec<Extended>;
         recover(RecoverRequest) -> Recovered;
-        wait(WaitRequest) -> Woken;
         cancellations(CancellationsRequest) -> Vec<Cancellation>;
         note(NoteRequest) -> u64;
         cancel(CancelRequest) -> CancelAnswer;
