@@ -14,7 +14,7 @@ use tokio::net::unix::pipe::{OpenOptions, Receiver, Sender};
 /// The longest line; room for as much data as a job has by default.
 const LINE_BYTES_MAX: usize = (1 << 20) + 64;
 
-/// A directory of this worker's own, for the pipes of its runs. Removed when it is dropped.
+/// A directory of this worker's own, for the pipes of its runs.
 #[derive(Debug)]
 pub(super) struct Channels {
     dir: PathBuf,
@@ -30,6 +30,12 @@ impl Channels {
         Ok(Self { dir, next: AtomicU64::new(0) })
     }
 
+    /// Removes the directory, with all that is in it.
+    pub(super) fn remove(&self) {
+        // What is left in the directory for temporary files harms nobody.
+        let _ = std::fs::remove_dir_all(&self.dir);
+    }
+
     /// A pipe for one run.
     pub(super) fn open(&self) -> io::Result<Channel> {
         let path = self.dir.join(self.next.fetch_add(1, Ordering::Relaxed).to_string());
@@ -43,8 +49,7 @@ impl Channels {
 
 impl Drop for Channels {
     fn drop(&mut self) {
-        // What is left in the directory for temporary files harms nobody.
-        let _ = std::fs::remove_dir_all(&self.dir);
+        self.remove();
     }
 }
 

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: WorkArgs, context: &Context) -> Result<()> {
         grace: args.grace,
         retry_any: args.retry_any,
     });
-    let out = context.out;
+    let (out, same) = (context.out, program.clone());
     let mut builder = Worker::builder(queue.store(), queue.name());
     if let Some(minutes) = args.metrics {
         builder = builder.metrics(minutes);
@@ -100,7 +100,12 @@ pub(crate) async fn run(args: WorkArgs, context: &Context) -> Result<()> {
     if args.until_drained {
         tokio::spawn(close_when_drained(queue, worker.handle(), out));
     }
-    worker.run().await?;
+    let ran = worker.run().await;
+    // A run that was cut off may hold the program until this process has ended.
+    if let Some(channels) = &same.channels {
+        channels.remove();
+    }
+    ran?;
     note!(out, "worker {name} has stopped");
     Ok(())
 }
