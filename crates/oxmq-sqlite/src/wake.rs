@@ -308,7 +308,7 @@ impl Waiting {
     pub(crate) async fn listen(&self) -> Infallible {
         match &self.by {
             Hearing::Ear(ear) => ear.listen(&self.bells).await,
-            _ => std::future::pending().await,
+            Hearing::Watcher | Hearing::Anybody => std::future::pending().await,
         }
     }
 }
@@ -318,14 +318,17 @@ impl Drop for Waiting {
         let bells = &self.bells;
         let others = bells.waits.fetch_sub(1, Ordering::SeqCst) > 1;
         match self.by {
-            // The watcher finds out whether it has to listen now when it has looked.
-            Hearing::Ear(_) if bells.hearing.fetch_sub(1, Ordering::SeqCst) == 1 && others => {
-                bells.signal.call_for_look(LOOK_GAP);
+            Hearing::Ear(_) => {
+                let is_last = bells.hearing.fetch_sub(1, Ordering::SeqCst) == 1;
+                if is_last && others {
+                    // The watcher finds out whether it has to listen now when it has looked.
+                    bells.signal.call_for_look(LOOK_GAP);
+                }
             }
             Hearing::Watcher => {
                 bells.deaf.fetch_sub(1, Ordering::SeqCst);
             }
-            _ => {}
+            Hearing::Anybody => {}
         }
     }
 }

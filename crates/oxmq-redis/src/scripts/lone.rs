@@ -1,7 +1,7 @@
 //! The ways of lone calls: they do what the general ones do, or nothing. Both are run in every situation of a list, the plainest call also
 //! in every two of them, on databases that are alike.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use oxmq_testkit::{Options, Server};
 use redis::{Commands, Connection, Value};
@@ -125,7 +125,7 @@ fn everything(connection: &mut Connection) -> BTreeMap<String, String> {
             "hash" => format!("{:?}", connection.hgetall::<_, BTreeMap<String, String>>(&key).unwrap()),
             "list" => format!("{:?}", connection.lrange::<_, Vec<String>>(&key, 0, -1).unwrap()),
             "set" => {
-                format!("{:?}", connection.smembers::<_, std::collections::BTreeSet<String>>(&key).unwrap())
+                format!("{:?}", connection.smembers::<_, BTreeSet<String>>(&key).unwrap())
             }
             "zset" => {
                 format!(

@@ -109,15 +109,10 @@ async fn one_nudge_after_the_other_is_heard_of_queues_that_are_known_and_of_othe
 #[tokio::test]
 async fn another_wait_listens_when_the_one_that_did_has_ended() {
     let (_folder, path) = folder();
-    let (engine, other) = (Arc::new(open(&path).await), open(&path).await);
+    let (engine, other) = (open(&path).await, open(&path).await);
     emit(&engine, "a").await.unwrap();
     let (first, second) = (engine.wait(), engine.wait());
-    let same = Arc::clone(&engine);
-    let listening = tokio::spawn(async move {
-        let waiting = first;
-        let _same = same;
-        waiting.listen().await
-    });
+    let listening = tokio::spawn(async move { first.listen().await });
     tokio::task::yield_now().await;
     hears(&engine, &second, &other, "a").await;
     listening.abort();
