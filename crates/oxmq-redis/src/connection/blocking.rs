@@ -3,6 +3,9 @@
 //! What is waited for is a [`Desk`]'s affair. Here is what both have in common: the connection is opened, named,
 //! replaced when it is silent; a block is cut into slices, and ended early when somebody comes whom it does not serve
 //! or when nobody is left; whoever waits is answered when their time has come, whatever the connection does.
+//!
+//! A connection may live on the runtime of those who wait: an answer goes from the socket to them without a change of
+//! thread. All the rest is done on the store's own thread then, too.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -10,16 +13,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
-use redis::{Cmd, Value};
+use redis::{Cmd, ServerError, Value};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff::Backoff;
 use super::fault::{self, Remedy};
-use super::home::Lane;
+use super::home::{Home, Lane};
 use super::link::{DIAL_DEADLINE, Link, Opening, Outcome};
 use super::server::Server;
 use super::shared::Shared;
+use super::target::Address;
 
 /// The longest block.
 const BLOCK_MAX: Duration = Duration::from_secs(10);
@@ -38,6 +42,10 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(5);
 pub(super) trait Desk: Send + Sync {
     /// The name that the connection bears.
     fn client_name(&self) -> Option<&str>;
+    /// The runtime on which all who wait do so, if it is the one on which the store was connected.
+    fn home(&self) -> Option<&Home> {
+        None
+    }
     /// Answers those whose time has come, and says when the next one's comes. None if nobody waits.
     fn expire(&self, now: Instant) -> Option<Instant>;
     /// What to send for all who wait.
@@ -48,8 +56,8 @@ pub(super) trait Desk: Send + Sync {
     fn answer(&self, reply: Value);
     /// Gives an error to all who wait.
     fn refuse(&self, error: &Error);
-    /// The connection is open, and has this number at the server, if it tells.
-    fn opened(&self, _id: Option<i64>) {}
+    /// The connection is open.
+    fn opened(&self, _link: &Arc<Link>) {}
     /// Whether the connection is to be there for others to see, though nobody waits.
     fn shown(&self, _now: Instant) -> Shown {
         Shown::Idle
@@ -86,9 +94,26 @@ pub(super) fn slice(until: Instant, longest: Duration) -> Duration {
 
 /// A connection that can block.
 struct Blocking {
-    link: Link,
+    link: Arc<Link>,
     server: Arc<Server>,
     can_interrupt: bool,
+}
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        // At once, though its runtime may stand still: the server must not pop a marker for one who does not read.
+        self.link.shut();
+    }
+}
+
+/// What came of a block.
+enum Ended {
+    /// There was nothing to ask.
+    Unasked,
+    /// Those whom it concerns have the answer.
+    Answered,
+    /// The server answered with an error.
+    Refused(ServerError),
 }
 
 /// Serves a desk until it retires.
@@ -137,9 +162,9 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             }
             continue;
         };
-        match block(&shared, &*desk, &wake, open).await {
-            Ok((open, None)) => connection = Some(open),
-            Ok((open, Some(Value::ServerError(error)))) => {
+        match block(&shared, &desk, &wake, open).await {
+            Ok((open, Ended::Unasked)) => connection = Some(open),
+            Ok((open, Ended::Refused(error))) => {
                 let fault = fault::understand(&error);
                 match fault.remedy {
                     Remedy::Wait => connection = Some(open),
@@ -160,9 +185,8 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
                 }
                 meanwhile(&*desk, &wake, sleep(backoff.pause())).await;
             }
-            Ok((open, Some(reply))) => {
+            Ok((open, Ended::Answered)) => {
                 backoff = Backoff::new();
-                desk.answer(reply);
                 connection = Some(open);
             }
             Err(reason) => {
@@ -177,11 +201,10 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
 async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Result<Blocking> {
     let (server, command) =
         shared.routes.link(shared, slot_key, Lane::Home, Instant::now() + DIAL_DEADLINE).await?;
-    let opening = Opening { login: Some(&shared.target.login), db: shared.target.db, ..Opening::default() };
-    let link = Link::open(&shared.dialer, &command.address, opening).await?;
+    let link = Arc::new(open(shared, &command.address, desk.home()).await?);
     let can_interrupt = link.id.is_some();
     // Before others can see the name: who looks for workers would take it for one of BullMQ's.
-    desk.opened(link.id);
+    desk.opened(&link);
     if let Some(name) = desk.client_name() {
         // A server that does not allow names is fine.
         let _ = link.ask(redis::cmd("CLIENT").arg("SETNAME").arg(name)).await;
@@ -189,21 +212,40 @@ async fn connect(shared: &Arc<Shared>, desk: &dyn Desk, slot_key: &str) -> Resul
     Ok(Blocking { link, server, can_interrupt })
 }
 
-/// Blocks once. Gives the connection back with the reply, if there was something to ask; or says why it is lost.
+/// Opens a connection on the runtime of those who wait, if that runs.
+async fn open(shared: &Shared, address: &Address, home: Option<&Home>) -> Result<Link> {
+    let opening = |home| {
+        let (login, db) = (Some(&shared.target.login), shared.target.db);
+        Link::open(&shared.dialer, address, Opening { login, db, home, ..Opening::default() })
+    };
+    if let Some(home) = home
+        && home.runs().await
+    {
+        match opening(Some(home)).await {
+            Err(_) if home.is_over() => {}
+            opened => return opened,
+        }
+    }
+    opening(None).await
+}
+
+/// Blocks once. Gives the connection back, or says why it is lost.
 async fn block(
     shared: &Arc<Shared>,
-    desk: &dyn Desk,
+    desk: &Arc<dyn Desk>,
     wake: &Notify,
     mut open: Blocking,
-) -> std::result::Result<(Blocking, Option<Value>), &'static str> {
+) -> std::result::Result<(Blocking, Ended), &'static str> {
     let longest = if open.can_interrupt { BLOCK_MAX } else { BLOCK_SHORT };
-    let Some(asked) = desk.ask(longest) else { return Ok((open, None)) };
+    let Some(asked) = desk.ask(longest) else { return Ok((open, Ended::Unasked)) };
     let give_up = Instant::now() + asked.wait + PATIENCE;
     let mut current = open.server.watch();
     let mut interrupt: Option<Instant> = None;
     let mut ending: Option<Pin<Box<dyn Future<Output = bool> + Send>>> = None;
-    let outcome = {
-        let mut reply = pin!(open.link.send(&asked.command));
+    let link = open.link.clone();
+    let mut hearing = None;
+    let ended = {
+        let mut ended = pin!(ask(&link, desk, &asked.command));
         loop {
             let now = Instant::now();
             let next = desk.expire(now);
@@ -215,7 +257,7 @@ async fn block(
             };
             tokio::select! {
                 biased;
-                outcome = &mut reply => break outcome,
+                ended = &mut ended => break ended,
                 allowed = maybe(&mut ending) => {
                     ending = None;
                     open.can_interrupt = allowed;
@@ -224,7 +266,9 @@ async fn block(
                 () = until(interrupt), if ending.is_none() => {
                     ending = Some(Box::pin(end_block(shared.routes.link_now(&open.server), open.link.id)));
                 }
-                () = sleep_until(give_up) => return Err("a block was not answered"),
+                // What has arrived by then counts, though its runtime stood still.
+                () = sleep_until(give_up), if hearing.is_none() => hearing = Some(Box::pin(link.hear())),
+                _ = maybe(&mut hearing) => return Err("a block was not answered"),
                 () = until(next) => {}
                 () = wake.notified() => {}
                 _ = current.changed() => {
@@ -235,9 +279,28 @@ async fn block(
             }
         }
     };
-    match outcome {
-        Outcome::Reply(reply) => Ok((open, Some(reply))),
-        Outcome::Cut { .. } => Err("the connection broke"),
+    ended.map(|ended| (open, ended)).ok_or("the connection broke")
+}
+
+/// Sends a command and gives its answer to those it is for, where they and the connection live. None if it broke.
+async fn ask(link: &Arc<Link>, desk: &Arc<dyn Desk>, command: &Cmd) -> Option<Ended> {
+    match desk.home().filter(|_| link.is_home) {
+        Some(home) => {
+            let (link, desk, command) = (link.clone(), desk.clone(), command.clone());
+            home.run(async move { ask_here(&link, &*desk, &command).await }).await.flatten()
+        }
+        None => ask_here(link, &**desk, command).await,
+    }
+}
+
+async fn ask_here(link: &Link, desk: &dyn Desk, command: &Cmd) -> Option<Ended> {
+    match link.send(command).await {
+        Outcome::Reply(Value::ServerError(error)) => Some(Ended::Refused(error)),
+        Outcome::Reply(reply) => {
+            desk.answer(reply);
+            Some(Ended::Answered)
+        }
+        Outcome::Cut { .. } => None,
     }
 }
 

@@ -16,10 +16,10 @@ use super::dial::{Dialer, Socket, Tap};
 use super::target::Address;
 
 /// A runtime that does not run what it is given within this time stands still: connections are opened elsewhere.
-const RUNS_WITHIN: Duration = Duration::from_millis(250);
+pub(super) const RUNS_WITHIN: Duration = Duration::from_millis(250);
 
 /// From where a call comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     /// From the runtime on which the store was connected.
     Home,
@@ -82,6 +82,14 @@ impl Home {
             self.is_over.store(true, Ordering::Release);
             Err(io::Error::other("the runtime of the caller has ended, or has no I/O"))
         })
+    }
+
+    /// Runs something on it for as long as the caller waits for it. None if the runtime ended before.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        Owned(self.handle.spawn(work)).ended().await.ok()
     }
 
     /// Runs something on it. What it is given when it has ended is dropped.

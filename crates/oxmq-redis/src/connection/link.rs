@@ -320,6 +320,18 @@ impl Link {
         let _ = self.informer.set(task.abort_handle());
     }
 
+    /// Has it hear all that has arrived, if its runtime runs.
+    pub(super) async fn hear(&self) -> bool {
+        self.orders.hear().await
+    }
+
+    /// Closes it now where its runtime may stand still; elsewhere it is closed when it is dropped.
+    pub(super) fn shut(&self) {
+        if let Some(tap) = &self.tap {
+            tap.shut();
+        }
+    }
+
     /// Whether it has heard all that has arrived, as far as that can be seen.
     pub(super) fn is_quiet(&self) -> bool {
         self.tap.as_ref().is_some_and(|tap| tap.is_quiet())

@@ -5,17 +5,18 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use oxmq_core::{Error, ErrorKind, Result};
 use redis::{Value, from_redis_value};
 use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::blocking::{self, Asked, Desk, Shown, slice};
-use super::home::Lane;
+use super::home::{Home, Lane, RUNS_WITHIN};
+use super::link::Link;
 use super::shared::{Shared, locked};
 use super::{Call, Marker, MarkerWait, calls};
 
@@ -40,6 +41,8 @@ struct State {
     kept: HashMap<String, VecDeque<Marker>>,
     waiters: Vec<Waiter>,
     connections: HashMap<Channel, Arc<Notify>>,
+    /// Those of them that are open, on which an answer may be under way.
+    links: HashMap<Channel, Weak<Link>>,
     /// The numbers of the named connections at their servers.
     ids: HashMap<Channel, i64>,
     /// Those that we have closed of late, and when: the server lists them until it hears of it.
@@ -56,10 +59,10 @@ struct Waiter {
     answer: oneshot::Sender<Result<Option<Marker>>>,
 }
 
-/// Which connection waits.
+/// Which connection waits. One of its own lives on the runtime of those who wait.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Channel {
-    Own { key: String, name: String },
+    Own { key: String, name: String, lane: Lane },
     Shared(u16),
 }
 
@@ -95,7 +98,7 @@ impl Drop for Waiting {
         // Nothing can be sent once it is closed, so nothing is lost between the two lines.
         self.answer.close();
         if let Ok(Ok(Some(marker))) = self.answer.try_recv() {
-            deliver(&self.shared, &self.key, marker);
+            deliver(&self.shared, None, &self.key, marker);
         }
         let mut state = locked(&self.shared.markers.state);
         if let Some(at) = state.waiters.iter().position(|waiter| waiter.number == self.number) {
@@ -123,7 +126,7 @@ impl Markers {
             return waiting;
         }
         let group = shared.routes.group(&wait.key);
-        let on = state.channel(shared, &wait, group);
+        let on = state.channel(shared, &wait, group, shared.lane());
         let waiter = Waiter {
             number,
             key: wait.key.clone(),
@@ -135,10 +138,7 @@ impl Markers {
         if let Some(wake) = state.connections.get(&on) {
             wake.notify_one();
         } else {
-            let wake = Arc::new(Notify::new());
-            state.connections.insert(on.clone(), wake.clone());
-            let desk = Arc::new(MarkerDesk { shared: shared.clone(), on });
-            shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, wait.key));
+            state.connect(shared, on, wait.key);
         }
         waiting
     }
@@ -151,21 +151,26 @@ impl Markers {
             return;
         }
         let wait = MarkerWait { key, client_name, timeout: Duration::ZERO };
-        // On a connection that is shared nobody is seen.
-        let Channel::Own { key, name } = state.channel(shared, &wait, 0) else { return };
-        let on = Channel::Own { key: key.clone(), name };
-        let is_there = until > Instant::now();
-        if let Some(wake) = state.connections.get(&on) {
-            wake.notify_one();
-        } else if is_there {
-            let wake = Arc::new(Notify::new());
-            state.connections.insert(on.clone(), wake.clone());
-            let desk = Arc::new(MarkerDesk { shared: shared.clone(), on: on.clone() });
-            shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, key));
-        } else {
-            return;
+        let is_named = |on: &&Channel| matches!(on, Channel::Own { key, name, .. } if *key == wait.key && *name == wait.client_name);
+        let mut there: Vec<Channel> = state.connections.keys().filter(is_named).cloned().collect();
+        if until > Instant::now() {
+            there.truncate(1);
+            if there.is_empty() {
+                let on = state.channel(shared, &wait, 0, shared.lane());
+                // On a connection that is shared nobody is seen.
+                if let Channel::Shared(_) = on {
+                    return;
+                }
+                state.connect(shared, on.clone(), wait.key);
+                there.push(on);
+            }
         }
-        state.shown.insert(on, until);
+        for on in there {
+            if let Some(wake) = state.connections.get(&on) {
+                wake.notify_one();
+            }
+            state.shown.insert(on, until);
+        }
     }
 
     /// The numbers of the named connections at their servers.
@@ -182,8 +187,16 @@ impl Markers {
         state.waiters.clear();
     }
 
-    /// Gives back all that is kept.
+    /// Gives back all that was popped for nobody.
     pub(super) async fn give_back(shared: &Arc<Shared>) {
+        let links: Vec<Arc<Link>> =
+            locked(&shared.markers.state).links.values().filter_map(Weak::upgrade).collect();
+        for link in links.iter().filter(|link| link.is_home) {
+            // All are on one runtime.
+            if timeout(RUNS_WITHIN, link.hear()).await.is_err() {
+                break;
+            }
+        }
         let kept = std::mem::take(&mut locked(&shared.markers.state).kept);
         for (key, markers) in kept {
             for marker in markers {
@@ -195,19 +208,31 @@ impl Markers {
 
 impl State {
     /// The connection for a wait: its own, as long as there are few.
-    fn channel(&self, shared: &Shared, wait: &MarkerWait, group: u16) -> Channel {
-        let own = Channel::Own { key: wait.key.clone(), name: wait.client_name.clone() };
+    fn channel(&self, shared: &Shared, wait: &MarkerWait, group: u16, lane: Lane) -> Channel {
+        let own = Channel::Own { key: wait.key.clone(), name: wait.client_name.clone(), lane };
         let count = self.connections.keys().filter(|on| matches!(on, Channel::Own { .. })).count();
         let has_own = self.connections.contains_key(&own) || count < WAITERS_MAX;
         if has_own && !shared.settings.shared_wait { own } else { Channel::Shared(group) }
     }
+
+    /// Has a connection opened, and kept for as long as somebody waits on it or it is to be seen.
+    fn connect(&mut self, shared: &Arc<Shared>, on: Channel, key: String) {
+        let wake = Arc::new(Notify::new());
+        self.connections.insert(on.clone(), wake.clone());
+        let desk = Arc::new(MarkerDesk { shared: shared.clone(), on });
+        shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, key));
+    }
 }
 
-/// Hands a marker to the first who waits for its key, or keeps it.
-fn deliver(shared: &Arc<Shared>, key: &str, marker: Marker) {
+/// Hands a marker to the first who waits for its key, or keeps it. Those come first who wait on the connection that has it:
+/// others' runtimes may stand still.
+fn deliver(shared: &Arc<Shared>, on: Option<&Channel>, key: &str, marker: Marker) {
     let mut state = locked(&shared.markers.state);
     let mut marker = marker;
-    while let Some(at) = state.waiters.iter().position(|waiter| waiter.key == key) {
+    loop {
+        let by_key = |waiter: &Waiter| waiter.key == key;
+        let here = state.waiters.iter().position(|waiter| by_key(waiter) && Some(&waiter.on) == on);
+        let Some(at) = here.or_else(|| state.waiters.iter().position(by_key)) else { break };
         let waiter = state.waiters.remove(at);
         match waiter.answer.send(Ok(Some(marker))) {
             Ok(()) => {
@@ -270,6 +295,13 @@ impl Desk for MarkerDesk {
         }
     }
 
+    fn home(&self) -> Option<&Home> {
+        match self.on {
+            Channel::Own { lane: Lane::Home, .. } => self.shared.home.as_ref(),
+            Channel::Own { lane: Lane::Away, .. } | Channel::Shared(_) => None,
+        }
+    }
+
     fn expire(&self, now: Instant) -> Option<Instant> {
         let mut state = locked(&self.shared.markers.state);
         for waiter in state.waiters.extract_if(.., |waiter| waiter.on == self.on && waiter.until <= now) {
@@ -308,7 +340,9 @@ impl Desk for MarkerDesk {
     fn answer(&self, reply: Value) {
         match from_redis_value::<Option<(String, String, f64)>>(reply) {
             Ok(None) => {}
-            Ok(Some((key, member, score))) => deliver(&self.shared, &key, Marker { member, score }),
+            Ok(Some((key, member, score))) => {
+                deliver(&self.shared, Some(&self.on), &key, Marker { member, score });
+            }
             Err(error) => {
                 self.refuse(
                     &Error::new(ErrorKind::Corrupt, "wait", "the marker cannot be read").caused_by(error),
@@ -324,9 +358,10 @@ impl Desk for MarkerDesk {
         }
     }
 
-    fn opened(&self, id: Option<i64>) {
+    fn opened(&self, link: &Arc<Link>) {
         let mut state = locked(&self.shared.markers.state);
-        if let Some(id) = id {
+        state.links.insert(self.on.clone(), Arc::downgrade(link));
+        if let Some(id) = link.id {
             let before = state.ids.insert(self.on.clone(), id);
             state.closed(before);
         }
@@ -345,6 +380,7 @@ impl Desk for MarkerDesk {
         let is_idle = state.waiters.iter().all(|waiter| waiter.on != self.on);
         if is_idle {
             state.shown.remove(&self.on);
+            state.links.remove(&self.on);
             let id = state.ids.remove(&self.on);
             state.closed(id);
             state.connections.remove(&self.on);

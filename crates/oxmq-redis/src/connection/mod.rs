@@ -1,9 +1,9 @@
 //! One owner for all connections of a store: a thread of its own with a small runtime, so that leases are kept and
 //! connections recover whatever the user's runtime does.
 //!
-//! One command connection may live on the runtime on which the store was connected, its `home`: a lone call costs no
-//! change of thread there. It is watched from the owner's thread as the others, and all trouble with its calls is that
-//! thread's affair.
+//! One command connection may live on the runtime on which the store was connected, its `home`, and those on which its
+//! workers wait: a lone call, and a marker that comes, cost no change of thread there. They are watched from the owner's
+//! thread as the others, and all trouble with their calls is that thread's affair.
 //!
 //! Start with [`Hub`]. A call's life is `calls`; a connection is a `link`, kept up by its `server`; `blocking` is what
 //! waits for `markers` and `events` have in common; what the server's errors mean is the table in `fault`.

@@ -192,6 +192,42 @@ fn handlers_that_block_all_threads_hold_up_no_other_call() {
 }
 
 #[test]
+fn a_marker_that_comes_while_its_waiter_is_blocked_is_not_lost() {
+    runtime().block_on(async {
+        let server = Server::start(&[]).await;
+        let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+        let mut raw = server.raw();
+        let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(300))));
+        under_way(&mut wait).await;
+        eventually("it blocks", || std::future::ready(raw.clients(&["name=n ", "flags=b"]).len() == 1)).await;
+        let _: () = raw.ask("ZADD m 0 0");
+        // Until the answer to the block is overdue. Others wait on a connection of their own.
+        let other = thread::spawn({
+            let (hub, mut raw) = (hub.clone(), server.raw());
+            move || {
+                runtime().block_on(async move {
+                    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+                    under_way(&mut wait).await;
+                    let waits = || std::future::ready(raw.clients(&["name=n ", "flags=b"]).len() == 1);
+                    eventually("another one blocks", waits).await;
+                    let _: () = raw.ask("ZADD m 7 1");
+                    wait.await.unwrap()
+                })
+            }
+        });
+        let (_say, never) = mpsc::channel::<()>();
+        assert!(never.recv_timeout(Duration::from_millis(1500)).is_err());
+        assert_eq!(other.join().unwrap(), Some(Marker { member: "1".to_owned(), score: 7.0 }));
+        let mut marker = wait.await.unwrap();
+        if marker.is_none() {
+            marker = hub.wait_marker(marker_wait("m", "n", LONG)).await.unwrap();
+        }
+        assert_eq!(marker, Some(Marker { member: "0".to_owned(), score: 0.0 }));
+        assert_eq!(raw.clients(&["name=n "]).len(), 2, "no connection was given up");
+    });
+}
+
+#[test]
 fn a_runtime_without_sockets_will_do() {
     let outer = runtime();
     let server = outer.block_on(Server::start(&[]));
