@@ -42,7 +42,7 @@ const INTERRUPT_AGAIN: Duration = Duration::from_millis(5);
 pub(super) trait Desk: Send + Sync {
     /// The name that the connection bears.
     fn client_name(&self) -> Option<&str>;
-    /// The runtime on which all who wait do so, if it is the one on which the store was connected.
+    /// The runtime on which all who wait do so, if it is the one on which the store was connected. Once none, always none.
     fn home(&self) -> Option<&Home> {
         None
     }
@@ -56,6 +56,8 @@ pub(super) trait Desk: Send + Sync {
     fn answer(&self, reply: Value);
     /// Gives an error to all who wait.
     fn refuse(&self, error: &Error);
+    /// Has all who wait look by themselves: an answer may have been lost.
+    fn look(&self) {}
     /// The connection is open.
     fn opened(&self, _link: &Arc<Link>) {}
     /// Whether the connection is to be there for others to see, though nobody waits.
@@ -97,6 +99,13 @@ struct Blocking {
     link: Arc<Link>,
     server: Arc<Server>,
     can_interrupt: bool,
+}
+
+impl Blocking {
+    /// Whether it lives where it may.
+    fn suits(&self, desk: &dyn Desk) -> bool {
+        !self.link.is_home || desk.home().is_some()
+    }
 }
 
 impl Drop for Blocking {
@@ -150,7 +159,7 @@ pub(super) async fn serve(shared: Arc<Shared>, desk: Arc<dyn Desk>, wake: Arc<No
             }
             continue;
         }
-        let Some(open) = connection.take().filter(|open| open.link.is_open()) else {
+        let Some(open) = connection.take().filter(|open| open.link.is_open() && open.suits(&*desk)) else {
             match meanwhile(&*desk, &wake, connect(&shared, &*desk, &slot_key)).await {
                 Ok(opened) => connection = Some(opened),
                 Err(error) => {
@@ -247,6 +256,11 @@ async fn block(
     let ended = {
         let mut ended = pin!(ask(&link, desk, &asked.command));
         loop {
+            if !open.suits(&**desk) {
+                // Its runtime may stand still: its answer cannot be waited for.
+                desk.look();
+                return Err("it is waited on from elsewhere, too");
+            }
             let now = Instant::now();
             let next = desk.expire(now);
             interrupt = match next {

@@ -19,7 +19,7 @@ use super::target::Address;
 pub(super) const RUNS_WITHIN: Duration = Duration::from_millis(250);
 
 /// From where a call comes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Lane {
     /// From the runtime on which the store was connected.
     Home,

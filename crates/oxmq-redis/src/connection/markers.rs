@@ -40,7 +40,7 @@ struct State {
     next: u64,
     kept: HashMap<String, VecDeque<Marker>>,
     waiters: Vec<Waiter>,
-    connections: HashMap<Channel, Arc<Notify>>,
+    connections: HashMap<Channel, Kept>,
     /// Those of them that are open, on which an answer may be under way.
     links: HashMap<Channel, Weak<Link>>,
     /// The numbers of the named connections at their servers.
@@ -51,6 +51,13 @@ struct State {
     shown: HashMap<Channel, Instant>,
 }
 
+/// A connection that is kept for those who wait.
+struct Kept {
+    wake: Arc<Notify>,
+    /// From where all do so who ever waited on it. One that was made to be seen is taken for one of the home's.
+    lane: Lane,
+}
+
 struct Waiter {
     number: u64,
     key: String,
@@ -59,10 +66,10 @@ struct Waiter {
     answer: oneshot::Sender<Result<Option<Marker>>>,
 }
 
-/// Which connection waits. One of its own lives on the runtime of those who wait.
+/// Which connection waits.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Channel {
-    Own { key: String, name: String, lane: Lane },
+    Own { key: String, name: String },
     Shared(u16),
 }
 
@@ -103,9 +110,7 @@ impl Drop for Waiting {
         let mut state = locked(&self.shared.markers.state);
         if let Some(at) = state.waiters.iter().position(|waiter| waiter.number == self.number) {
             let waiter = state.waiters.remove(at);
-            if let Some(wake) = state.connections.get(&waiter.on) {
-                wake.notify_one();
-            }
+            state.wake(&waiter.on);
         }
     }
 }
@@ -126,7 +131,7 @@ impl Markers {
             return waiting;
         }
         let group = shared.routes.group(&wait.key);
-        let on = state.channel(shared, &wait, group, shared.lane());
+        let on = state.channel(shared, &wait, group);
         let waiter = Waiter {
             number,
             key: wait.key.clone(),
@@ -135,10 +140,14 @@ impl Markers {
             answer: sender,
         };
         state.waiters.push(waiter);
-        if let Some(wake) = state.connections.get(&on) {
-            wake.notify_one();
+        let lane = shared.lane();
+        if let Some(kept) = state.connections.get_mut(&on) {
+            if lane == Lane::Away {
+                kept.lane = lane;
+            }
+            kept.wake.notify_one();
         } else {
-            state.connect(shared, on, wait.key);
+            state.connect(shared, on, wait.key, lane);
         }
         waiting
     }
@@ -151,26 +160,21 @@ impl Markers {
             return;
         }
         let wait = MarkerWait { key, client_name, timeout: Duration::ZERO };
-        let is_named = |on: &&Channel| matches!(on, Channel::Own { key, name, .. } if *key == wait.key && *name == wait.client_name);
-        let mut there: Vec<Channel> = state.connections.keys().filter(is_named).cloned().collect();
-        if until > Instant::now() {
-            there.truncate(1);
-            if there.is_empty() {
-                let on = state.channel(shared, &wait, 0, shared.lane());
-                // On a connection that is shared nobody is seen.
-                if let Channel::Shared(_) = on {
-                    return;
-                }
-                state.connect(shared, on.clone(), wait.key);
-                there.push(on);
-            }
+        let is_there = until > Instant::now();
+        let on = state.channel(shared, &wait, 0);
+        // On a connection that is shared nobody is seen.
+        if let Channel::Shared(_) = on {
+            return;
         }
-        for on in there {
-            if let Some(wake) = state.connections.get(&on) {
-                wake.notify_one();
-            }
-            state.shown.insert(on, until);
+        if state.connections.contains_key(&on) {
+            state.wake(&on);
+        } else if is_there {
+            // Who has it shown is not who waits: a worker does this on a thread for its duties.
+            state.connect(shared, on.clone(), wait.key, Lane::Home);
+        } else {
+            return;
         }
+        state.shown.insert(on, until);
     }
 
     /// The numbers of the named connections at their servers.
@@ -208,19 +212,26 @@ impl Markers {
 
 impl State {
     /// The connection for a wait: its own, as long as there are few.
-    fn channel(&self, shared: &Shared, wait: &MarkerWait, group: u16, lane: Lane) -> Channel {
-        let own = Channel::Own { key: wait.key.clone(), name: wait.client_name.clone(), lane };
+    fn channel(&self, shared: &Shared, wait: &MarkerWait, group: u16) -> Channel {
+        let own = Channel::Own { key: wait.key.clone(), name: wait.client_name.clone() };
         let count = self.connections.keys().filter(|on| matches!(on, Channel::Own { .. })).count();
         let has_own = self.connections.contains_key(&own) || count < WAITERS_MAX;
         if has_own && !shared.settings.shared_wait { own } else { Channel::Shared(group) }
     }
 
     /// Has a connection opened, and kept for as long as somebody waits on it or it is to be seen.
-    fn connect(&mut self, shared: &Arc<Shared>, on: Channel, key: String) {
+    fn connect(&mut self, shared: &Arc<Shared>, on: Channel, key: String, lane: Lane) {
         let wake = Arc::new(Notify::new());
-        self.connections.insert(on.clone(), wake.clone());
+        self.connections.insert(on.clone(), Kept { wake: wake.clone(), lane });
         let desk = Arc::new(MarkerDesk { shared: shared.clone(), on });
         shared.runtime.spawn(blocking::serve(shared.clone(), desk, wake, key));
+    }
+
+    /// Has a connection see that others wait on it than before.
+    fn wake(&self, on: &Channel) {
+        if let Some(kept) = self.connections.get(on) {
+            kept.wake.notify_one();
+        }
     }
 }
 
@@ -237,9 +248,7 @@ fn deliver(shared: &Arc<Shared>, on: Option<&Channel>, key: &str, marker: Marker
         match waiter.answer.send(Ok(Some(marker))) {
             Ok(()) => {
                 // It may be another connection's waiter, which now blocks for nobody.
-                if let Some(wake) = state.connections.get(&waiter.on) {
-                    wake.notify_one();
-                }
+                state.wake(&waiter.on);
                 return;
             }
             Err(Ok(Some(back))) => marker = back,
@@ -296,10 +305,10 @@ impl Desk for MarkerDesk {
     }
 
     fn home(&self) -> Option<&Home> {
-        match self.on {
-            Channel::Own { lane: Lane::Home, .. } => self.shared.home.as_ref(),
-            Channel::Own { lane: Lane::Away, .. } | Channel::Shared(_) => None,
-        }
+        // On one that is shared others may wait at any time.
+        let Channel::Own { .. } = self.on else { return None };
+        let lane = locked(&self.shared.markers.state).connections.get(&self.on)?.lane;
+        self.shared.home.as_ref().filter(|_| lane == Lane::Home)
     }
 
     fn expire(&self, now: Instant) -> Option<Instant> {
@@ -355,6 +364,13 @@ impl Desk for MarkerDesk {
         let mut state = locked(&self.shared.markers.state);
         for waiter in state.waiters.extract_if(.., |waiter| waiter.on == self.on) {
             let _ = waiter.answer.send(Err(error.clone()));
+        }
+    }
+
+    fn look(&self) {
+        let mut state = locked(&self.shared.markers.state);
+        for waiter in state.waiters.extract_if(.., |waiter| waiter.on == self.on) {
+            let _ = waiter.answer.send(Ok(Some(Marker { member: "0".to_owned(), score: 0.0 })));
         }
     }
 

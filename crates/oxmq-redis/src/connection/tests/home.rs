@@ -199,17 +199,16 @@ fn a_marker_that_comes_while_its_waiter_is_blocked_is_not_lost() {
         let mut raw = server.raw();
         let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", Duration::from_millis(300))));
         under_way(&mut wait).await;
-        eventually("it blocks", || std::future::ready(raw.clients(&["name=n ", "flags=b"]).len() == 1)).await;
+        let before = blocks(&mut raw, "n").await;
         let _: () = raw.ask("ZADD m 0 0");
-        // Until the answer to the block is overdue. Others wait on a connection of their own.
+        // Until the answer to the block is overdue. Others have what is theirs.
         let other = thread::spawn({
             let (hub, mut raw) = (hub.clone(), server.raw());
             move || {
                 runtime().block_on(async move {
-                    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+                    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "other", LONG)));
                     under_way(&mut wait).await;
-                    let waits = || std::future::ready(raw.clients(&["name=n ", "flags=b"]).len() == 1);
-                    eventually("another one blocks", waits).await;
+                    blocks(&mut raw, "other").await;
                     let _: () = raw.ask("ZADD m 7 1");
                     wait.await.unwrap()
                 })
@@ -223,8 +222,74 @@ fn a_marker_that_comes_while_its_waiter_is_blocked_is_not_lost() {
             marker = hub.wait_marker(marker_wait("m", "n", LONG)).await.unwrap();
         }
         assert_eq!(marker, Some(Marker { member: "0".to_owned(), score: 0.0 }));
-        assert_eq!(raw.clients(&["name=n "]).len(), 2, "no connection was given up");
+        let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+        under_way(&mut wait).await;
+        assert_eq!(blocks(&mut raw, "n").await, before, "the connection was not given up");
     });
+}
+
+#[test]
+fn who_waits_elsewhere_by_the_same_name_does_not_depend_on_a_runtime_that_is_blocked() {
+    runtime().block_on(async {
+        let server = Server::start(&[]).await;
+        let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+        let mut raw = server.raw();
+        let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+        under_way(&mut wait).await;
+        let before = blocks(&mut raw, "n").await;
+        let other = thread::spawn({
+            let (hub, mut raw) = (hub.clone(), server.raw());
+            move || {
+                runtime().block_on(async move {
+                    // What its connection may have popped is not known, so all look.
+                    let looks = hub.wait_marker(marker_wait("m", "n", LONG)).await.unwrap();
+                    assert_eq!(looks, Some(Marker { member: "0".to_owned(), score: 0.0 }));
+                    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+                    under_way(&mut wait).await;
+                    assert_ne!(blocks(&mut raw, "n").await, before);
+                    let _: () = raw.ask("ZADD m 7 1");
+                    assert_eq!(wait.await.unwrap(), Some(Marker { member: "1".to_owned(), score: 7.0 }));
+                })
+            }
+        });
+        other.join().unwrap();
+        assert_eq!(wait.await.unwrap(), Some(Marker { member: "0".to_owned(), score: 0.0 }));
+        // From now on it is no longer a matter of this runtime, and one connection is there for both.
+        let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+        under_way(&mut wait).await;
+        blocks(&mut raw, "n").await;
+        let _: () = raw.ask("ZADD m 8 1");
+        assert_eq!(wait.await.unwrap(), Some(Marker { member: "1".to_owned(), score: 8.0 }));
+        assert_eq!(raw.clients(&["name=n "]).len(), 1);
+    });
+}
+
+#[tokio::test]
+async fn a_connection_to_be_seen_is_the_one_that_is_waited_on() {
+    let server = Server::start(&[]).await;
+    let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+    let mut raw = server.raw();
+    let shows = hub.clone();
+    elsewhere(async move { shows.show("m".to_owned(), "n".to_owned(), LONG) }).await.unwrap();
+    eventually("it is seen", || std::future::ready(raw.clients(&["name=n "]).len() == 1)).await;
+    let mut wait = Box::pin(hub.wait_marker(marker_wait("m", "n", LONG)));
+    under_way(&mut wait).await;
+    blocks(&mut raw, "n").await;
+    let _: () = raw.ask("ZADD m 7 1");
+    assert_eq!(wait.await.unwrap(), Some(Marker { member: "1".to_owned(), score: 7.0 }));
+    assert_eq!(raw.clients(&["name=n "]).len(), 1);
+}
+
+/// Waits until the only connection of this name blocks, and gives the server's number for it.
+async fn blocks(raw: &mut Raw, name: &str) -> String {
+    let name = format!("name={name} ");
+    let mut found = Vec::new();
+    eventually("it blocks", || {
+        found = raw.clients(&[&name, "flags=b"]);
+        std::future::ready(found.len() == 1)
+    })
+    .await;
+    found[0].split(' ').next().unwrap().to_owned()
 }
 
 #[test]
