@@ -42,7 +42,7 @@ const ROOM_BYTES: u64 = 16 * 1024 * 1024;
 const ROOM_FROM_BYTES: u64 = 1024 * 1024;
 /// So much room there is to be at least then.
 const ROOM_LEFT_BYTES: u64 = 8 * 1024 * 1024;
-/// How often the writer looks how much of the log is in use.
+/// After so many commits the writer looks how much of the log is in use.
 const LOOK_EVERY_COMMITS: u32 = 16;
 /// What the log has beside a page.
 const FRAME_HEADER_BYTES: u64 = 24;
@@ -82,8 +82,9 @@ impl Upkeep {
         }
     }
 
-    /// The writer has committed.
+    /// Something was committed.
     pub(crate) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
         if self.wal.is_some() {
             self.tell(&self.dirty);
         }
@@ -100,11 +101,10 @@ impl Upkeep {
 
     /// Begins the log anew if it has become too large; called by the writer between two transactions.
     pub(crate) fn relieve(&self, connection: &Connection) {
-        if self.wal.is_none()
-            || !self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(LOOK_EVERY_COMMITS)
-        {
+        if self.wal.is_none() || self.commits.load(Ordering::Relaxed) < LOOK_EVERY_COMMITS {
             return;
         }
+        self.commits.store(0, Ordering::Relaxed);
         let relieved = checkpoint(connection, "NOOP").and_then(|Log { bytes, .. }| {
             if bytes > WAL_BYTES_MAX || self.copied.swap(false, Ordering::AcqRel) {
                 return checkpoint(connection, "RESTART").map(drop);

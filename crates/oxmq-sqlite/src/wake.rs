@@ -237,6 +237,11 @@ impl Bells {
         self.deaf.load(Ordering::SeqCst) > 0 || self.hearing.load(Ordering::SeqCst) == 0
     }
 
+    /// Whether anybody waits for more than what those hear who wait beside others.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.deaf.load(Ordering::SeqCst) > 0 || self.hearing.load(Ordering::SeqCst) > 0
+    }
+
     /// Says whether the watcher runs.
     pub(crate) fn watch(&self, runs: bool) {
         self.watched.store(runs, Ordering::Release);
@@ -293,7 +298,7 @@ pub(crate) enum Hearing {
     Ear(Arc<Ear>),
     /// The watcher's thread.
     Watcher,
-    /// Somebody who hears for others, and the watcher if there is nobody: so perhaps late, as long as a runtime stands still.
+    /// Somebody who hears for others, and the watcher if there is nobody, a little later: so perhaps late, as long as a runtime stands still.
     Anybody,
 }
 

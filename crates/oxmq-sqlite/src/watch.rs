@@ -31,6 +31,9 @@ const POLL_PERIOD: Duration = Duration::from_millis(10);
 /// second; the first of a burst is heard at once, the others together after this.
 pub(crate) const LOOK_GAP: Duration = Duration::from_millis(1);
 
+/// The same while nobody waits but for requests to cancel: a process that works hears its own commits, too.
+const CALM_GAP: Duration = Duration::from_millis(20);
+
 /// What ended the thread's sleep.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
@@ -59,7 +62,15 @@ pub(crate) fn run(bells: &Arc<Bells>, connection: &Connection, side: Option<&Pat
         let looked = look(bells, connection, heard, &mut version);
         bells.tell_looked();
         match looked {
-            Ok(true) => nap(LOOK_GAP),
+            Ok(true) if bells.is_hurried() => nap(LOOK_GAP),
+            // Whoever begins to wait calls.
+            Ok(true) => match bells.signal().sleep(None, Some(CALM_GAP)) {
+                Heard::Nudge | Heard::Nothing => {}
+                called @ (Heard::Due | Heard::Call) => {
+                    heard = called;
+                    continue;
+                }
+            },
             Ok(false) => {}
             Err(fault) => {
                 tracing::debug!(?fault, "cannot look for other processes' writes");

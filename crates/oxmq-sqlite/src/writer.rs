@@ -32,8 +32,11 @@ const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// The most jobs that an operation moves that a caller commits by itself: what ends and what is taken in one call of a worker with
 /// concurrency 10.
 pub(crate) const LONE_JOBS_MAX: usize = 20;
-/// After so many commits of callers by themselves one goes by the thread, where others that call meanwhile are seen.
+/// After so many commits of callers by themselves others get a turn to call before the answer, and are seen. Before that a caller of a runtime of
+/// one thread leaves nobody else a turn.
 const PROBE_EVERY: u32 = 16;
+/// After so many one goes by the thread, which looks after the log.
+const PASS_EVERY: u32 = 128;
 /// For so many batches after one with several callers everything goes by the thread.
 const TOGETHER_BATCHES: u32 = 8;
 
@@ -57,12 +60,38 @@ struct Mode {
     together: AtomicU32,
     /// Commits by callers themselves since the last one by the thread.
     alone: AtomicU32,
+    /// Whether others get a turn just now, and how many have come.
+    probing: AtomicBool,
+    came: AtomicU32,
+}
+
+/// The time in which others are seen that call.
+struct Probe<'a>(&'a Mode);
+
+impl Drop for Probe<'_> {
+    fn drop(&mut self) {
+        let Self(mode) = self;
+        mode.probing.store(false, Ordering::Relaxed);
+        if mode.came.swap(0, Ordering::Relaxed) > 0 {
+            mode.together.store(TOGETHER_BATCHES, Ordering::Relaxed);
+        }
+    }
 }
 
 impl Mode {
     /// Whether the next operation may be committed by its caller.
     fn is_alone(&self) -> bool {
-        self.together.load(Ordering::Relaxed) == 0 && self.alone.fetch_add(1, Ordering::Relaxed) < PROBE_EVERY
+        if self.probing.load(Ordering::Relaxed) {
+            self.came.fetch_add(1, Ordering::Relaxed);
+            return false;
+        }
+        self.together.load(Ordering::Relaxed) == 0 && self.alone.fetch_add(1, Ordering::Relaxed) < PASS_EVERY
+    }
+
+    /// Begins to see others, if it is time to. Its caller has committed: nobody who comes overtakes it.
+    fn probe(&self) -> Option<Probe<'_>> {
+        let is_due = self.alone.load(Ordering::Relaxed).is_multiple_of(PROBE_EVERY);
+        (is_due && !self.probing.swap(true, Ordering::Relaxed)).then_some(Probe(self))
     }
 
     /// The thread has committed for so many callers.
@@ -143,8 +172,14 @@ impl Writer {
         if jobs <= LONE_JOBS_MAX
             && let Some((outcome, safe)) = self.shared.commit_alone(&mut work)
         {
+            let probe = self.shared.mode.probe();
             return match safe {
-                None => outcome,
+                None => {
+                    if probe.is_some() {
+                        tokio::task::yield_now().await;
+                    }
+                    outcome
+                }
                 Some(safe) => match tokio::time::timeout(deadline + ANSWER_GRACE, safe).await {
                     Ok(synced) => synced.unwrap_or_else(|_| Err(gone_thread())).and(outcome),
                     Err(_) => Err(late_disk()),

@@ -32,14 +32,14 @@ async fn a_lone_caller_commits_in_its_own_thread_and_now_and_then_by_the_writer(
     let (_folder, path) = folder();
     let engine = open(&path).await;
     let mut by_writer = 0;
-    for _ in 0..100 {
+    for _ in 0..300 {
         let threads = lone(&engine, 1).await.unwrap();
         assert_eq!(threads.len(), 1);
         by_writer += u32::from(threads[0] == WRITER);
     }
-    // One in seventeen; the writer may still hold the connection when the caller comes again.
-    assert!((1..100).contains(&by_writer), "{by_writer} of 100");
-    assert_eq!(events(&engine).await, 100);
+    // Every 129th; the writer may still hold the connection when the caller comes again.
+    assert!((2..100).contains(&by_writer), "{by_writer} of 300");
+    assert_eq!(events(&engine).await, 300);
 }
 
 #[tokio::test]
@@ -133,14 +133,14 @@ async fn with_durability_power_a_lone_caller_commits_by_itself_and_is_answered_b
     let (_folder, path) = folder();
     let engine = Engine::open(Options { durability: Durability::Power, ..options(&path) }).await.unwrap();
     let mut by_writer = 0;
-    for _ in 0..100 {
+    for _ in 0..300 {
         by_writer += u32::from(lone(&engine, 1).await.unwrap()[0] == WRITER);
     }
-    assert!((1..100).contains(&by_writer), "{by_writer} of 100");
-    assert_eq!(events(&engine).await, 100);
+    assert!((2..100).contains(&by_writer), "{by_writer} of 300");
+    assert_eq!(events(&engine).await, 300);
     engine.close().await;
     assert_eq!(lone(&engine, 1).await, Err(SqlFault::Closed));
-    assert_eq!(events(&open(&path).await).await, 100);
+    assert_eq!(events(&open(&path).await).await, 300);
 }
 
 #[tokio::test]
