@@ -216,7 +216,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// Calls `listener` for what happens in this worker. It must be quick: the worker waits for it.
+    /// Calls `listener` for what happens in this worker. It must be quick: the worker waits for it, and so may others of this process that
+    /// share its store.
     pub fn on(mut self, listener: impl Fn(&WorkerEvent) + Send + Sync + 'static) -> Self {
         self.listeners.add(listener);
         self

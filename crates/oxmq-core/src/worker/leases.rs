@@ -79,13 +79,14 @@ fn lost(shared: &Shared, running: &Running) {
     if !held || !running.lose() {
         return;
     }
-    running.stop(CancelCause::LeaseLost);
+    // Before the handler hears of it: what it does then comes after this.
     shared.counters.leases_lost.add_one();
     tracing::warn!(
         queue = %shared.queue, job = %running.job.id, worker = %shared.id,
         "the lease was lost; the handler is told to stop"
     );
     shared.listeners.tell(|| WorkerEvent::LeaseLost { job: running.job.clone() });
+    running.stop(CancelCause::LeaseLost);
 }
 
 /// Waits for requests to cancel, while there are jobs that could be meant. (The last wait goes on for its time when

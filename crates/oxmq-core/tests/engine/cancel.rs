@@ -57,7 +57,8 @@ async fn a_request_is_also_heard_with_the_renewal() {
         .unwrap();
     rig.until_told("Active", 1).await;
     ask(&rig, &id).await;
-    rig.hand.advance(ms(3_000));
+    // The thread for the duties may not have begun to wait yet, so once is not enough.
+    rig.until_moving(ms(500), async || rig.job(&id).await.state.is_final()).await;
     assert_eq!(reason(&rig.until_state(&id, "failed").await), "cancelled: wrong order");
     soon(worker.close()).await.unwrap();
 }
