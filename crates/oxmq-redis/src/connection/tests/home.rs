@@ -249,7 +249,7 @@ fn who_waits_elsewhere_by_the_same_name_does_not_depend_on_a_runtime_that_is_blo
                     assert_ne!(blocks(&mut raw, "n").await, before);
                     let _: () = raw.ask("ZADD m 7 1");
                     assert_eq!(wait.await.unwrap(), Some(Marker { member: "1".to_owned(), score: 7.0 }));
-                })
+                });
             }
         });
         other.join().unwrap();
