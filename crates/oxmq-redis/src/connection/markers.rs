@@ -195,7 +195,7 @@ impl Markers {
     pub(super) async fn give_back(shared: &Arc<Shared>) {
         let links: Vec<Arc<Link>> =
             locked(&shared.markers.state).links.values().filter_map(Weak::upgrade).collect();
-        for link in links.iter().filter(|link| link.is_home) {
+        for link in links.iter().filter(|link| link.is_home && link.is_open()) {
             // All are on one runtime.
             if timeout(RUNS_WITHIN, link.hear()).await.is_err() {
                 break;
