@@ -64,11 +64,13 @@ pub(crate) enum Role {
     Upkeep,
 }
 
-/// The page cache of the writing connection. What is not in it is read from the kernel's, through the map as a rule, while nearly each commit
-/// passes through all of its buckets (pages change their numbers when a tree is balanced, and SQLite looks for numbers beyond the file's end
-/// then). So small is better: with 4 MiB instead of 64, workers of a queue of 500,000 jobs did 1.5 times as many, of 100,000 1.1.
+/// The page cache of the writing connection. What is not in it is read from the kernel's, through the map as a rule; and many commits pass
+/// through all of its buckets (`pcache1TruncateUnsafe` in profiles of bulk adds), so small is better: with 4 MiB instead of 64, workers of a queue of 500,000
+/// jobs did 1.5 times as many, of 100,000 1.1.
 const WRITER_CACHE_KIB: i64 = 4 * 1024;
+/// That of each reader.
 const READER_CACHE_KIB: i64 = 16 * 1024;
+/// Those that need none to speak of.
 const SMALL_CACHE_KIB: i64 = 1024;
 /// How much of the file is read through the memory map.
 const MMAP_BYTES: i64 = 256 * 1024 * 1024;

@@ -172,6 +172,7 @@ impl Writer {
         if jobs <= LONE_JOBS_MAX
             && let Some((outcome, safe)) = self.shared.commit_alone(&mut work)
         {
+            // Others have their turn while the disk is waited for, or in a turn that is made for them.
             let probe = self.shared.mode.probe();
             return match safe {
                 None => {

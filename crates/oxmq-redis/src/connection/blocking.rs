@@ -228,12 +228,9 @@ async fn open(shared: &Shared, address: &Address, home: Option<&Home>) -> Result
         Link::open(&shared.dialer, address, Opening { login, db, home, ..Opening::default() })
     };
     if let Some(home) = home
-        && home.runs().await
+        && let Some(opened) = home.attempt(Box::pin(opening(Some(home)))).await
     {
-        match opening(Some(home)).await {
-            Err(_) if home.is_over() => {}
-            opened => return opened,
-        }
+        return opened;
     }
     opening(None).await
 }

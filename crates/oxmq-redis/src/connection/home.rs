@@ -7,6 +7,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use oxmq_core::Result;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
@@ -61,6 +62,17 @@ impl Home {
                 false
             }
             Err(_) => false,
+        }
+    }
+
+    /// What comes of opening something that lives there. None if it does not run what it is given.
+    pub(super) async fn attempt<T>(&self, opening: impl Future<Output = Result<T>>) -> Option<Result<T>> {
+        if !self.runs().await {
+            return None;
+        }
+        match opening.await {
+            Err(_) if self.is_over() => None,
+            opened => Some(opened),
         }
     }
 

@@ -175,12 +175,9 @@ impl Server {
 pub(super) async fn connect(shared: &Arc<Shared>, place: &Place, for_home: bool, keep: Keep) -> Result<Link> {
     let home = shared.home.as_ref().filter(|_| for_home);
     if let Some(home) = home
-        && home.runs().await
+        && let Some(connected) = home.attempt(Box::pin(connect_on(shared, place, Some(home)))).await
     {
-        match connect_on(shared, place, Some(home)).await {
-            Err(_) if home.is_over() => {}
-            connected => return connected,
-        }
+        return connected;
     }
     if home.is_some() && keep == Keep::Wanted {
         let message = "the runtime of the caller stands still or has no I/O";
