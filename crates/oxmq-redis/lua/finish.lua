@@ -4,11 +4,12 @@
   ARGV[2]  how many endings
   ARGV[3]  '1' if a demand follows
   ARGV[4]  how many points are kept of the metrics; '' counts nothing
-  ARGV[5..] per ending: id, token, kind, text. The kind 'done' is a job that has completed, is kept without a bound and heeds no
-           request to cancel; the text is its result. So is '+' with the time at which it was taken, in ms; it is also known of that
-           job that this was its first try, that it has no parent and no deduplication id, and cannot get them. Every other kind is followed by seven more: '1' if it heeds a request to
-           cancel, stacks (JSON) or '', attempts, due ms or '', kept count or '', kept age ms or '', most removed for their
-           age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
+  ARGV[5..] the endings, in runs of those that are alike: token, kind, how many of them follow; then per ending id and text.
+           The kind 'done' is a job that has completed, is kept without a bound and heeds no request to cancel; the text is its
+           result. So is '+' with the time at which it was taken, in ms; it is also known of that job that this was its first try,
+           that it has no parent and no deduplication id, and cannot get them. In every other kind the text is followed by seven
+           more: '1' if it heeds a request to cancel, stacks (JSON) or '', attempts, due ms or '', kept count or '', kept age ms
+           or '', most removed for their age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
            the text is the result as JSON, the reason, or the key of the one child to wait for
   then     a demand as in take.lua
   RETURNS  {answers, taken or false}; the answers are a number, if so many jobs have completed and are kept, else one for
@@ -32,55 +33,124 @@ local KNOWN, NO_FIELDS = string.byte('+'), {}
 -- From this length on, it is looked up to which end of active a job is nearer.
 local LONG = 64
 
+-- Whether these ids are the last ones of a list, in whatever order.
+local function are_last_of(list, ids)
+  local missing, found = {}, 0
+  for _, id in ipairs(ids) do
+    missing[id] = true
+  end
+  for _, id in ipairs(redis.call('LRANGE', list, -#ids, -1)) do
+    if not missing[id] then
+      return false
+    end
+    missing[id] = nil
+    found = found + 1
+  end
+  return found == #ids
+end
+
 if count > 0 then
+  local call = redis.call
   read_settings(q)
   was_full = is_full(q)
-  local keys, starts, locks = {}, {}, {}
-  local any_known = false
-  -- What hardly any call meets; all of it is asked for at once.
-  local rare = { q.cancels, q.stalled, q.delayed, q.limiter }
-  for i = 1, count do
-    local key = base .. ARGV[demand_at]
-    starts[i], keys[i], locks[i] = demand_at, key, key .. ':lock'
-    local n = #rare
-    rare[n + 1], rare[n + 2] = key .. ':dependencies', key .. ':unsuccessful'
-    local kind = ARGV[demand_at + 2]
+  local ids, tokens, kinds, texts = {}, {}, {}, {}
+  -- Where the seven more of an ending are, if it has them.
+  local more = {}
+  local keys, locks, of_children = {}, {}, {}
+  local any_known, all_known = false, true
+  local n = 0
+  while n < count do
+    local token, kind, last = ARGV[demand_at], ARGV[demand_at + 1], n + tonumber(ARGV[demand_at + 2])
     local is_known = string.byte(kind) == KNOWN
-    any_known = any_known or is_known
-    demand_at = demand_at + ((is_known or kind == 'done') and 4 or 11)
+    local is_plain = is_known or kind == 'done'
+    any_known, all_known = any_known or is_known, all_known and is_known
+    demand_at = demand_at + 3
+    for i = n + 1, last do
+      local id = ARGV[demand_at]
+      local key = base .. id
+      ids[i], tokens[i], kinds[i], texts[i] = id, token, kind, ARGV[demand_at + 1]
+      keys[i], locks[i] = key, key .. ':lock'
+      of_children[2 * i - 1], of_children[2 * i] = key .. ':dependencies', key .. ':unsuccessful'
+      demand_at = demand_at + 2
+      if not is_plain then
+        more[i] = demand_at
+        demand_at = demand_at + 7
+      end
+    end
+    n = last
   end
-  local held = {}
+  local held, all_held = {}, true
   for from = 1, count, 1000 do
     local to = math.min(from + 999, count)
-    local values = redis.call('MGET', unpack(locks, from, to))
-    for i = from, to do held[i] = values[i - from + 1] end
+    local values = call('MGET', unpack(locks, from, to))
+    for i = from, to do
+      held[i] = values[i - from + 1]
+      all_held = all_held and held[i] == tokens[i]
+    end
   end
   -- What is known of a job is worth nothing if it is gone.
-  local all_there = any_known and count <= 1000 and redis.call('EXISTS', unpack(keys)) == count
-  local any_rare = any_exists(rare, 1)
-  local has_requests = any_rare and redis.call('EXISTS', q.cancels) == 1
-  -- Whether a job may have children.
-  local may_have_children = any_rare and any_exists(rare, 5)
+  local all_there = any_known and count <= 1000 and call('EXISTS', unpack(keys)) == count
+  -- What hardly any call meets.
+  local any_rare = call('EXISTS', q.cancels, q.stalled, q.delayed, q.limiter) > 0
+  local has_requests = any_rare and call('EXISTS', q.cancels) == 1
+  local may_have_children = any_exists(of_children, 1)
   q.is_quiet = not any_rare
   -- What follows concerns other jobs: what was found may not hold any more.
   local function look_again()
     may_have_children = true
     q.is_quiet = false
   end
-  -- New jobs enter active at its head. A lone ending is that of a young job, as a rule.
-  local is_younger, middle_at = count == 1, nil
-  local running = count > 1 and redis.call('LLEN', q.active) or 0
-  if running > LONG then
-    local half = math.floor(running / 2)
-    local middle = redis.call('LRANGE', q.active, half, half)[1]
-    middle_at = middle and tonumber(redis.call('HGET', base .. middle, 'processedOn'))
-  end
 
-  local done = {}
-  local stale_locks, finished_ids = {}, {}
+  local finished_ids, stale_locks = {}, {}
   local scores = { completed = {}, failed = {} }
   local ended_as = { completed = 0, failed = 0 }
   local is_trimmed = false
+
+  -- The plain endings of jobs that are known, and of which nothing else is to be looked at: nearly all.
+  local is_plain_call = all_known and all_there and all_held and not has_requests and not may_have_children
+  -- Jobs that end as they began are the last ones of active.
+  local are_last = is_plain_call and count > 1 and are_last_of(q.active, ids)
+  if are_last then
+    call('LTRIM', q.active, 0, -count - 1)
+  end
+  -- New jobs enter active at its head. A lone ending is that of a young job, as a rule.
+  local is_younger, middle_at = count == 1, nil
+  local running = not are_last and count > 1 and call('LLEN', q.active) or 0
+  if running > LONG then
+    local half = math.floor(running / 2)
+    local middle = call('LRANGE', q.active, half, half)[1]
+    middle_at = middle and tonumber(call('HGET', base .. middle, 'processedOn'))
+  end
+  local done = {}
+
+  for i = 1, is_plain_call and count or 0 do
+    local id = ids[i]
+    if not are_last and middle_at then
+      is_younger = tonumber(kinds[i]) > middle_at
+    end
+    if are_last or call('LREM', q.active, is_younger and 1 or -1, id) == 1 then
+      local text, completed = texts[i], scores.completed
+      call('HSET', keys[i], 'returnvalue', text, 'finishedOn', now_text, 'atm', '1')
+      if is_trimmed then
+        call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+      else
+        emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
+        is_trimmed = true
+      end
+      local ended_before = #finished_ids
+      finished_ids[ended_before + 1], stale_locks[ended_before + 1] = id, locks[i]
+      completed[2 * ended_before + 1], completed[2 * ended_before + 2] = now_text, id
+      ended, done[id], answers[i] = true, true, 'completed'
+    elseif done[id] then
+      answers[i], all_completed = { 'unlocked', '' }, false
+    else
+      answers[i], all_completed = { 'state', state_of(q, id) or '' }, false
+    end
+  end
+  if is_plain_call then
+    final_ids, ended_as.completed = finished_ids, #finished_ids
+  end
+
   local function flush(set)
     if #scores[set] > 0 then
       call_many('ZADD', q[set], scores[set])
@@ -88,13 +158,10 @@ if count > 0 then
     end
   end
 
-  for i = 1, count do
+  for i = is_plain_call and count + 1 or 1, count do
     repeat -- Once: a break goes on with the next one. A function for it would cost a lone call some 3 us.
-      local a = starts[i]
-      local id, token, kind, text = ARGV[a], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-      local key = keys[i]
-      local taken_at = string.byte(kind) == KNOWN and kind or false
-      local is_plain = taken_at or kind == 'done'
+      local id, token, kind, text, key, a = ids[i], tokens[i], kinds[i], texts[i], keys[i], more[i]
+      local is_plain, taken_at = not a, string.byte(kind) == KNOWN and kind
       if is_plain then
         kind = 'completed'
       end
@@ -105,8 +172,8 @@ if count > 0 then
       local job = NO_FIELDS
       if not (taken_at and all_there and lock == token) then
         taken_at = false
-        job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
-        if not job[6] and redis.call('EXISTS', key) == 0 then
+        job = call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
+        if not job[6] and call('EXISTS', key) == 0 then
           answers[i] = { 'missing', '' }
           break
         end
@@ -127,7 +194,7 @@ if count > 0 then
           break
         end
       end
-      if has_requests and (is_plain or ARGV[a + 4] ~= '1') then
+      if has_requests and (is_plain or ARGV[a] ~= '1') then
         local request = redis.call('HGET', q.cancels, id)
         local asked_of, reason = string.match(request or '', '^([^\n]*)\n(.*)$')
         if asked_of and (asked_of == token or token == '0') then
@@ -155,15 +222,12 @@ if count > 0 then
       done[id] = true
       finished_ids[#finished_ids + 1] = id
       stale_locks[#stale_locks + 1] = locks[i]
-      local made, made_text = 1, '1'
-      if not taken_at then
-        made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
-        made_text = as_text(made)
-      end
+      local made = taken_at and 1 or (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
+      local made_text = as_text(made)
       if kind == 'completed' or kind == 'failed' then
         local keep_count, keep_age
         if not is_plain then
-          keep_count, keep_age = tonumber(ARGV[a + 8]), tonumber(ARGV[a + 9])
+          keep_count, keep_age = tonumber(ARGV[a + 4]), tonumber(ARGV[a + 5])
         end
         local state = kind
         if job[2] then
@@ -186,7 +250,7 @@ if count > 0 then
           if kind == 'completed' then
             redis.call('HSET', key, 'returnvalue', text, 'finishedOn', now_text, 'atm', made_text)
           else
-            local stacks = ARGV[a + 5]
+            local stacks = ARGV[a + 1]
             if stacks ~= '' then
               redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'finishedOn', now_text, 'atm', made_text)
             else
@@ -203,7 +267,7 @@ if count > 0 then
           if keep_count or keep_age then
             look_again()
             flush(kind)
-            rarely().apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 10]))
+            rarely().apply_retention(q, kind, now, keep_count, keep_age, tonumber(ARGV[a + 6]))
             if not redis.call('ZSCORE', q[kind], id) then
               state = 'gone'
             end
@@ -215,7 +279,7 @@ if count > 0 then
           tell(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
         else
           tell(q, 'failed', 'jobId', id, 'failedReason', text, 'prev', 'active')
-          if made >= tonumber(ARGV[a + 6]) then
+          if made >= tonumber(ARGV[a + 2]) then
             emit(q, 'retries-exhausted', 'jobId', id, 'attemptsMade', made_text)
           end
         end
@@ -228,7 +292,7 @@ if count > 0 then
       ended = false
       redis.call('HDEL', q.leases, id)
       if kind == 'retry' or kind == 'delayed' then
-        local stacks = ARGV[a + 5]
+        local stacks = ARGV[a + 1]
         if stacks ~= '' then
           redis.call('HSET', key, 'failedReason', text, 'stacktrace', stacks, 'atm', made_text)
         else
@@ -236,7 +300,7 @@ if count > 0 then
         end
       end
       if kind == 'delayed' or kind == 'postponed' then
-        local due = math.max(tonumber(ARGV[a + 7]), now)
+        local due = math.max(tonumber(ARGV[a + 3]), now)
         redis.call('HSET', key, 'delay', string.format('%.0f', due - now))
         redis.call('ZADD', q.delayed, delayed_score(q, due), id)
         emit_and_trim(q, 'delayed', 'jobId', id, 'delay', string.format('%.0f', due))

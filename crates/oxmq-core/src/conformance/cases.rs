@@ -235,6 +235,7 @@ macro_rules! conformance_cases {
                 a_request_to_cancel_stops_an_ending_that_does_not_heed_it
                 a_request_to_cancel_dies_with_the_attempt
                 endings_of_one_call_are_written_in_order
+                endings_of_one_call_leave_the_other_jobs_active_as_they_are
             }
             limit {
                 a_limited_queue_gives_nothing_until_then

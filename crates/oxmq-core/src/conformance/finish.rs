@@ -461,3 +461,26 @@ pub async fn endings_of_one_call_are_written_in_order(bench: &Harness) {
     q.finish_by(taken.iter().map(|job| finish(job, Ending::Returned)).collect(), None).await;
     assert_eq!(q.list(JobState::Waiting).await, "3 2 1");
 }
+
+pub async fn endings_of_one_call_leave_the_other_jobs_active_as_they_are(bench: &Harness) {
+    let q = bench.queue();
+    q.add_many(9).await;
+    let taken = q.take(9).await.jobs;
+    let end = async |which: &[usize]| {
+        let finished = which.iter().map(|&job| finish(&taken[job - 1], completed())).collect();
+        q.finish_by(finished, None).await.answers
+    };
+    // The oldest ones, in another order; then not the oldest; then one that has ended before beside the oldest.
+    for (which, left) in [(&[2, 1, 3][..], "4 5 6 7 8 9"), (&[6, 8], "4 5 7 9"), (&[4, 5], "7 9")] {
+        assert!(end(which).await.into_iter().all(|answer| answer.unwrap() == Some(JobState::Completed)));
+        assert_eq!(q.list(JobState::Active).await, left);
+    }
+    let mut answers = end(&[7, 4]).await;
+    assert_eq!(answers.remove(0).unwrap(), Some(JobState::Completed));
+    refused(answers.remove(0), ErrorKind::NotLocked);
+    assert_eq!(q.list(JobState::Active).await, "9");
+    let mut answers = end(&[9, 9]).await;
+    assert_eq!(answers.remove(0).unwrap(), Some(JobState::Completed));
+    refused(answers.remove(0), ErrorKind::NotLocked);
+    assert_eq!(q.tally().await, "completed=9");
+}

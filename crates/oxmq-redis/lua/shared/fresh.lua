@@ -1,19 +1,25 @@
 -- A job as it was added that is the next one in a queue where nothing is special: what lone calls take, as a rule. Names what
 -- it needs by itself, as what stands before shared/keys.lua does.
 
--- What was read of a job, if it is as it was added: {name, data, opts, timestamp, priority}. Nothing if it was taken before, or
--- has a delay or a tie to others.
+-- What was read of a job, if it is as it was added: name, data, opts, timestamp, priority. Nothing if it was taken before, or has a
+-- delay or a tie to others.
 local function as_added(job)
   if #job ~= 12 then
     return
   end
-  -- In any order: a hash with more than 64 bytes in a field has none.
+  if job[1] == 'name' and job[3] == 'data' and job[5] == 'opts' and job[7] == 'timestamp' and job[9] == 'delay' and job[11] == 'priority' then
+    if job[10] == '0' then
+      return job[2], job[4], job[6], job[8], job[12]
+    end
+    return
+  end
+  -- In another order: a hash with more than 64 bytes in a field has none.
   local f = { name = false, data = false, opts = false, timestamp = false, delay = false, priority = false }
   for i = 1, 11, 2 do
     f[job[i]] = job[i + 1]
   end
   if f.delay == '0' and f.name and f.data and f.opts and f.timestamp and f.priority then
-    return { f.name, f.data, f.opts, f.timestamp, f.priority }
+    return f.name, f.data, f.opts, f.timestamp, f.priority
   end
 end
 
@@ -36,16 +42,16 @@ local function put_back(prefix, id)
   redis.call('RPUSH', prefix .. 'wait', id)
 end
 
--- Moves the next job to active; its id and what as_added gives. Nothing, and nothing is changed, if there is none or it is not as
--- it was added.
+-- Moves the next job to active; {id, then what as_added gives}. Nothing, and nothing is changed, if there is none or it is not as it
+-- was added.
 local function pop_fresh(prefix)
   local id = redis.call('RPOPLPUSH', prefix .. 'wait', prefix .. 'active')
   if not id then
     return
   end
-  local job = as_added(redis.call('HGETALL', prefix .. id))
-  if job then
-    return id, job
+  local job = { id, as_added(redis.call('HGETALL', prefix .. id)) }
+  if job[2] then
+    return job
   end
   put_back(prefix, id)
 end

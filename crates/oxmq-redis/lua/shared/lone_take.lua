@@ -9,11 +9,11 @@ local function lone_take()
   if redis.call('EXISTS', prefix .. 'wait', prefix .. 'delayed', prefix .. 'limiter') ~= 1 or not kept_if_plain(KEYS[1]) then
     return
   end
-  local id, job = pop_fresh(prefix)
-  if not id then
+  local job = pop_fresh(prefix)
+  if not job then
     return
   end
-  start_fresh(prefix, id, 1)
+  start_fresh(prefix, job[1], 1)
   keep_fresh_lease(1)
-  return { { id, job }, false, false }
+  return { job, false, false }
 end

@@ -3,7 +3,7 @@
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
   until_needs_rate (a limit by hand is passed over without a rate), leases_are_there (so the time that they are kept for is set).
   Returns {jobs, why, at}: for each job its id, then as it was before {field, value, ..}, or of one that is as it was added,
-  without a delay or a tie to others, {name, data, opts, timestamp, priority}; why is false when `limit` jobs are given, else
+  without a delay or a tie to others, name, data, opts, timestamp, priority; why is false when `limit` jobs are given, else
   'empty' (at: when the next one is due, or false), 'paused', 'full' or 'limited' (at: until when). ]]
 local function take(q, request)
   local now = request.now
@@ -62,6 +62,7 @@ local function take(q, request)
   local token, worker = request.token, request.worker
   local lease_text, now_text = request.lease_text, request.now_text
   local has_lock = token ~= '0'
+  local call, events = redis.call, q.events
   while not why and #taken < free do
     local room = free - #taken
     if max then
@@ -100,12 +101,13 @@ local function take(q, request)
       end
       for _, id in ipairs(ids) do
         local key = base .. id
-        local job = redis.call('HGETALL', key)
+        local job = call('HGETALL', key)
         local started, is_to_fail = '1', false
-        local added = as_added(job)
-        if added then
-          job = added
-        else
+        local n = #jobs
+        jobs[n + 1] = id
+        jobs[n + 2], jobs[n + 3], jobs[n + 4], jobs[n + 5], jobs[n + 6] = as_added(job)
+        if not jobs[n + 2] then
+          jobs[n + 2] = job
           for f = 1, #job, 2 do
             local field = job[f]
             if field == 'ats' then
@@ -116,19 +118,17 @@ local function take(q, request)
           end
         end
         if worker ~= '' then
-          redis.call('HSET', key, 'processedOn', now_text, 'ats', started, 'pb', worker)
+          call('HSET', key, 'processedOn', now_text, 'ats', started, 'pb', worker)
         else
-          redis.call('HSET', key, 'processedOn', now_text, 'ats', started)
+          call('HSET', key, 'processedOn', now_text, 'ats', started)
         end
         if max and not is_to_fail then
           counted = counted + 1
         end
         if has_lock then
-          redis.call('SET', key .. ':lock', token, 'PX', lease_text)
+          call('SET', key .. ':lock', token, 'PX', lease_text)
         end
-        redis.call('XADD', q.events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        local n = #jobs
-        jobs[n + 1], jobs[n + 2] = id, job
+        call('XADD', events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
         taken[#taken + 1] = id
       end
     end

@@ -1,7 +1,7 @@
 //! `Store::finish`: `lua/finish.lua`.
 
 use oxmq_core::store::{Finish, FinishRequest, Finished, Known};
-use oxmq_core::{Ending, Error, ErrorKind, JobState, QueueAddress, Result, Retention, millis};
+use oxmq_core::{Ending, Error, ErrorKind, JobState, QueueAddress, Result, Retention, Timestamp, millis};
 use redis::{Cmd, Value};
 
 use super::{not_found, take, wrong_state};
@@ -28,8 +28,16 @@ pub(crate) async fn finish(
     let mut call = store.script("finish", queue, &FINISH);
     call.arg(now.as_millis()).arg(finished.len()).arg(u8::from(take.is_some()));
     call.arg(metrics.map(|points| points.to_string()).unwrap_or_default());
-    for ending in &finished {
-        write(store, &mut call.command, ending);
+    for run in finished.chunk_by(|one, next| one.lease.token == next.lease.token && kind(one) == kind(next)) {
+        call.arg(run[0].lease.token.as_str());
+        match kind(&run[0]) {
+            Kind::Known(taken_at) => call.arg(format!("+{}", taken_at.as_millis())),
+            Kind::Other(name) => call.arg(name),
+        };
+        call.arg(run.len());
+        for ending in run {
+            write(store, &mut call.command, ending);
+        }
     }
     if let Some(demand) = &take {
         take::write(&mut call.command, demand);
@@ -59,41 +67,61 @@ pub(crate) async fn finish(
     Ok(Finished { answers, taken })
 }
 
+/// What a run of endings is called.
+#[derive(PartialEq, Eq)]
+enum Kind {
+    /// A plain completion of a known job, taken at that time.
+    Known(Timestamp),
+    Other(&'static str),
+}
+
+/// Whether the script is told no more than the result: the job has completed, is kept without a bound and heeds no request to cancel.
+fn is_plain(finish: &Finish) -> bool {
+    matches!(finish.ending, Ending::Completed { keep: Retention::ALL, .. }) && !finish.heeds_cancel
+}
+
+fn kind(finish: &Finish) -> Kind {
+    Kind::Other(match &finish.ending {
+        Ending::Completed { .. } if is_plain(finish) => match finish.known {
+            Some(Known { attempts_made: 0, taken_at }) => return Kind::Known(taken_at),
+            _ => "done",
+        },
+        Ending::Completed { .. } => "completed",
+        Ending::Failed { .. } => "failed",
+        Ending::Retry { at: None, .. } => "retry",
+        Ending::Retry { .. } => "delayed",
+        Ending::Postponed { .. } => "postponed",
+        Ending::AwaitChildren { .. } => "await",
+        // `Returned`, the only other one.
+        _ => "returned",
+    })
+}
+
 fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
-    let Finish { lease, ending, heeds_cancel, known } = finish;
-    command.arg(lease.job.as_str()).arg(lease.token.as_str());
-    // What most endings are, in few words.
-    if let Ending::Completed { return_value, keep: Retention::ALL } = ending
-        && !heeds_cancel
-    {
-        match known {
-            Some(Known { attempts_made: 0, taken_at }) => command.arg(format!("+{}", taken_at.as_millis())),
-            _ => command.arg("done"),
-        };
-        command.arg(return_value.as_str());
-        return;
-    }
+    let Finish { lease, ending, heeds_cancel, .. } = finish;
+    command.arg(lease.job.as_str());
     let child_key;
-    let (kind, text, stacks, attempts, due, keep) = match ending {
-        Ending::Completed { return_value, keep } => {
-            ("completed", return_value.as_str(), None, 0, None, *keep)
-        }
+    let (text, stacks, attempts, due, keep) = match ending {
+        Ending::Completed { return_value, keep } => (return_value.as_str(), None, 0, None, *keep),
         Ending::Failed { failure, attempts, keep } => {
-            ("failed", failure.reason.as_str(), failure.stacktrace.as_ref(), *attempts, None, *keep)
+            (failure.reason.as_str(), failure.stacktrace.as_ref(), *attempts, None, *keep)
         }
         Ending::Retry { failure, at } => {
-            let kind = if at.is_some() { "delayed" } else { "retry" };
-            (kind, failure.reason.as_str(), failure.stacktrace.as_ref(), 0, *at, Retention::ALL)
+            (failure.reason.as_str(), failure.stacktrace.as_ref(), 0, *at, Retention::ALL)
         }
-        Ending::Postponed { at } => ("postponed", "", None, 0, Some(*at), Retention::ALL),
+        Ending::Postponed { at } => ("", None, 0, Some(*at), Retention::ALL),
         Ending::AwaitChildren { child } => {
             child_key = child.as_ref().map(|child| store.job_key(child)).unwrap_or_default();
-            ("await", child_key.as_str(), None, 0, None, Retention::ALL)
+            (child_key.as_str(), None, 0, None, Retention::ALL)
         }
         // `Returned`, the only other one.
-        _ => ("returned", "", None, 0, None, Retention::ALL),
+        _ => ("", None, 0, None, Retention::ALL),
     };
-    command.arg(kind).arg(text).arg(u8::from(*heeds_cancel));
+    command.arg(text);
+    if is_plain(finish) {
+        return;
+    }
+    command.arg(u8::from(*heeds_cancel));
     command.arg(stacks.map_or("", |stacks| stacks.as_str())).arg(attempts);
     match due {
         Some(due) => command.arg(due.as_millis()),

@@ -46,12 +46,13 @@ pub(super) fn read(store: &RedisStore, value: Value, request: &TakeRequest) -> R
         },
     };
     let mut found = reply::list(jobs)?.into_iter();
-    let mut jobs = Vec::with_capacity(found.len() / 2);
+    let mut jobs = Vec::with_capacity(found.len() / 6);
     while let Some(id) = found.next() {
-        let (id, fields) = (reply::text(id)?, reply::list(found.next().unwrap_or(Value::Nil))?);
-        let mut job = match <[Value; 5]>::try_from(fields) {
-            Ok(fresh) => fresh_job(id, fresh)?,
-            Err(hash) => job(id, hash)?,
+        let id = reply::text(id)?;
+        let mut next = || found.next().unwrap_or(Value::Nil);
+        let mut job = match next() {
+            Value::Array(hash) => job(id, hash)?,
+            name => fresh_job(id, [name, next(), next(), next(), next()])?,
         };
         store.name_parent(&mut job);
         // As it is stored now: the hash was read before.

@@ -1,5 +1,5 @@
-//! The ways of lone calls: they do what the general ones do, or nothing. Both are run in every situation of a list, the plainest call also
-//! in every two of them, on databases that are alike.
+//! The short ways, of lone calls and of plain endings: they do what the general ones do, or nothing. Both are run in every situation of a
+//! list, the plainest call also in every two of them, on databases that are alike.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,11 +71,11 @@ const DEMANDS: &[&str] = &[
 
 /// The heads of finishes, and an ending of job 1.
 const ENDINGS: &[&str] = &[
-    "1000 1 1 _ 1 w:1 +900 null",
-    "1000 1 1 10 1 w:1 +900 null",
-    "1000 1 1 _ 1 w:1 done null",
-    "1000 1 1 _ 1 0 +900 null",
-    "1000 1 1 _ 1 w:1 failed no 0 _ 1 _ _ _ 1000",
+    "1000 1 1 _ w:1 +900 1 1 null",
+    "1000 1 1 10 w:1 +900 1 1 null",
+    "1000 1 1 _ w:1 done 1 1 null",
+    "1000 1 1 _ 0 +900 1 1 null",
+    "1000 1 1 _ w:1 failed 1 1 no 0 _ 1 _ _ _ 1000",
 ];
 
 /// Adds at 1,000 ms: '' before the first job, name, data, own id, opts, timestamp, delay, priority, '1' if lifo, deduplication.
@@ -206,4 +206,51 @@ fn a_lone_finish_is_a_finish() {
     let others = DEMANDS[1..].iter().map(|demand| format!("{} {demand}", ENDINGS[0]));
     let (given, made) = compare(&FINISH, &first.chain(others).collect::<Vec<_>>());
     assert!(given > 20 && given * 2 < made, "{given} of {made}");
+}
+
+/// Another job that is active, a younger one.
+const SECOND: &[&str] = &[
+    "HSET b:q:4 name job data {} opts {} timestamp 5 delay 0 priority 0 processedOn 950 ats 1",
+    "LPUSH b:q:active 4",
+    "SET b:q:4:lock w:1 PX 10000",
+    "HSET b::oxmq:q:leases 4 9000_w:1",
+];
+
+/// Finishes of several known jobs: in the order in which they were taken, in another, one twice, with metrics, and of a second worker.
+const PLAIN_ENDINGS: &[&str] = &[
+    "1000 2 1 _ w:1 +900 1 1 null w:1 +950 1 4 {}",
+    "1000 2 1 _ w:1 +950 1 4 null w:1 +900 1 1 null",
+    "1000 2 1 _ w:1 +900 2 1 null 1 null",
+    "1000 3 1 10 w:1 +900 3 1 null 4 null 1 null",
+    "1000 2 1 _ w:1 +900 1 1 null x:1 +950 1 4 null",
+];
+
+#[test]
+fn a_finish_of_plain_endings_is_a_finish() {
+    let server = Server::start(Options::new().databases(2));
+    let urls = [0, 1].map(|database| format!("{}/{database}", server.url().trim_end_matches("/0")));
+    let whole = FINISH.source();
+    let decided = "local are_last = ";
+    let general = whole.replace(decided, &format!("is_plain_call = false\n{decided}"));
+    let asked = whole.replace(decided, &format!("if true then return is_plain_call end\n{decided}"));
+    assert!(whole != general && whole != asked);
+    let (mut plain, mut made) = (0, 0);
+    for (at, one) in OTHERWISE.iter().enumerate() {
+        for other in &OTHERWISE[at..] {
+            for endings in if one.is_empty() { PLAIN_ENDINGS } else { &PLAIN_ENDINGS[..1] } {
+                let lines = || PLAIN.iter().chain(SECOND).chain(*one).chain(*other);
+                let what = format!("{endings} with {one:?} and {other:?}");
+                let arguments = words(&format!("{endings} {}", DEMANDS[2]));
+                let is_plain = eval(&mut database(&urls[0], lines()), &asked, &arguments) == Value::Int(1);
+                let run = |url: &str, text: &str| {
+                    let mut database = database(url, lines());
+                    (eval(&mut database, text, &arguments), everything(&mut database))
+                };
+                assert_eq!(run(&urls[0], &whole), run(&urls[1], &general), "{what}");
+                made += 1;
+                plain += usize::from(is_plain);
+            }
+        }
+    }
+    assert!(plain > 100 && plain < made, "{plain} of {made}");
 }
