@@ -4,13 +4,14 @@
   ARGV[2]  how many endings
   ARGV[3]  '1' if a demand follows
   ARGV[4]  how many points are kept of the metrics; '' counts nothing
-  ARGV[5..] the endings, in runs of those that are alike: token, kind, how many of them follow; then per ending id and text.
-           The kind 'done' is a job that has completed, is kept without a bound and heeds no request to cancel; the text is its
-           result. So is '+' with the time at which it was taken, in ms; it is also known of that job that this was its first try,
-           that it has no parent and no deduplication id, and cannot get them. In every other kind the text is followed by seven
-           more: '1' if it heeds a request to cancel, stacks (JSON) or '', attempts, due ms or '', kept count or '', kept age ms
-           or '', most removed for their age. Those kinds are 'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await';
-           the text is the result as JSON, the reason, or the key of the one child to wait for
+  ARGV[5]  how many runs of endings that are alike
+  ARGV[6..] per run: token, kind, how many endings. The kind 'done' is a job that has completed, is kept without a bound and heeds no
+           request to cancel; the text is its result. So is '+' with the time at which it was taken, in ms; it is also known of that
+           job that this was its first try, that it has no parent and no deduplication id, and cannot get them. The others are
+           'completed' | 'failed' | 'retry' | 'delayed' (again later) | 'postponed' | 'returned' | 'await'
+  then     the ids, then the texts: the result as JSON, the reason, or the key of the one child to wait for
+  then     per ending of another kind than 'done' and '+', seven more: '1' if it heeds a request to cancel, stacks (JSON) or '',
+           attempts, due ms or '', kept count or '', kept age ms or '', most removed for their age
   then     a demand as in take.lua
   RETURNS  {answers, taken or false}; the answers are a number, if so many jobs have completed and are kept, else one for
            each: a state or 'gone', or {why, text} of one that was refused: why is 'missing' |
@@ -22,135 +23,77 @@
   COST     O(K (log N + L)), K = endings, L = how far a job is from its end of active ]]
 local now, now_text = tonumber(ARGV[1]), ARGV[1]
 local count = tonumber(ARGV[2])
-local demand_at = 5
+local heads_at = 6
+local ids_at = heads_at + 3 * tonumber(ARGV[5])
+local demand_at = ids_at + 2 * count
 local answers = {}
 local ended, all_completed = false, true
 local final_ids = {}
 local any_waits, any_delayed, was_full = false, false, false
 
-local KNOWN, NO_FIELDS = string.byte('+'), {}
+local NO_FIELDS = {}
 
--- From this length on, it is looked up to which end of active a job is nearer.
-local LONG = 64
-
--- Whether these ids are the last ones of a list, in whatever order.
-local function are_last_of(list, ids)
-  local missing, found = {}, 0
-  for _, id in ipairs(ids) do
-    missing[id] = true
-  end
-  for _, id in ipairs(redis.call('LRANGE', list, -#ids, -1)) do
-    if not missing[id] then
-      return false
-    end
-    missing[id] = nil
-    found = found + 1
-  end
-  return found == #ids
-end
-
+local plain_ids
 if count > 0 then
-  local call = redis.call
   read_settings(q)
   was_full = is_full(q)
-  local ids, tokens, kinds, texts = {}, {}, {}, {}
+  local refusals
+  plain_ids, refusals = finish_plain(q, now_text, count, heads_at, ids_at)
+  if plain_ids then
+    final_ids, ended = plain_ids, #plain_ids > 0
+    all_completed, answers = not refusals, refusals
+    if ended and ARGV[4] ~= '' then
+      rarely().count_ended(q, 'completed', #plain_ids, tonumber(ARGV[4]), now)
+    end
+  end
+end
+if count > 0 and not plain_ids then
+  local keys, locks, tokens, kinds = {}, {}, {}, {}
   -- Where the seven more of an ending are, if it has them.
   local more = {}
-  local keys, locks, of_children = {}, {}, {}
-  local any_known, all_known = false, true
-  local n = 0
-  while n < count do
-    local token, kind, last = ARGV[demand_at], ARGV[demand_at + 1], n + tonumber(ARGV[demand_at + 2])
+  local any_known = false
+  -- What hardly any call meets; all of it is asked for at once.
+  local rare = { q.cancels, q.stalled, q.delayed, q.limiter }
+  for head = heads_at, ids_at - 1, 3 do
+    local token, kind = ARGV[head], ARGV[head + 1]
     local is_known = string.byte(kind) == KNOWN
-    local is_plain = is_known or kind == 'done'
-    any_known, all_known = any_known or is_known, all_known and is_known
-    demand_at = demand_at + 3
-    for i = n + 1, last do
-      local id = ARGV[demand_at]
-      local key = base .. id
-      ids[i], tokens[i], kinds[i], texts[i] = id, token, kind, ARGV[demand_at + 1]
-      keys[i], locks[i] = key, key .. ':lock'
-      of_children[2 * i - 1], of_children[2 * i] = key .. ':dependencies', key .. ':unsuccessful'
-      demand_at = demand_at + 2
-      if not is_plain then
+    any_known = any_known or is_known
+    for i = #keys + 1, #keys + ARGV[head + 2] do
+      local key = base .. ARGV[ids_at + i - 1]
+      keys[i], locks[i], tokens[i], kinds[i] = key, key .. ':lock', token, kind
+      rare[2 * i + 3], rare[2 * i + 4] = key .. ':dependencies', key .. ':unsuccessful'
+      if not is_known and kind ~= 'done' then
         more[i] = demand_at
         demand_at = demand_at + 7
       end
     end
-    n = last
   end
-  local held, all_held = {}, true
+  local held = {}
   for from = 1, count, 1000 do
     local to = math.min(from + 999, count)
-    local values = call('MGET', unpack(locks, from, to))
-    for i = from, to do
-      held[i] = values[i - from + 1]
-      all_held = all_held and held[i] == tokens[i]
-    end
+    local values = redis.call('MGET', unpack(locks, from, to))
+    for i = from, to do held[i] = values[i - from + 1] end
   end
   -- What is known of a job is worth nothing if it is gone.
-  local all_there = any_known and count <= 1000 and call('EXISTS', unpack(keys)) == count
-  -- What hardly any call meets.
-  local any_rare = call('EXISTS', q.cancels, q.stalled, q.delayed, q.limiter) > 0
-  local has_requests = any_rare and call('EXISTS', q.cancels) == 1
-  local may_have_children = any_exists(of_children, 1)
+  local all_there = any_known and count <= 1000 and redis.call('EXISTS', unpack(keys)) == count
+  local any_rare = any_exists(rare, 1)
+  local has_requests = any_rare and redis.call('EXISTS', q.cancels) == 1
+  -- Whether a job may have children.
+  local may_have_children = any_rare and any_exists(rare, 5)
   q.is_quiet = not any_rare
   -- What follows concerns other jobs: what was found may not hold any more.
   local function look_again()
     may_have_children = true
     q.is_quiet = false
   end
+  -- A lone ending is that of a young job, as a rule.
+  local is_younger, middle_at = count == 1, count > 1 and middle_of_active(q)
 
-  local finished_ids, stale_locks = {}, {}
+  local done = {}
+  local stale_locks, finished_ids = {}, {}
   local scores = { completed = {}, failed = {} }
   local ended_as = { completed = 0, failed = 0 }
   local is_trimmed = false
-
-  -- The plain endings of jobs that are known, and of which nothing else is to be looked at: nearly all.
-  local is_plain_call = all_known and all_there and all_held and not has_requests and not may_have_children
-  -- Jobs that end as they began are the last ones of active.
-  local are_last = is_plain_call and count > 1 and are_last_of(q.active, ids)
-  if are_last then
-    call('LTRIM', q.active, 0, -count - 1)
-  end
-  -- New jobs enter active at its head. A lone ending is that of a young job, as a rule.
-  local is_younger, middle_at = count == 1, nil
-  local running = not are_last and count > 1 and call('LLEN', q.active) or 0
-  if running > LONG then
-    local half = math.floor(running / 2)
-    local middle = call('LRANGE', q.active, half, half)[1]
-    middle_at = middle and tonumber(call('HGET', base .. middle, 'processedOn'))
-  end
-  local done = {}
-
-  for i = 1, is_plain_call and count or 0 do
-    local id = ids[i]
-    if not are_last and middle_at then
-      is_younger = tonumber(kinds[i]) > middle_at
-    end
-    if are_last or call('LREM', q.active, is_younger and 1 or -1, id) == 1 then
-      local text, completed = texts[i], scores.completed
-      call('HSET', keys[i], 'returnvalue', text, 'finishedOn', now_text, 'atm', '1')
-      if is_trimmed then
-        call('XADD', q.events, '*', 'event', 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-      else
-        emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
-        is_trimmed = true
-      end
-      local ended_before = #finished_ids
-      finished_ids[ended_before + 1], stale_locks[ended_before + 1] = id, locks[i]
-      completed[2 * ended_before + 1], completed[2 * ended_before + 2] = now_text, id
-      ended, done[id], answers[i] = true, true, 'completed'
-    elseif done[id] then
-      answers[i], all_completed = { 'unlocked', '' }, false
-    else
-      answers[i], all_completed = { 'state', state_of(q, id) or '' }, false
-    end
-  end
-  if is_plain_call then
-    final_ids, ended_as.completed = finished_ids, #finished_ids
-  end
-
   local function flush(set)
     if #scores[set] > 0 then
       call_many('ZADD', q[set], scores[set])
@@ -158,10 +101,11 @@ if count > 0 then
     end
   end
 
-  for i = is_plain_call and count + 1 or 1, count do
+  for i = 1, count do
     repeat -- Once: a break goes on with the next one. A function for it would cost a lone call some 3 us.
-      local id, token, kind, text, key, a = ids[i], tokens[i], kinds[i], texts[i], keys[i], more[i]
-      local is_plain, taken_at = not a, string.byte(kind) == KNOWN and kind
+      local id, token, kind, text = ARGV[ids_at + i - 1], tokens[i], kinds[i], ARGV[ids_at + count + i - 1]
+      local key, a = keys[i], more[i]
+      local is_plain, taken_at = not a, string.byte(kind) == KNOWN and kind or false
       if is_plain then
         kind = 'completed'
       end
@@ -172,8 +116,8 @@ if count > 0 then
       local job = NO_FIELDS
       if not (taken_at and all_there and lock == token) then
         taken_at = false
-        job = call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
-        if not job[6] and call('EXISTS', key) == 0 then
+        job = redis.call('HMGET', key, 'atm', 'deid', 'parentKey', 'attemptsMade', 'processedOn', 'name')
+        if not job[6] and redis.call('EXISTS', key) == 0 then
           answers[i] = { 'missing', '' }
           break
         end
@@ -222,8 +166,11 @@ if count > 0 then
       done[id] = true
       finished_ids[#finished_ids + 1] = id
       stale_locks[#stale_locks + 1] = locks[i]
-      local made = taken_at and 1 or (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
-      local made_text = as_text(made)
+      local made, made_text = 1, '1'
+      if not taken_at then
+        made = (tonumber(job[4]) or tonumber(job[1]) or 0) + 1
+        made_text = as_text(made)
+      end
       if kind == 'completed' or kind == 'failed' then
         local keep_count, keep_age
         if not is_plain then
@@ -367,8 +314,8 @@ if ARGV[3] == '1' then
 end
 -- Not before: as long as there is a lease, the time that all are kept for is set.
 for from = 1, #final_ids, 1000 do
-  local ids = { unpack(final_ids, from, math.min(from + 999, #final_ids)) }
-  if redis.call('HDEL', q.leases, unpack(ids)) == 0 and taken and #taken[1] > 0 then
+  local removed = redis.call('HDEL', q.leases, unpack(final_ids, from, math.min(from + 999, #final_ids)))
+  if removed == 0 and taken and #taken[1] > 0 then
     keep_leases(q, tonumber(ARGV[demand_at + 3]))
   end
 end

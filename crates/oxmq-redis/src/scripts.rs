@@ -27,6 +27,11 @@ impl Script {
         bare(self.whole)
     }
 
+    /// The script that whoever calls this one needs next: the server gets both at once.
+    pub(crate) fn companion(&self) -> Option<&'static Self> {
+        (self.name == TAKE.name).then_some(&FINISH)
+    }
+
     /// The name that the server knows it by.
     pub(crate) fn sha(&self) -> &str {
         &self.sha
@@ -101,7 +106,7 @@ scripts! {
     ADD_FLOW = "add_flow", "queue", "job", "place", "family", "dedup", "delete", "claim";
     RELEASE = "release";
     TAKE = "take", first ["fresh", "lone_take"] asks "lone_take", "queue", "job", "place", "take";
-    FINISH = "finish", first ["fresh", "lone_finish"] asks "lone_finish", "queue", "job", "place", "take", rarely ["family", "outcome", "dedup", "delete", "retention", "metrics"] gives ["child_completed", "child_failed", "dedup_finished", "delete_jobs", "keep_until", "apply_retention", "count_ended"];
+    FINISH = "finish", first ["fresh", "lone_finish"] asks "lone_finish", "queue", "job", "place", "take", "plain_finish", rarely ["family", "outcome", "dedup", "delete", "retention", "metrics"] gives ["child_completed", "child_failed", "dedup_finished", "delete_jobs", "keep_until", "apply_retention", "count_ended"];
     EXTEND = "extend", "job";
     RECOVER = "recover", "queue", "job";
     NOTE = "note", "queue";

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -42,6 +43,9 @@ pub const TAKES_PER_CALL_MAX: usize = 50;
 /// How much data the jobs of one call should have in all: of jobs that are larger than a fiftieth of it, fewer are asked for. How large they
 /// are is guessed from those that were given last.
 pub(super) const TAKEN_BYTES_PER_CALL: usize = 8 << 20;
+
+/// How many turns all others have: one for a handler to end or a call to be sent, the rest for those that write it.
+const TURNS: usize = 3;
 
 /// An ending that is not acknowledged.
 #[derive(Debug)]
@@ -78,6 +82,8 @@ pub(crate) struct Exchange {
     pub(super) phase: Phase,
     /// The span of the end.
     pub(super) closing: Trace,
+    /// Jobs have begun and had no turn yet.
+    pub(super) began: bool,
     _closed: DropGuard,
 }
 
@@ -112,6 +118,7 @@ impl Exchange {
             drained: false,
             phase: Phase::Working,
             closing: Trace::none(),
+            began: false,
         }
     }
 
@@ -137,11 +144,12 @@ impl Exchange {
                 if self.has_something_to_send(control) {
                     // Lets it leave before the next is made: a server that reads two at once answers both at once, and has
                     // nothing to do until both come again.
-                    tokio::task::yield_now().await;
+                    self.turn().await;
                 }
-            } else if !full && self.has_something_to_send(control) {
-                // Let handlers that are about to end get into this call.
-                tokio::task::yield_now().await;
+            } else if self.began || !full && self.has_something_to_send(control) {
+                // Let handlers that are about to end get into this call; and those that have just begun into one of their own, not
+                // into that of the jobs of another answer that is here already, for the same reason.
+                self.turn().await;
                 yielded = true;
             } else {
                 yielded = false;
@@ -166,12 +174,22 @@ impl Exchange {
         self.shared.listeners.tell(|| WorkerEvent::Closed);
     }
 
-    /// Takes in everything that has ended by now.
+    /// Lets all others go on that are ready, and those that these wake.
+    async fn turn(&mut self) {
+        self.began = false;
+        for _ in 0..TURNS {
+            turn().await;
+        }
+    }
+
+    /// Takes in every job that has ended by now, and a call: the jobs of one have a turn before the next is taken in.
     fn reap(&mut self) {
         while let Some(ended) = self.jobs.try_join_next() {
             self.job_ended(ended);
         }
-        while let Some(done) = self.calls.try_join_next() {
+        if !self.began
+            && let Some(done) = self.calls.try_join_next()
+        {
             self.call_ended(done);
         }
     }
@@ -288,6 +306,20 @@ impl Exchange {
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.calls.is_empty() && self.jobs.is_empty()
     }
+}
+
+/// Goes behind all other tasks that are ready. Tokio's own `yield_now` goes on by the thread it was called on, which a handler may block
+/// for as long as it likes; this may go on by any.
+async fn turn() {
+    let mut is_over = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut is_over, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 async fn sleep_until(shared: &Shared, time: Option<Timestamp>) {

@@ -7,6 +7,12 @@ local function call_many(command, key, values)
   end
 end
 
+-- A list with room for so many values: one that grows costs as much as a command.
+local NOTHING = {}
+local function room_for(many)
+  return { unpack(NOTHING, 1, math.min(many, 1000)) }
+end
+
 -- A small number as text: most are 1, and writing out any other costs as much as a command.
 local function as_text(number)
   return number == 1 and '1' or string.format('%.0f', number)

@@ -2,12 +2,12 @@
 -- a time asks for. It decides before it writes: nothing is changed if it gives nothing, and then the general way does it.
 -- Needs shared/fresh.
 local function lone_finish()
-  local taken_at, demand_at = ARGV[6], 10
+  local taken_at, demand_at = ARGV[7], 11
   if ARGV[2] ~= '1' or ARGV[3] ~= '1' or ARGV[4] ~= '' or string.byte(taken_at) ~= 43 or not is_lone_demand(demand_at) then
     return
   end
   local prefix, ours = string.sub(KEYS[1], 1, -5), string.sub(KEYS[2], 1, -7)
-  local now, id, token, text = ARGV[1], ARGV[8], ARGV[5], ARGV[9]
+  local now, id, token, text = ARGV[1], ARGV[9], ARGV[6], ARGV[10]
   local key = prefix .. id
   local lock = key .. ':lock'
   if redis.call('EXISTS', key, prefix .. 'wait') ~= 2 or redis.call('GET', lock) ~= token

@@ -1,5 +1,8 @@
 -- Taking jobs. Needs shared/fresh, shared/queue, shared/job, shared/place.
 
+-- What a marker of very old versions begins with.
+local ZERO, COLON = string.byte('0:', 1, 2)
+
 --[[ Gives up to request.limit jobs. request: now, limit, token, lease_ms, worker or '', max or nil, window or nil,
   until_needs_rate (a limit by hand is passed over without a rate), leases_are_there (so the time that they are kept for is set).
   Returns {jobs, why, at}: for each job its id, then as it was before {field, value, ..}, or of one that is as it was added,
@@ -63,30 +66,35 @@ local function take(q, request)
   local lease_text, now_text = request.lease_text, request.now_text
   local has_lock = token ~= '0'
   local call, events = redis.call, q.events
-  while not why and #taken < free do
-    local room = free - #taken
+  -- How many were taken, and the end of what is told of them.
+  local count, last = 0, 0
+  while not why and count < free do
+    local room = free - count
     if max then
       room = math.min(room, max - used - counted)
       if room <= 0 then
         break
       end
     end
-    local ids, popped = {}, nil
+    local ids
     if room == 1 then
-      popped = { redis.call('RPOPLPUSH', q.wait, q.active) or nil }
+      ids = { call('RPOPLPUSH', q.wait, q.active) or nil }
     else
-      popped = redis.call('RPOP', q.wait, room) or {}
+      ids = call('RPOP', q.wait, room) or {}
     end
-    for _, id in ipairs(popped) do
-      -- A marker of very old versions, no job.
-      if string.sub(id, 1, 2) ~= '0:' then
-        ids[#ids + 1] = id
-      elseif room == 1 then
-        redis.call('LREM', q.active, 1, id)
+    local popped = #ids
+    for i = popped, 1, -1 do
+      -- A marker of very old versions, '0:' and a time, is no job.
+      local id = ids[i]
+      if string.byte(id, 2) == COLON and string.byte(id) == ZERO then
+        table.remove(ids, i)
+        if room == 1 then
+          call('LREM', q.active, 1, id)
+        end
       end
     end
-    if #popped == 0 then
-      local first = redis.call('ZPOPMIN', q.prioritized, room)
+    if popped == 0 then
+      local first = call('ZPOPMIN', q.prioritized, room)
       for i = 1, #first, 2 do
         ids[#ids + 1] = first[i]
       end
@@ -96,18 +104,24 @@ local function take(q, request)
       end
     end
     if #ids > 0 then
-      if room > 1 or #popped == 0 then
+      if room > 1 or popped == 0 then
         call_many('LPUSH', q.active, ids)
+      end
+      if last == 0 then
+        jobs, taken = room_for(6 * #ids), room_for(#ids)
       end
       for _, id in ipairs(ids) do
         local key = base .. id
         local job = call('HGETALL', key)
         local started, is_to_fail = '1', false
-        local n = #jobs
-        jobs[n + 1] = id
-        jobs[n + 2], jobs[n + 3], jobs[n + 4], jobs[n + 5], jobs[n + 6] = as_added(job)
-        if not jobs[n + 2] then
-          jobs[n + 2] = job
+        local name, data, opts, timestamp, priority = as_added(job)
+        jobs[last + 1] = id
+        if name then
+          jobs[last + 2], jobs[last + 3], jobs[last + 4], jobs[last + 5], jobs[last + 6] = name, data, opts, timestamp, priority
+          last = last + 6
+        else
+          jobs[last + 2] = job
+          last = last + 2
           for f = 1, #job, 2 do
             local field = job[f]
             if field == 'ats' then
@@ -129,7 +143,8 @@ local function take(q, request)
           call('SET', key .. ':lock', token, 'PX', lease_text)
         end
         call('XADD', events, '*', 'event', 'active', 'jobId', id, 'prev', 'waiting')
-        taken[#taken + 1] = id
+        count = count + 1
+        taken[count] = id
       end
     end
   end
@@ -138,13 +153,12 @@ local function take(q, request)
     redis.call('PEXPIRE', q.limiter, ms)
     redis.call('SET', q.limited, string.format('%.0f', now + ms), 'PX', ms)
   end
-  if #taken > 0 then
+  if count > 0 then
     if has_lock then
       local lease = string.format('%.0f', now + request.lease_ms) .. ' ' .. token
-      local leases = {}
-      for _, id in ipairs(taken) do
-        leases[#leases + 1] = id
-        leases[#leases + 1] = lease
+      local leases = room_for(2 * count)
+      for i = 1, count do
+        leases[2 * i - 1], leases[2 * i] = taken[i], lease
       end
       call_many('HSET', q.leases, leases)
       if not request.leases_are_there then
@@ -155,8 +169,8 @@ local function take(q, request)
     end
     redis.call('ZADD', q.marker, '0', '0')
   end
-  if not why and #taken < request.limit then
-    if full_after and #taken == free then
+  if not why and count < request.limit then
+    if full_after and count == free then
       why = 'full'
     else
       local ttl = redis.call('PTTL', q.limiter)

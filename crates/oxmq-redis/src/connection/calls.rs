@@ -21,6 +21,7 @@ use super::routes::Next;
 use super::server::Server;
 use super::shared::Shared;
 use super::traffic::real_now;
+use crate::scripts::Script;
 
 /// After so many redirections in a row there is a pause before the next: the nodes do not agree.
 const REDIRECTS_AT_ONCE: u32 = 3;
@@ -54,7 +55,18 @@ pub(super) async fn at_home(
         yield_now().await;
     }
     sent.store(true, Ordering::Release);
-    match link.send_untimed(&call.command, patience).await {
+    let mut outcome = link.untimed(link.send(&call.command), patience).await;
+    if let Some(Outcome::Reply(Value::ServerError(error))) = &outcome
+        && fault::understand(error).remedy == Remedy::LoadScript
+    {
+        let companion = call.script.and_then(Script::companion);
+        // A second try will do as a rule. If the server does not take the script, it does not know it still.
+        let sending = async {
+            tokio::join!(load(&link, call.script), link.send(&call.command), load(&link, companion)).1
+        };
+        outcome = link.untimed(sending, patience.saturating_sub(real_now() - at)).await;
+    }
+    match outcome {
         Some(Outcome::Reply(value)) if !matches!(value, Value::ServerError(_)) => Ok(Ok(value)),
         Some(outcome) => Err(Begun { at, link, server, outcome }),
         None => Ok(Err(unanswered(call, &link))),
@@ -77,6 +89,9 @@ pub(super) async fn run(
     let mut redirects = 0;
     let mut cut = false;
     let mut refusal = None;
+    // What the server lacks, and why it did not take it.
+    let mut lacking: Option<&'static Script> = None;
+    let mut unloadable = None;
     loop {
         let (server, link, outcome) = if let Some(Begun { server, link, outcome, .. }) = begun.take() {
             (server, link, outcome)
@@ -89,9 +104,16 @@ pub(super) async fn run(
             // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
             yield_now().await;
             sent.store(true, Ordering::Release);
-            let Some(outcome) = link.patiently(deadline, send(&link, &call.command, &next)).await else {
+            // One behind the other, without waiting for the answers.
+            let companion = lacking.and_then(Script::companion);
+            let script = lacking.take();
+            let sending = async {
+                tokio::join!(load(&link, script), send(&link, &call.command, &next), load(&link, companion))
+            };
+            let Some((loaded, outcome, _)) = link.patiently(deadline, sending).await else {
                 return Err(unanswered(&call, &link));
             };
+            unloadable = loaded.and_then(|loaded| loaded.error(call.operation));
             (server, link, outcome)
         };
         next = Next::Owner;
@@ -125,22 +147,16 @@ pub(super) async fn run(
                 link.retire("it leads to a replica");
                 backoff.wait(deadline).await
             }
-            Remedy::LoadScript => match call.script {
-                Some(script) => {
-                    let mut load = redis::cmd("SCRIPT");
-                    load.arg("LOAD").arg(script.source());
-                    match timeout_at(deadline, link.send(&load)).await {
-                        Ok(outcome) => match outcome.error(call.operation) {
-                            // A cut is found again, and waited for, by the next round.
-                            Some(error) if error.kind() != ErrorKind::Unavailable => return Err(error),
-                            Some(_) => backoff.wait(deadline).await,
-                            None => Instant::now() < deadline,
-                        },
-                        Err(_) => false,
+            Remedy::LoadScript => {
+                lacking = call.script;
+                match unloadable.take() {
+                    Some(error) if error.kind() != ErrorKind::Unavailable => {
+                        return Err(error.with("server", &link.address));
                     }
+                    Some(_) => backoff.wait(deadline).await,
+                    None => lacking.is_some() && Instant::now() < deadline,
                 }
-                None => false,
-            },
+            }
             Remedy::Moved | Remedy::Ask => {
                 redirects += 1;
                 match shared.routes.redirect(&shared, &server, &fault) {
@@ -172,6 +188,13 @@ async fn find(
         Next::Asked(server) => server.link(deadline).await.map(|link| (server.clone(), link)),
         Next::Owner => shared.routes.link(shared, &call.slot_key, lane, deadline).await,
     }
+}
+
+/// Gives a script to the server.
+async fn load(link: &Link, script: Option<&Script>) -> Option<Outcome> {
+    let mut load = redis::cmd("SCRIPT");
+    load.arg("LOAD").arg(script?.source());
+    Some(link.send(&load).await)
 }
 
 async fn send(link: &Link, command: &Cmd, next: &Next) -> Outcome {

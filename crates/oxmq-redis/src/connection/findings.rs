@@ -15,7 +15,11 @@ const SKEW_MAX: Duration = Duration::from_secs(1);
 
 /// Refuses a server that cannot work, and warns of one that will lose jobs. What may not be asked is not known.
 pub(super) async fn look(shared: &Shared, link: &Link) -> Result<()> {
-    if let Some(text) = text(link.send(&redis::cmd("INFO")).await.good()) {
+    let (info, time) = (redis::cmd("INFO"), redis::cmd("TIME"));
+    let before = Clock::default().now();
+    let (info, time) = tokio::join!(link.send(&info), link.send(&time));
+    let after = Clock::default().now();
+    if let Some(text) = text(info.good()) {
         let info = InfoDict::new(&text);
         if let Some(version) = info.get::<String>("redis_version") {
             check_version(&version).map_err(|error| error.with("server", &link.address))?;
@@ -33,9 +37,7 @@ pub(super) async fn look(shared: &Shared, link: &Link) -> Result<()> {
             ));
         }
     }
-    let before = Clock::default().now();
-    if let Some(time) = link.send(&redis::cmd("TIME")).await.good() {
-        let after = Clock::default().now();
+    if let Some(time) = time.good() {
         if let Ok((seconds, micros)) = from_redis_value::<(i64, i64)>(time) {
             let there = oxmq_core::Timestamp::from_millis(seconds * 1000 + micros / 1000);
             if there - after > SKEW_MAX || before - there > SKEW_MAX {

@@ -222,11 +222,11 @@ impl Link {
         }
     }
 
-    /// Sends a command and waits without a timer, as none may be used on the runtimes of users. None if `patience` is over,
+    /// Waits for what was sent without a timer, as none may be used on the runtimes of users. None if `patience` is over,
     /// which the watch over the connection has looked at now and then.
-    pub(super) async fn send_untimed(&self, command: &Cmd, patience: Duration) -> Option<Outcome> {
+    pub(super) async fn untimed<T>(&self, sending: impl Future<Output = T>, patience: Duration) -> Option<T> {
         let began = real_now();
-        let mut sending = pin!(self.send(command));
+        let mut sending = pin!(sending);
         loop {
             tokio::select! {
                 biased;

@@ -28,17 +28,7 @@ pub(crate) async fn finish(
     let mut call = store.script("finish", queue, &FINISH);
     call.arg(now.as_millis()).arg(finished.len()).arg(u8::from(take.is_some()));
     call.arg(metrics.map(|points| points.to_string()).unwrap_or_default());
-    for run in finished.chunk_by(|one, next| one.lease.token == next.lease.token && kind(one) == kind(next)) {
-        call.arg(run[0].lease.token.as_str());
-        match kind(&run[0]) {
-            Kind::Known(taken_at) => call.arg(format!("+{}", taken_at.as_millis())),
-            Kind::Other(name) => call.arg(name),
-        };
-        call.arg(run.len());
-        for ending in run {
-            write(store, &mut call.command, ending);
-        }
-    }
+    write(store, &mut call.command, &finished);
     if let Some(demand) = &take {
         take::write(&mut call.command, demand);
     }
@@ -97,31 +87,53 @@ fn kind(finish: &Finish) -> Kind {
     })
 }
 
-fn write(store: &RedisStore, command: &mut Cmd, finish: &Finish) {
-    let Finish { lease, ending, heeds_cancel, .. } = finish;
-    command.arg(lease.job.as_str());
-    let child_key;
-    let (text, stacks, attempts, due, keep) = match ending {
-        Ending::Completed { return_value, keep } => (return_value.as_str(), None, 0, None, *keep),
-        Ending::Failed { failure, attempts, keep } => {
-            (failure.reason.as_str(), failure.stacktrace.as_ref(), *attempts, None, *keep)
-        }
-        Ending::Retry { failure, at } => {
-            (failure.reason.as_str(), failure.stacktrace.as_ref(), 0, *at, Retention::ALL)
-        }
-        Ending::Postponed { at } => ("", None, 0, Some(*at), Retention::ALL),
-        Ending::AwaitChildren { child } => {
-            child_key = child.as_ref().map(|child| store.job_key(child)).unwrap_or_default();
-            (child_key.as_str(), None, 0, None, Retention::ALL)
-        }
-        // `Returned`, the only other one.
-        _ => ("", None, 0, None, Retention::ALL),
-    };
-    command.arg(text);
-    if is_plain(finish) {
-        return;
+/// Writes endings, as `lua/finish.lua` reads them.
+fn write(store: &RedisStore, command: &mut Cmd, finished: &[Finish]) {
+    let is_alike =
+        |one: &Finish, next: &Finish| one.lease.token == next.lease.token && kind(one) == kind(next);
+    command.arg(finished.chunk_by(is_alike).count());
+    for run in finished.chunk_by(is_alike) {
+        command.arg(run[0].lease.token.as_str());
+        match kind(&run[0]) {
+            Kind::Known(taken_at) => command.arg(format!("+{}", taken_at.as_millis())),
+            Kind::Other(name) => command.arg(name),
+        };
+        command.arg(run.len());
     }
-    command.arg(u8::from(*heeds_cancel));
+    for ending in finished {
+        command.arg(ending.lease.job.as_str());
+    }
+    for ending in finished {
+        write_text(store, command, &ending.ending);
+    }
+    for ending in finished.iter().filter(|ending| !is_plain(ending)) {
+        write_more(command, ending);
+    }
+}
+
+/// The result, the reason, or the key of the child to wait for.
+fn write_text(store: &RedisStore, command: &mut Cmd, ending: &Ending) {
+    match ending {
+        Ending::Completed { return_value, .. } => command.arg(return_value.as_str()),
+        Ending::Failed { failure, .. } | Ending::Retry { failure, .. } => {
+            command.arg(failure.reason.as_str())
+        }
+        Ending::AwaitChildren { child: Some(child) } => command.arg(store.job_key(child)),
+        // Also `Postponed` and `Returned`.
+        _ => command.arg(""),
+    };
+}
+
+fn write_more(command: &mut Cmd, finish: &Finish) {
+    let (stacks, attempts, due, keep) = match &finish.ending {
+        Ending::Completed { keep, .. } => (None, 0, None, *keep),
+        Ending::Failed { failure, attempts, keep } => (failure.stacktrace.as_ref(), *attempts, None, *keep),
+        Ending::Retry { failure, at } => (failure.stacktrace.as_ref(), 0, *at, Retention::ALL),
+        Ending::Postponed { at } => (None, 0, Some(*at), Retention::ALL),
+        // `AwaitChildren` and `Returned`.
+        _ => (None, 0, None, Retention::ALL),
+    };
+    command.arg(u8::from(finish.heeds_cancel));
     command.arg(stacks.map_or("", |stacks| stacks.as_str())).arg(attempts);
     match due {
         Some(due) => command.arg(due.as_millis()),

@@ -71,11 +71,11 @@ const DEMANDS: &[&str] = &[
 
 /// The heads of finishes, and an ending of job 1.
 const ENDINGS: &[&str] = &[
-    "1000 1 1 _ w:1 +900 1 1 null",
-    "1000 1 1 10 w:1 +900 1 1 null",
-    "1000 1 1 _ w:1 done 1 1 null",
-    "1000 1 1 _ 0 +900 1 1 null",
-    "1000 1 1 _ w:1 failed 1 1 no 0 _ 1 _ _ _ 1000",
+    "1000 1 1 _ 1 w:1 +900 1 1 null",
+    "1000 1 1 10 1 w:1 +900 1 1 null",
+    "1000 1 1 _ 1 w:1 done 1 1 null",
+    "1000 1 1 _ 1 0 +900 1 1 null",
+    "1000 1 1 _ 1 w:1 failed 1 1 no 0 _ 1 _ _ _ 1000",
 ];
 
 /// Adds at 1,000 ms: '' before the first job, name, data, own id, opts, timestamp, delay, priority, '1' if lifo, deduplication.
@@ -218,11 +218,12 @@ const SECOND: &[&str] = &[
 
 /// Finishes of several known jobs: in the order in which they were taken, in another, one twice, with metrics, and of a second worker.
 const PLAIN_ENDINGS: &[&str] = &[
-    "1000 2 1 _ w:1 +900 1 1 null w:1 +950 1 4 {}",
-    "1000 2 1 _ w:1 +950 1 4 null w:1 +900 1 1 null",
-    "1000 2 1 _ w:1 +900 2 1 null 1 null",
-    "1000 3 1 10 w:1 +900 3 1 null 4 null 1 null",
-    "1000 2 1 _ w:1 +900 1 1 null x:1 +950 1 4 null",
+    "1000 2 1 _ 2 w:1 +900 1 w:1 +950 1 1 4 null {}",
+    "1000 2 1 _ 2 w:1 +950 1 w:1 +900 1 4 1 null null",
+    "1000 2 1 _ 1 w:1 +900 2 1 1 null null",
+    "1000 3 1 10 1 w:1 +900 3 1 4 1 null null null",
+    "1000 2 1 _ 2 w:1 +900 1 x:1 +950 1 1 4 null null",
+    "1000 2 1 _ 2 w:1 +900 1 w:1 failed 1 1 4 null no 0 _ 1 _ _ _ 1000",
 ];
 
 #[test]
@@ -230,9 +231,9 @@ fn a_finish_of_plain_endings_is_a_finish() {
     let server = Server::start(Options::new().databases(2));
     let urls = [0, 1].map(|database| format!("{}/{database}", server.url().trim_end_matches("/0")));
     let whole = FINISH.source();
-    let decided = "local are_last = ";
-    let general = whole.replace(decided, &format!("is_plain_call = false\n{decided}"));
-    let asked = whole.replace(decided, &format!("if true then return is_plain_call end\n{decided}"));
+    let asks = "plain_ids, refusals = finish_plain(q, now_text, count, heads_at, ids_at)\n";
+    let general = whole.replace(asks, "");
+    let asked = whole.replace(asks, &format!("{asks}if true then return plain_ids ~= nil end\n"));
     assert!(whole != general && whole != asked);
     let (mut plain, mut made) = (0, 0);
     for (at, one) in OTHERWISE.iter().enumerate() {

@@ -410,3 +410,20 @@ async fn a_connection_that_idles_is_left_alone_while_another_hears_the_server() 
     eventually("both are asked", || std::future::ready(pings() == 2)).await;
     assert_eq!(hub.generation(), 0);
 }
+
+#[tokio::test]
+async fn who_takes_first_brings_the_script_of_the_next_call_along() {
+    use crate::scripts::{FINISH, TAKE};
+    let server = Server::start(&[]).await;
+    let hub = Arc::new(Hub::open(&server.url()).await.unwrap());
+    let mut raw = server.raw();
+    let take = || Call { script: Some(&TAKE), ..call(&format!("EVALSHA {} 0", TAKE.sha())) };
+    let known = format!("SCRIPT EXISTS {} {}", TAKE.sha(), FINISH.sha());
+    // It misses its arguments.
+    assert!(hub.call(take()).await.is_err());
+    assert_eq!(raw.ask::<Vec<bool>>(&known), [true, true]);
+    let _: () = raw.ask("SCRIPT FLUSH");
+    let other = hub.clone();
+    assert!(elsewhere(async move { other.call(take()).await }).await.unwrap().is_err());
+    assert_eq!(raw.ask::<Vec<bool>>(&known), [true, true]);
+}
