@@ -26,6 +26,7 @@ mod queue;
 mod retry;
 mod setters;
 mod state;
+mod turn;
 mod worker;
 
 pub use address::{DEFAULT_PREFIX, JobId, JobKey, NAME_BYTES_MAX, QueueAddress, Token};
@@ -52,6 +53,8 @@ pub use retry::{BACKOFF_MAX, backoff_delay};
 pub use state::{JobState, Move, TRANSITIONS, is_legal};
 pub use store::{JobCounts, Order, Store, WorkerInfo};
 pub use telemetry::Telemetry;
+#[doc(hidden)]
+pub use turn::{hear, turn};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use worker::internals;

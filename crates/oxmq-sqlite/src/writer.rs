@@ -177,7 +177,7 @@ impl Writer {
             return match safe {
                 None => {
                     if probe.is_some() {
-                        tokio::task::yield_now().await;
+                        oxmq_core::turn().await;
                     }
                     outcome
                 }

@@ -228,7 +228,7 @@ impl Turn {
             begin(self.joiner.send(batch), beginning).await;
             drop(under_way);
             // Lets those who were answered add again, into the next call.
-            tokio::task::yield_now().await;
+            crate::turn::turn().await;
         }
     }
 }

@@ -14,7 +14,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::Poll;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -33,6 +32,7 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{TakeRequest, Woken};
 use crate::telemetry::Trace;
+use crate::turn::turn;
 
 /// How many calls are under way at most. With one, all slots march in step; more than two gain little.
 pub const DEPTH: usize = 2;
@@ -306,20 +306,6 @@ impl Exchange {
     pub(super) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.calls.is_empty() && self.jobs.is_empty()
     }
-}
-
-/// Goes behind all other tasks that are ready. Tokio's own `yield_now` goes on by the thread it was called on, which a handler may block
-/// for as long as it likes; this may go on by any.
-async fn turn() {
-    let mut is_over = false;
-    std::future::poll_fn(|cx| {
-        if std::mem::replace(&mut is_over, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 async fn sleep_until(shared: &Shared, time: Option<Timestamp>) {

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use oxmq_core::{Error, ErrorKind, Result};
+use oxmq_core::{Error, ErrorKind, Result, hear};
 use redis::{Cmd, Value};
-use tokio::task::yield_now;
 use tokio::time::{Instant, timeout_at};
 
 use super::Call;
@@ -52,7 +51,7 @@ pub(super) async fn at_home(
     let at = real_now();
     // As in `run`, but a turn of the runtime is a tenth of a lone call: it is taken only if there is something to hear.
     if !link.is_quiet() {
-        yield_now().await;
+        hear().await;
     }
     sent.store(true, Ordering::Release);
     let mut outcome = link.untimed(link.send(&call.command), patience).await;
@@ -102,7 +101,7 @@ pub(super) async fn run(
                 Err(error) => return Err(refusal.unwrap_or_else(|| not_sent(call.operation, &error, cut))),
             };
             // Lets the thread hear first what has arrived: nothing is written to a connection that was closed before.
-            yield_now().await;
+            hear().await;
             sent.store(true, Ordering::Release);
             // One behind the other, without waiting for the answers.
             let companion = lacking.and_then(Script::companion);

@@ -9,9 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use oxmq_core::hear;
 use redis::aio::MultiplexedConnection;
 use tokio::sync::{Notify, watch};
-use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::dial::Tap;
@@ -99,7 +99,7 @@ pub(super) async fn run(
             tokio::select! {
                 biased;
                 () = &mut pipeline => break 'open "the server closed it",
-                () = yield_now() => {}
+                () = hear() => {}
             }
         }
         orders.heard.send_replace(asked);

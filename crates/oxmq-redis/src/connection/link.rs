@@ -7,11 +7,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use oxmq_core::{Error, ErrorKind, Result};
+use oxmq_core::{Error, ErrorKind, Result, hear};
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncConnectionConfig, Cmd, ProtocolVersion, PushInfo, RedisConnectionInfo, RedisError, Value};
 use tokio::sync::{Notify, watch};
-use tokio::task::{AbortHandle, yield_now};
+use tokio::task::AbortHandle;
 use tokio::time::{timeout, timeout_at};
 
 use super::dial::{Dialer, Noted, Tap};
@@ -241,7 +241,7 @@ impl Link {
                 tokio::select! {
                     biased;
                     outcome = &mut sending => return Some(outcome),
-                    () = yield_now() => {}
+                    () = hear() => {}
                 }
             }
             // We run, and the connection on the same runtime does not: nobody drives what it waits for.
