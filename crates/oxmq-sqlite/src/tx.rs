@@ -58,6 +58,8 @@ pub(crate) struct QueueTx<'c> {
 pub(crate) struct Held<'c> {
     pub(crate) insert_job: HeldStatement<'c>,
     pub(crate) insert_payload: HeldStatement<'c>,
+    pub(crate) insert_jobs: HeldStatement<'c>,
+    pub(crate) insert_payloads: HeldStatement<'c>,
     pub(crate) give: HeldStatement<'c>,
     pub(crate) complete: HeldStatement<'c>,
     pub(crate) insert_result: HeldStatement<'c>,
