@@ -163,6 +163,43 @@ pub async fn jobs_of_one_call_keep_what_each_was_given(bench: &Harness) {
     }
 }
 
+pub async fn a_hundred_jobs_of_one_call_keep_what_each_was_given(bench: &Harness) {
+    let q = bench.queue();
+    let given = |n: usize| match n {
+        n if n.is_multiple_of(29) => draft().delay(ms(500)),
+        n if n.is_multiple_of(23) => draft().id(&format!("own-{n}")),
+        n if n.is_multiple_of(7) => draft().lifo(),
+        n if n.is_multiple_of(3) => draft().priority(1 + u32::try_from(n % 2).unwrap()),
+        _ => draft(),
+    };
+    let added = q.add_all((1..=100).map(|n| given(n).data(&n.to_string()))).await;
+    let (mut front, mut back, mut urgent, mut less) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for (added, n) in added.iter().zip(1..) {
+        let wanted = given(n).0.options;
+        let view = q.job(added.id.as_str()).await;
+        let id = wanted.job_id.map_or_else(|| n.to_string(), |id| id.as_str().to_owned());
+        let priority = wanted.priority.unwrap_or(0);
+        let is_late = wanted.delay.is_some();
+        let state = match priority {
+            _ if is_late => JobState::Delayed,
+            0 => JobState::Waiting,
+            _ => JobState::Prioritized,
+        };
+        assert_eq!((added.id.as_str(), added.state, view.state), (id.as_str(), state, state), "{n}");
+        assert_eq!((view.job.data.as_str(), view.job.priority), (n.to_string().as_str(), priority), "{n}");
+        assert_eq!(view.job.delay_ms, if is_late { 500 } else { 0 }, "{n}");
+        assert_eq!((view.job.timestamp, view.job.options().lifo), (q.now(), wanted.lifo), "{n}");
+        match priority {
+            _ if is_late => {}
+            0 if wanted.lifo.is_some() => front.insert(0, id),
+            0 => back.push(id),
+            1 => urgent.push(id),
+            _ => less.push(id),
+        }
+    }
+    assert_eq!(q.take_rest().await, [front, back, urgent, less].concat().join(" "));
+}
+
 pub async fn groups_are_answered_each_in_order(bench: &Harness) {
     let q = bench.queue();
     let groups = [vec![draft(), draft().id("x")], vec![], vec![draft().id("x")], vec![draft()]];

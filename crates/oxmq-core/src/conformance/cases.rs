@@ -42,6 +42,7 @@ macro_rules! conformance_cases {
                 a_duplicate_tells_the_state_the_job_is_in
                 a_duplicate_within_one_group_is_found
                 jobs_of_one_call_keep_what_each_was_given
+                a_hundred_jobs_of_one_call_keep_what_each_was_given
                 groups_are_answered_each_in_order
                 an_add_of_nothing_is_answered_with_nothing
                 a_group_of_a_thousand_keeps_its_order
