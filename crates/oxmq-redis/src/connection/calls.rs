@@ -58,11 +58,11 @@ pub(super) async fn at_home(
     if let Some(Outcome::Reply(Value::ServerError(error))) = &outcome
         && fault::understand(error).remedy == Remedy::LoadScript
     {
-        let companion = call.script.and_then(Script::companion);
-        // A second try will do as a rule. If the server does not take the script, it does not know it still.
-        let sending = async {
-            tokio::join!(load(&link, call.script), link.send(&call.command), load(&link, companion)).1
-        };
+        // A second try will do as a rule. If it does not, the server does not take the script, or has forgotten it.
+        let script = link.not_given(call.script);
+        let companion = link.not_given(call.script.and_then(Script::companion));
+        let sending =
+            async { tokio::join!(load(&link, script), link.send(&call.command), load(&link, companion)).1 };
         outcome = link.untimed(sending, patience.saturating_sub(real_now() - at)).await;
     }
     match outcome {
@@ -104,7 +104,7 @@ pub(super) async fn run(
             hear().await;
             sent.store(true, Ordering::Release);
             // One behind the other, without waiting for the answers.
-            let companion = lacking.and_then(Script::companion);
+            let companion = link.not_given(lacking.and_then(Script::companion));
             let script = lacking.take();
             let sending = async {
                 tokio::join!(load(&link, script), send(&link, &call.command, &next), load(&link, companion))

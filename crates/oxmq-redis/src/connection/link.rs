@@ -4,7 +4,7 @@
 //! before the connection broke, and when the server last said anything.
 
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use oxmq_core::{Error, ErrorKind, Result, hear};
@@ -17,9 +17,11 @@ use tokio::time::{timeout, timeout_at};
 use super::dial::{Dialer, Noted, Tap};
 use super::driver::{self, HEAR_TURNS, Orders, Patience, finish};
 use super::home::Home;
+use super::shared::locked;
 use super::target::{Address, Login, Secret};
 use super::traffic::{Others, Traffic, real_now};
 use super::{dial, fault};
+use crate::scripts::Script;
 
 /// The longest to open one connection.
 pub(super) const DIAL_DEADLINE: Duration = Duration::from_secs(3);
@@ -78,6 +80,8 @@ pub(super) struct Link {
     driver: AbortHandle,
     watcher: Option<AbortHandle>,
     informer: std::sync::OnceLock<AbortHandle>,
+    /// The names of the scripts that were given to the server by it.
+    given: Mutex<Vec<&'static str>>,
 }
 
 impl Drop for Link {
@@ -175,6 +179,7 @@ impl Link {
             driver,
             watcher,
             informer: std::sync::OnceLock::new(),
+            given: Mutex::default(),
         };
         link.introduce(opening).await?;
         Ok(link)
@@ -220,6 +225,17 @@ impl Link {
             Ok(reply) => Outcome::Reply(reply),
             Err(_) => Outcome::Cut { unsent: self.traffic.written() == before },
         }
+    }
+
+    /// A script, unless it was given to the server by this connection: many find at once that the server lacks it.
+    pub(super) fn not_given(&self, script: Option<&'static Script>) -> Option<&'static Script> {
+        let script = script?;
+        let mut given = locked(&self.given);
+        if given.contains(&script.name) {
+            return None;
+        }
+        given.push(script.name);
+        Some(script)
     }
 
     /// Waits for what was sent without a timer, as none may be used on the runtimes of users. None if `patience` is over,
