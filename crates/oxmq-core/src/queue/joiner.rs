@@ -24,6 +24,7 @@ use crate::address::QueueAddress;
 use crate::clock::Timestamp;
 use crate::error::{Error, ErrorKind, Result};
 use crate::store::{AddGroup, AddRequest, Added, Store};
+use crate::turn::turn;
 
 /// The most groups in one call; the rest goes with the next.
 const GROUPS_PER_CALL_MAX: usize = 200;
@@ -36,6 +37,9 @@ const GROUPS_OF_SECOND_CALL_MIN: usize = 16;
 
 /// The most adds that wait for their turn; one more is refused as [`ErrorKind::Unavailable`].
 const WAITING_MAX: usize = 100_000;
+
+/// In so many turns of the runtime those who were answered add again, their call is made, and a connection writes it.
+const TURNS_TO_LEAVE: usize = 3;
 
 type Reply = Result<Vec<Added>>;
 
@@ -52,6 +56,8 @@ struct State {
     /// How many groups are in them.
     under_way: usize,
     waiting: VecDeque<Waiting>,
+    /// How many calls were answered just now, and the next that follow them are not made yet.
+    answered: usize,
 }
 
 impl State {
@@ -163,7 +169,15 @@ impl AddJoiner {
             groups.push(waiting.group);
             replies.push(waiting.reply);
         }
-        match self.call(groups, now).await {
+        let result = self.call(groups, now).await;
+        if self.lock().answered > 0 {
+            // Two were answered at once. The call that follows the other one leaves first: a store that gets both at once answers both at once
+            // again, and has nothing to do until both come again.
+            for _ in 0..TURNS_TO_LEAVE {
+                turn().await;
+            }
+        }
+        match result {
             Ok(answers) => {
                 let mut answers = answers.into_iter();
                 for reply in replies {
@@ -210,6 +224,22 @@ impl Drop for SendNext {
     }
 }
 
+/// A call that was answered just now, of which the next is not made yet.
+struct Answered<'a>(&'a AddJoiner);
+
+impl<'a> Answered<'a> {
+    fn new(joiner: &'a AddJoiner) -> Self {
+        joiner.lock().answered += 1;
+        Self(joiner)
+    }
+}
+
+impl Drop for Answered<'_> {
+    fn drop(&mut self) {
+        self.0.lock().answered -= 1;
+    }
+}
+
 /// The right to make one call after the other, which is counted in [`State::calls`].
 struct Turn {
     joiner: Arc<AddJoiner>,
@@ -226,9 +256,11 @@ impl Turn {
             };
             let under_way = UnderWay { joiner: &self.joiner, groups: batch.len() };
             begin(self.joiner.send(batch), beginning).await;
-            drop(under_way);
-            // Lets those who were answered add again, into the next call.
-            crate::turn::turn().await;
+            // Lets those who were answered add again, into the next call. They count as under way until then: else the other call, if it was
+            // answered at the same time, took half of its own callers only.
+            let answered = Answered::new(&self.joiner);
+            turn().await;
+            drop((answered, under_way));
         }
     }
 }
@@ -286,7 +318,7 @@ mod tests {
                 reply: oneshot::channel().0,
             })
             .collect();
-        State { calls, under_way, waiting }
+        State { calls, under_way, waiting, answered: 0 }
     }
 
     /// How many groups the next call has.
