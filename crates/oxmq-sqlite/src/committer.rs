@@ -25,6 +25,9 @@ use crate::writer::WriteOp;
 /// What an operation answered, and the sync to be waited for before that holds.
 pub(crate) type Committed<T> = (Sql<T>, Option<oneshot::Receiver<Sql<()>>>);
 
+/// From so many jobs on a lone commit takes longer than the disk's thread needs to wake.
+const EXPECTED_JOBS_MIN: usize = 4;
+
 /// How often at most it is told that commits fail: callers may try again and again, as long as a disk is full or a file is gone.
 const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
 
@@ -134,6 +137,7 @@ impl Committer {
     /// turns out to be long. What it answers holds once the disk has been waited for, if there is something to wait for.
     pub(crate) fn commit_now<T>(
         &mut self,
+        jobs: usize,
         mut work: impl FnMut(&mut Tx<'_>) -> Sql<T>,
     ) -> Option<Committed<T>> {
         if self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
@@ -143,6 +147,11 @@ impl Committer {
             Ok(true) => (),
             Ok(false) => return None,
             Err(fault) => return Some((Err(fault), None)),
+        }
+        if jobs >= EXPECTED_JOBS_MIN
+            && let Some(disk) = &self.disk
+        {
+            disk.expect();
         }
         let before = self.connection.total_changes();
         let mut value = None;

@@ -4,6 +4,7 @@
 //! meanwhile, and the disk rests while somebody does. Here a commit is only written (`NORMAL`), and whoever made it is
 //! answered after the next sync of the log, by this thread. During a sync the writer commits once, and then lets callers
 //! gather until that sync is over: so commits are large when there are many callers, and neither the disk nor the writer rests.
+//! A lone commit of several jobs is announced before it begins, as the thread needs some time to wake.
 //!
 //! The log is one file that is only appended to, and SQLite reads it up to the first gap; so a sync covers everything
 //! that was committed before it began, by whatever connection and process, or the copy in the database file that a
@@ -16,10 +17,14 @@
 
 use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use crate::fault::{Sql, SqlFault};
+
+/// How long the thread waits awake for a commit that has begun.
+const LOOK_OUT_MAX: Duration = Duration::from_micros(200);
 
 /// What is done when it is known how the sync went: nothing that takes time, and nothing that can panic.
 pub(crate) type Answer = Box<dyn FnOnce(Sql<()>) + Send>;
@@ -37,6 +42,8 @@ struct State {
     waiting: Vec<Answer>,
     /// Whether the thread sleeps.
     idle: bool,
+    /// Somebody commits and will come.
+    expected: bool,
     closed: bool,
     /// The text of the first failure.
     failed: Option<String>,
@@ -55,6 +62,17 @@ impl Disk {
     pub(crate) fn is_ready(&self) -> bool {
         let state = self.lock();
         state.waiting.is_empty() && state.failed.is_none()
+    }
+
+    /// Somebody commits now and will want a sync: the thread wakes meanwhile, which takes it as long as a small commit takes.
+    pub(crate) fn expect(&self) {
+        let mut state = self.lock();
+        let idle = std::mem::replace(&mut state.idle, false);
+        state.expected = true;
+        drop(state);
+        if idle {
+            self.filled.notify_one();
+        }
     }
 
     /// Refuses if a sync has failed.
@@ -113,14 +131,32 @@ impl Disk {
             if state.closed {
                 return None;
             }
+            if std::mem::take(&mut state.expected) {
+                drop(state);
+                state = self.look_out();
+                continue;
+            }
             state.idle = true;
             state = self.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.idle = false;
+        (state.idle, state.expected) = (false, false);
         let answers = std::mem::take(&mut state.waiting);
         drop(state);
         self.emptied.notify_all();
         Some(answers)
+    }
+
+    /// Waits awake for those who are expected, but not for long: others have the processor first.
+    fn look_out(&self) -> MutexGuard<'_, State> {
+        let began = Instant::now();
+        loop {
+            let state = self.lock();
+            if !state.waiting.is_empty() || state.closed || began.elapsed() > LOOK_OUT_MAX {
+                return state;
+            }
+            drop(state);
+            std::thread::yield_now();
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -138,6 +174,31 @@ mod tests {
     use super::*;
 
     use std::sync::Arc;
+
+    #[test]
+    fn whoever_was_expected_may_stay_away_or_come_late() {
+        let disk = Arc::new(Disk::default());
+        let log = tempfile::tempfile().unwrap();
+        let thread = std::thread::spawn({
+            let disk = disk.clone();
+            move || disk.run(&log)
+        });
+        for _ in 0..20 {
+            disk.expect();
+        }
+        // It sleeps again.
+        while !disk.lock().idle {
+            std::thread::yield_now();
+        }
+        disk.safe().blocking_recv().unwrap().unwrap();
+        for _ in 0..200 {
+            disk.expect();
+            disk.safe().blocking_recv().unwrap().unwrap();
+        }
+        disk.expect();
+        disk.close();
+        thread.join().unwrap();
+    }
 
     #[test]
     fn nobody_is_answered_before_a_sync_and_all_are_after_one() {

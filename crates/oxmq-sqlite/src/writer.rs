@@ -170,7 +170,7 @@ impl Writer {
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
         if jobs <= LONE_JOBS_MAX
-            && let Some((outcome, safe)) = self.shared.commit_alone(&mut work)
+            && let Some((outcome, safe)) = self.shared.commit_alone(jobs, &mut work)
         {
             // Others have their turn while the disk is waited for, or in a turn that is made for them.
             let probe = self.shared.mode.probe();
@@ -224,7 +224,7 @@ fn gone_thread() -> SqlFault {
 
 impl Shared {
     /// Commits in the caller's thread; `None`, and nothing is done, if this is not the moment for it.
-    fn commit_alone<T>(&self, work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Committed<T>> {
+    fn commit_alone<T>(&self, jobs: usize, work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Committed<T>> {
         if !self.mode.is_alone() {
             return None;
         }
@@ -233,7 +233,7 @@ impl Shared {
         if !self.inbox.is_idle() {
             return None;
         }
-        committer.as_mut()?.commit_now(work)
+        committer.as_mut()?.commit_now(jobs, work)
     }
 
     /// The writer thread: runs until the inbox is closed and empty.
