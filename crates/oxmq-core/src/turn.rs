@@ -2,11 +2,20 @@
 
 use std::task::Poll;
 
-/// Goes behind all other tasks of the runtime that are ready.
+use tokio::runtime::{Handle, RuntimeFlavor};
+
+/// Lets all other tasks go on that are ready.
 ///
-/// Unlike tokio's `yield_now` this may go on by any thread of the runtime. That one goes on by the thread on which it was called, and
-/// whoever blocks that thread meanwhile, say a handler, stops it for as long. On the other hand this does not hear what has arrived.
+/// This is tokio's `yield_now` on a runtime of one thread. On others that one goes on by the thread on which it was called, and whoever
+/// blocks that thread meanwhile, say a handler, stops it for as long: there this goes behind the tasks that are ready, and on by any thread.
 pub async fn turn() {
+    if Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread) {
+        return tokio::task::yield_now().await;
+    }
+    go_behind().await;
+}
+
+async fn go_behind() {
     let mut is_over = false;
     std::future::poll_fn(|cx| {
         if std::mem::replace(&mut is_over, true) {
@@ -25,7 +34,7 @@ const HEARD_AFTER: usize = 64;
 pub async fn hear() {
     let turns = async {
         for _ in 0..HEARD_AFTER {
-            turn().await;
+            go_behind().await;
         }
     };
     tokio::select! {

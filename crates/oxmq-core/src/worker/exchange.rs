@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
@@ -32,7 +33,6 @@ use crate::clock::Timestamp;
 use crate::error::Result;
 use crate::store::{TakeRequest, Woken};
 use crate::telemetry::Trace;
-use crate::turn::turn;
 
 /// How many calls are under way at most. With one, all slots march in step; more than two gain little.
 pub const DEPTH: usize = 2;
@@ -44,8 +44,8 @@ pub const TAKES_PER_CALL_MAX: usize = 50;
 /// are is guessed from those that were given last.
 pub(super) const TAKEN_BYTES_PER_CALL: usize = 8 << 20;
 
-/// How many turns all others have: one for a handler to end or a call to be sent, the rest for those that write it.
-const TURNS: usize = 3;
+/// A turn that others have is over then: a handler may block the thread to which tokio would come back.
+const TURN_MAX: Duration = Duration::from_millis(10);
 
 /// An ending that is not acknowledged.
 #[derive(Debug)]
@@ -174,11 +174,13 @@ impl Exchange {
         self.shared.listeners.tell(|| WorkerEvent::Closed);
     }
 
-    /// Lets all others go on that are ready, and those that these wake.
+    /// Lets all others go on that are ready. [`turn`](crate::turn::turn) would do, but wakes another thread each time, which takes far longer.
     async fn turn(&mut self) {
         self.began = false;
-        for _ in 0..TURNS {
-            turn().await;
+        tokio::select! {
+            biased;
+            () = tokio::task::yield_now() => {}
+            () = self.shared.clock.sleep(TURN_MAX) => {}
         }
     }
 
