@@ -7,6 +7,9 @@
 //! come again, so neither waits for the other. A few go together all the same: what a call costs besides its jobs
 //! would cost more than waiting.
 //!
+//! If both are answered at once, the next call of one is made before the callers of the other hear of their answers: else both would be made, and answered, at
+//! once again.
+//!
 //! A call that found the store out of reach for as long as a call may take ends those that gathered meanwhile, too:
 //! one outage after the other, each would wait for all before it.
 
