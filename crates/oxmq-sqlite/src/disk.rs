@@ -17,11 +17,12 @@
 
 use std::fs::File;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::fault::{Sql, SqlFault};
+use crate::real_time::now;
 
 /// How long the thread waits awake for a commit that has begun.
 const LOOK_OUT_MAX: Duration = Duration::from_micros(200);
@@ -148,10 +149,10 @@ impl Disk {
 
     /// Waits awake for those who are expected, but not for long: others have the processor first.
     fn look_out(&self) -> MutexGuard<'_, State> {
-        let began = Instant::now();
+        let began = now();
         loop {
             let state = self.lock();
-            if !state.waiting.is_empty() || state.closed || began.elapsed() > LOOK_OUT_MAX {
+            if !state.waiting.is_empty() || state.closed || now() - began > LOOK_OUT_MAX {
                 return state;
             }
             drop(state);

@@ -29,7 +29,7 @@ impl Exchange {
             return;
         }
         let shared = self.shared.clone();
-        self.began = true;
+        self.began += 1;
         self.jobs.spawn(async move {
             // Boxed: a task is moved more than once until it is one.
             match catch_panics(Box::pin(run(shared.clone(), running.clone()))).await {

@@ -82,8 +82,8 @@ pub(crate) struct Exchange {
     pub(super) phase: Phase,
     /// The span of the end.
     pub(super) closing: Trace,
-    /// Jobs have begun and had no turn yet.
-    pub(super) began: bool,
+    /// How many jobs have begun and had no turn yet.
+    pub(super) began: usize,
     _closed: DropGuard,
 }
 
@@ -118,7 +118,7 @@ impl Exchange {
             drained: false,
             phase: Phase::Working,
             closing: Trace::none(),
-            began: false,
+            began: 0,
         }
     }
 
@@ -146,7 +146,7 @@ impl Exchange {
                     // nothing to do until both come again.
                     self.turn().await;
                 }
-            } else if self.began || !full && self.has_something_to_send(control) {
+            } else if self.began > 0 || !full && self.has_something_to_send(control) {
                 // Let handlers that are about to end get into this call; and those that have just begun into one of their own, not
                 // into that of the jobs of another answer that is here already, for the same reason.
                 self.turn().await;
@@ -176,7 +176,7 @@ impl Exchange {
 
     /// Lets all others go on that are ready. [`turn`](crate::turn::turn) would do, but wakes another thread each time, which takes far longer.
     async fn turn(&mut self) {
-        self.began = false;
+        self.began = 0;
         tokio::select! {
             biased;
             () = tokio::task::yield_now() => {}
@@ -189,7 +189,7 @@ impl Exchange {
         while let Some(ended) = self.jobs.try_join_next() {
             self.job_ended(ended);
         }
-        if !self.began
+        if self.began == 0
             && let Some(done) = self.calls.try_join_next()
         {
             self.call_ended(done);

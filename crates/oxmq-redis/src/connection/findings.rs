@@ -37,16 +37,15 @@ pub(super) async fn look(shared: &Shared, link: &Link) -> Result<()> {
             ));
         }
     }
-    if let Some(time) = time.good() {
-        if let Ok((seconds, micros)) = from_redis_value::<(i64, i64)>(time) {
-            let there = oxmq_core::Timestamp::from_millis(seconds * 1000 + micros / 1000);
-            if there - after > SKEW_MAX || before - there > SKEW_MAX {
-                shared.find(format!(
-                    "{}: its clock and ours are more than {} s apart, so delays and leases run wrong; set both by NTP",
-                    link.address,
-                    SKEW_MAX.as_secs()
-                ));
-            }
+    let time = time.good().map(from_redis_value::<(i64, i64)>);
+    if let Some(Ok((seconds, micros))) = time {
+        let there = oxmq_core::Timestamp::from_millis(seconds * 1000 + micros / 1000);
+        if there - after > SKEW_MAX || before - there > SKEW_MAX {
+            shared.find(format!(
+                "{}: its clock and ours are more than {} s apart, so delays and leases run wrong; set both by NTP",
+                link.address,
+                SKEW_MAX.as_secs()
+            ));
         }
     }
     Ok(())
