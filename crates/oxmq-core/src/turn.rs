@@ -9,10 +9,14 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 /// This is tokio's `yield_now` on a runtime of one thread. On others that one goes on by the thread on which it was called, and whoever
 /// blocks that thread meanwhile, say a handler, stops it for as long: there this goes behind the tasks that are ready, and on by any thread.
 pub async fn turn() {
-    if Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread) {
+    if has_one_thread() {
         return tokio::task::yield_now().await;
     }
     go_behind().await;
+}
+
+fn has_one_thread() -> bool {
+    Handle::try_current().is_ok_and(|handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread)
 }
 
 async fn go_behind() {
@@ -32,6 +36,9 @@ const HEARD_AFTER: usize = 64;
 
 /// Lets the runtime hear what has arrived. If somebody blocks the thread meanwhile, this goes on by another without.
 pub async fn hear() {
+    if has_one_thread() {
+        return tokio::task::yield_now().await;
+    }
     let turns = async {
         for _ in 0..HEARD_AFTER {
             go_behind().await;

@@ -60,11 +60,11 @@ local function finish_plain(q, now, count, heads_at, ids_at)
   local texts_at = ids_at + count
   local ids = { unpack(ARGV, ids_at, texts_at - 1) }
   local texts = { unpack(ARGV, texts_at, texts_at + count - 1) }
-  local keys, locks, pairs = { unpack(ids) }, { unpack(ids) }, { unpack(ARGV, ids_at, texts_at + count - 1) }
+  local keys, locks, couples = { unpack(ids) }, { unpack(ids) }, { unpack(ARGV, ids_at, texts_at + count - 1) }
   for i = 1, count do
     local key = prefix .. ids[i]
     keys[i], locks[i] = key, key .. ':lock'
-    pairs[2 * i - 1], pairs[2 * i] = key .. ':dependencies', key .. ':unsuccessful'
+    couples[2 * i - 1], couples[2 * i] = key .. ':dependencies', key .. ':unsuccessful'
   end
   local held, n = call('MGET', unpack(locks)), 0
   for a = heads_at, ids_at - 1, 3 do
@@ -77,7 +77,7 @@ local function finish_plain(q, now, count, heads_at, ids_at)
     end
   end
   -- A job that is gone is not known.
-  if call('EXISTS', unpack(keys)) < count or call('EXISTS', unpack(pairs)) > 0 then
+  if call('EXISTS', unpack(keys)) < count or call('EXISTS', unpack(couples)) > 0 then
     return
   end
   local any_rare = call('EXISTS', q.cancels, q.stalled, q.delayed, q.limiter) > 0
@@ -128,9 +128,9 @@ local function finish_plain(q, now, count, heads_at, ids_at)
     else
       emit_and_trim(q, 'completed', 'jobId', id, 'returnvalue', text, 'prev', 'active')
     end
-    pairs[2 * i - 1], pairs[2 * i] = now, id
+    couples[2 * i - 1], couples[2 * i] = now, id
   end
-  call('ZADD', q.completed, unpack(pairs, 1, 2 * n))
+  call('ZADD', q.completed, unpack(couples, 1, 2 * n))
   call('DEL', unpack(locks, 1, n))
   if any_rare then
     call('SREM', q.stalled, unpack(ids))
