@@ -124,6 +124,7 @@ fn write_text(store: &RedisStore, command: &mut Cmd, ending: &Ending) {
     };
 }
 
+/// The seven more of an ending that is not plain.
 fn write_more(command: &mut Cmd, finish: &Finish) {
     let (stacks, attempts, due, keep) = match &finish.ending {
         Ending::Completed { keep, .. } => (None, 0, None, *keep),

@@ -58,8 +58,8 @@ fn add_one<'a>(
         && options.deduplication.is_none()
         && options.delay.is_none_or(|delay| delay.is_zero())
     {
-        let state = rows.create(queue, &new, now)?;
-        return Ok(Added::new(id_of(number, job), state, Fate::Created));
+        let (id, state) = rows.create(queue, &new, now)?;
+        return Ok(Added::new(id, state, Fate::Created));
     }
     // What follows looks at the tables.
     rows.write(queue)?;
@@ -89,15 +89,14 @@ const ROWS: usize = 16;
 struct Rows<'a>(Vec<Row<'a>>);
 
 impl<'a> Rows<'a> {
-    /// Creates a job; it is written now or with the next ones.
-    fn create(&mut self, queue: &mut QueueTx<'_>, new: &New<'a>, now: Timestamp) -> Sql<JobState> {
+    /// Creates a job; it is written now or with the next ones. Its id, and where it is.
+    fn create(&mut self, queue: &mut QueueTx<'_>, new: &New<'a>, now: Timestamp) -> Sql<(JobId, JobState)> {
         let (row, state, kind) = give_place(queue, new)?;
         self.0.push(row);
         if self.0.len() == ROWS {
             self.write_whole(queue)?;
         }
-        tell(queue, new, state, kind, now)?;
-        Ok(state)
+        Ok((tell(queue, new, state, kind, now)?, state))
     }
 
     /// Writes as many as one statement does.
@@ -249,12 +248,18 @@ fn give_place<'a>(queue: &mut QueueTx<'_>, new: &New<'a>) -> Sql<(Row<'a>, JobSt
     Ok((row, place, kind))
 }
 
-/// Tells of a new job.
-fn tell(queue: &mut QueueTx<'_>, new: &New<'_>, state: JobState, kind: EventKind, now: Timestamp) -> Sql<()> {
+/// Tells of a new job; its id.
+fn tell(
+    queue: &mut QueueTx<'_>,
+    new: &New<'_>,
+    state: JobState,
+    kind: EventKind,
+    now: Timestamp,
+) -> Sql<JobId> {
     let id = new.own_id.cloned().unwrap_or_else(|| JobId::stored(new.number.to_string()));
     queue.emit(now, &Event::of(&id, EventKind::Added { name: new.job.name.clone() }))?;
     queue.emit(now, &Event::of(&id, kind))?;
     queue.count(None, Some(state));
     queue.ring_work();
-    Ok(())
+    Ok(id)
 }
