@@ -61,7 +61,7 @@ pub use worker::internals;
 pub use worker::{
     AddChild, BackoffAnswer, BackoffAsk, CHILD_LINE_BYTES_MAX, CHILD_LOG_LINE_BYTES_MAX, CHILD_LOG_LINES_MAX,
     CONCURRENCY_MAX, CancelCause, ChildOutput, DEATHS_MAX, DEPTH, ENDINGS_PER_CALL_MAX, Handler,
-    HandlerError, HandlerFuture, Handlers, Isolation, JobContext, QUARANTINED, REASON_BYTES_MAX,
+    HandlerError, HandlerFuture, Handlers, Isolation, JobContext, KEEPING_MAX, QUARANTINED, REASON_BYTES_MAX,
     STACK_BYTES_MAX, STACKS_DEFAULT, SkipReason, TAKES_PER_CALL_MAX, Worker, WorkerBuilder, WorkerEvent,
     WorkerHandle, WorkerStats, child_queue, serve_if_child,
 };

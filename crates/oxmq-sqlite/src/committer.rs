@@ -13,7 +13,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::connection::FileId;
-use crate::disk::{Answer, Disk};
+use crate::disk::Disk;
 use crate::fault::{Sql, SqlFault};
 use crate::lock::{SideFile, begin, begin_now};
 use crate::real_time::now;
@@ -23,7 +23,7 @@ use crate::wake::{Bells, Rung};
 use crate::writer::WriteOp;
 
 /// What an operation answered, and the sync to be waited for before that holds.
-pub(crate) type Committed<T> = (Sql<T>, Option<oneshot::Receiver<Sql<()>>>);
+pub(crate) type Written<T> = (T, Option<oneshot::Receiver<Sql<()>>>);
 
 /// From so many jobs on a lone commit takes longer than the disk's thread needs to wake.
 const EXPECTED_JOBS_MIN: usize = 4;
@@ -120,10 +120,10 @@ impl Committer {
         };
         let (outcome, sync) = self.conclude(rungs, ops.len(), before);
         match sync {
-            Some(disk) => disk.answer_later(ops.into_iter().map(|op| -> Answer {
-                // Given by the thread of disk.rs.
-                Box::new(move |outcome| op.answer(outcome))
-            })),
+            Some(disk) => {
+                let answers: Vec<_> = ops.into_iter().map(WriteOp::answer_with_disk).collect();
+                disk.answer_later(answers);
+            }
             None => {
                 for op in ops {
                     op.answer(outcome.clone());
@@ -138,15 +138,18 @@ impl Committer {
     pub(crate) fn commit_now<T>(
         &mut self,
         jobs: usize,
+        early: bool,
         mut work: impl FnMut(&mut Tx<'_>) -> Sql<T>,
-    ) -> Option<Committed<T>> {
-        if self.disk.as_ref().is_some_and(|disk| !disk.is_ready()) {
+    ) -> Option<Sql<Written<T>>> {
+        // Who does not wait for the disk need not gather with others who do.
+        if self.disk.as_ref().is_some_and(|disk| if early { disk.check().is_err() } else { !disk.is_ready() })
+        {
             return None;
         }
         match begin_now(&self.connection, self.side.as_deref()) {
             Ok(true) => (),
             Ok(false) => return None,
-            Err(fault) => return Some((Err(fault), None)),
+            Err(fault) => return Some(Err(fault)),
         }
         if jobs >= EXPECTED_JOBS_MIN
             && let Some(disk) = &self.disk
@@ -163,14 +166,14 @@ impl Committer {
             Ok(rungs) => rungs,
             Err(fault) => {
                 self.roll_back();
-                return (fault != SqlFault::Long).then_some((Err(fault), None));
+                return (fault != SqlFault::Long).then_some(Err(fault));
             }
         };
         let (outcome, sync) = self.conclude(rungs, 1, before);
         // The connection is held until here: when the writer has closed it, nobody comes to the disk any more.
         let safe = sync.map(|disk| disk.safe());
         self.afterwards(before);
-        Some((outcome.and_then(|()| value.ok_or_else(not_run)), safe))
+        Some(outcome.and_then(|()| Ok((value.ok_or_else(not_run)?, safe))))
     }
 
     /// Commits, tells other processes, and rings; the disk, if the answers have to wait for it.

@@ -25,8 +25,9 @@ pub enum Durability {
     Process,
     /// A power cut too. Each answer waits for the disk, those of callers that come together for the same sync.
     ///
-    /// A write can be read, by queries and in events, for the time of one sync before it is safe. But a worker is not
-    /// given a job before that is safe, if its own store was opened so, too.
+    /// A write can be read, by queries and in events, for the time of one sync before it is safe. A worker begins a job as soon as it has it, and
+    /// tells how it ended when that is safe: after a power cut just then, the job is as it was before, and runs (again). A worker with
+    /// `max_stalled(0)`, which must not begin a job twice, does not begin one before it is safe that it has it.
     Power,
 }
 

@@ -129,10 +129,29 @@ impl Engine {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
+        self.check_writable()?;
+        self.writer.write(self.options.call_deadline, jobs, work).await
+    }
+
+    /// The same, but answers before the disk has it, and says what to wait for.
+    pub(crate) async fn write_early<T, F>(
+        &self,
+        jobs: usize,
+        work: F,
+    ) -> Sql<(T, Option<impl Future<Output = Sql<()>> + Send + use<T, F>>)>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    {
+        self.check_writable()?;
+        self.writer.write_early(self.options.call_deadline, jobs, work).await
+    }
+
+    fn check_writable(&self) -> Sql<()> {
         if self.options.read_only {
             return Err(SqlFault::ReadOnly("it was opened for reading only".to_owned()));
         }
-        self.writer.write(self.options.call_deadline, jobs, work).await
+        Ok(())
     }
 
     /// Runs `work` on one snapshot of what is committed.
@@ -268,9 +287,9 @@ impl Drop for Engine {
     }
 }
 
-type OpenWriter = (Connection, Option<Arc<SideFile>>, Option<FileId>);
+pub(crate) type OpenWriter = (Connection, Option<Arc<SideFile>>, Option<FileId>);
 
-fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
+pub(crate) fn open_writer(options: &Options, deadline: Instant) -> Sql<OpenWriter> {
     let connection = open(options, Role::Writer, deadline)?;
     let side = match options.path() {
         Some(path) if !options.read_only => SideFile::open(&beside(path, SIDE_SUFFIX)).map(Arc::new),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use oxmq_core::store::{
     AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
-    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, Exchanged, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
@@ -123,6 +123,27 @@ impl Store for SqliteStore {
             finish.finished.len() + finish.take.as_ref().map_or(0, |take| take.limit)
         };
         extend = ops::extend::extend, (ExtendRequest) -> Vec<Extended>, |extend| extend.leases.len();
+    }
+
+    fn exchange<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Exchanged> {
+        Box::pin(async move {
+            let (address, demand) = (queue.clone(), request.take.as_ref().map_or(0, |take| take.limit));
+            let verb = if request.finished.is_empty() { "take" } else { "finish" };
+            let written =
+                self.engine.write_early(request.finished.len() + demand, move |tx| match &request {
+                    FinishRequest { finished, take: Some(take), .. } if finished.is_empty() => {
+                        let taken = ops::take::take(tx, &address, take)?;
+                        Ok(Finished { answers: Vec::new(), taken: Some(taken) })
+                    }
+                    _ => ops::finish::finish(tx, &address, &request),
+                });
+            let name = self.engine.name();
+            let (finished, safe) = written.await.map_err(|fault| fault.into_error(verb, &name))?;
+            let kept = safe.map(|safe| -> Answer<'static, ()> {
+                Box::pin(async move { safe.await.map_err(|fault| fault.into_error(verb, &name)) })
+            });
+            Ok(Exchanged { finished, kept })
+        })
     }
 
     methods! {

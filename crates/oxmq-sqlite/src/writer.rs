@@ -17,7 +17,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use crate::committer::{Committed, Committer, not_run, unwinding};
+use crate::committer::{Committer, Written, not_run, unwinding};
+use crate::disk::Answer;
 use crate::fault::{Sql, SqlFault};
 use crate::inbox::Inbox;
 use crate::real_time::now;
@@ -113,17 +114,21 @@ pub(crate) trait WriteOp: Send {
     fn start(&self) -> bool;
     fn run(&mut self, tx: &mut Tx<'_>) -> Sql<()>;
     fn answer(self: Box<Self>, outcome: Sql<()>);
+    /// The same for what is committed: what there is to do when the disk has it.
+    fn answer_with_disk(self: Box<Self>) -> Answer;
 }
 
 struct Op<T, F> {
     work: F,
     value: Option<T>,
-    answer: oneshot::Sender<Sql<T>>,
+    answer: oneshot::Sender<Sql<Written<T>>>,
+    /// Its caller wants it before the disk has it.
+    early: bool,
     deadline: Instant,
     started: Arc<AtomicBool>,
 }
 
-impl<T: Send, F: FnMut(&mut Tx<'_>) -> Sql<T> + Send> WriteOp for Op<T, F> {
+impl<T: Send + 'static, F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static> WriteOp for Op<T, F> {
     fn deadline(&self) -> Instant {
         self.deadline
     }
@@ -144,7 +149,19 @@ impl<T: Send, F: FnMut(&mut Tx<'_>) -> Sql<T> + Send> WriteOp for Op<T, F> {
     fn answer(self: Box<Self>, outcome: Sql<()>) {
         let Self { value, answer, .. } = *self;
         // A caller that has gone does not want it.
-        let _ = answer.send(outcome.and_then(|()| value.ok_or_else(not_run)));
+        let _ = answer.send(outcome.and_then(|()| value.ok_or_else(not_run)).map(|value| (value, None)));
+    }
+
+    fn answer_with_disk(mut self: Box<Self>) -> Answer {
+        if !self.early {
+            return Box::new(move |outcome| self.answer(outcome));
+        }
+        let (synced, safe) = oneshot::channel();
+        let value = self.value.take().ok_or_else(not_run);
+        let _ = self.answer.send(value.map(|value| (value, Some(safe))));
+        Box::new(move |outcome| {
+            let _ = synced.send(outcome);
+        })
     }
 }
 
@@ -164,28 +181,50 @@ impl Writer {
     /// `work` may be run more than once; only the last run counts. If the caller goes away, the work is done or not
     /// begun. After `deadline` the answer is [`SqlFault::TimedOut`] or [`SqlFault::Locked`] (not done) or
     /// [`SqlFault::MaybeStored`].
-    pub(crate) async fn write<T, F>(&self, deadline: Duration, jobs: usize, mut work: F) -> Sql<T>
+    pub(crate) async fn write<T, F>(&self, deadline: Duration, jobs: usize, work: F) -> Sql<T>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    {
+        match self.commit(deadline, jobs, false, work).await? {
+            (value, None) => Ok(value),
+            // Others have their turn while the disk is waited for.
+            (value, Some(safe)) => {
+                let _probe = self.shared.mode.probe();
+                wait_for_disk(deadline, safe).await.map(|()| value)
+            }
+        }
+    }
+
+    /// The same, but answers as soon as others can see what was written: it is safe when what comes with it ends.
+    pub(crate) async fn write_early<T, F>(
+        &self,
+        deadline: Duration,
+        jobs: usize,
+        work: F,
+    ) -> Sql<(T, Option<impl Future<Output = Sql<()>> + Send + use<T, F>>)>
+    where
+        T: Send + 'static,
+        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    {
+        let (value, safe) = self.commit(deadline, jobs, true, work).await?;
+        Ok((value, safe.map(|safe| wait_for_disk(deadline, safe))))
+    }
+
+    /// If the disk is to be waited for, this says so: if `early`, always; else if the caller has committed by itself.
+    async fn commit<T, F>(&self, deadline: Duration, jobs: usize, early: bool, mut work: F) -> Sql<Written<T>>
     where
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
         if jobs <= LONE_JOBS_MAX
-            && let Some((outcome, safe)) = self.shared.commit_alone(jobs, &mut work)
+            && let Some(written) = self.shared.commit_alone(jobs, early, &mut work)
         {
-            // Others have their turn while the disk is waited for, or in a turn that is made for them.
-            let probe = self.shared.mode.probe();
-            return match safe {
-                None => {
-                    if probe.is_some() {
-                        oxmq_core::turn().await;
-                    }
-                    outcome
-                }
-                Some(safe) => match tokio::time::timeout(deadline + ANSWER_GRACE, safe).await {
-                    Ok(synced) => synced.unwrap_or_else(|_| Err(gone_thread())).and(outcome),
-                    Err(_) => Err(late_disk()),
-                },
-            };
+            // Not if others have one while the disk is waited for.
+            if early || !matches!(written, Ok((_, Some(_)))) {
+                self.give_turn().await;
+            }
+            return written;
         }
         let inbox = &self.shared.inbox;
         let started = Arc::new(AtomicBool::new(false));
@@ -193,7 +232,7 @@ impl Writer {
         let until = now() + deadline;
         let wait = async {
             let room = inbox.room().await?;
-            let op = Op { work, value: None, answer, deadline: until, started: Arc::clone(&started) };
+            let op = Op { work, value: None, answer, early, deadline: until, started: Arc::clone(&started) };
             inbox.push(Box::new(op), room)?;
             (&mut answered).await.unwrap_or_else(|_| Err(gone_thread()))
         };
@@ -208,9 +247,24 @@ impl Writer {
         }
     }
 
+    /// Lets others call, if it is time to see whether there are any.
+    async fn give_turn(&self) {
+        if let Some(_probe) = self.shared.mode.probe() {
+            oxmq_core::turn().await;
+        }
+    }
+
     /// Refuses new operations; the thread ends when it has done those that wait.
     pub(crate) fn close(&self) {
         self.shared.inbox.close();
+    }
+}
+
+async fn wait_for_disk(deadline: Duration, safe: oneshot::Receiver<Sql<()>>) -> Sql<()> {
+    match tokio::time::timeout(deadline + ANSWER_GRACE, safe).await {
+        Ok(Ok(synced)) => synced,
+        Ok(Err(_)) => Err(SqlFault::MaybeStored("the thread that waits for the disk has ended".to_owned())),
+        Err(_) => Err(late_disk()),
     }
 }
 
@@ -224,7 +278,12 @@ fn gone_thread() -> SqlFault {
 
 impl Shared {
     /// Commits in the caller's thread; `None`, and nothing is done, if this is not the moment for it.
-    fn commit_alone<T>(&self, jobs: usize, work: impl FnMut(&mut Tx<'_>) -> Sql<T>) -> Option<Committed<T>> {
+    fn commit_alone<T>(
+        &self,
+        jobs: usize,
+        early: bool,
+        work: impl FnMut(&mut Tx<'_>) -> Sql<T>,
+    ) -> Option<Sql<Written<T>>> {
         if !self.mode.is_alone() {
             return None;
         }
@@ -233,7 +292,7 @@ impl Shared {
         if !self.inbox.is_idle() {
             return None;
         }
-        committer.as_mut()?.commit_now(jobs, work)
+        committer.as_mut()?.commit_now(jobs, early, work)
     }
 
     /// The writer thread: runs until the inbox is closed and empty.
@@ -268,5 +327,106 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, Option<Committer>> {
         // Whatever panics beneath is caught beneath, and its transaction rolled back.
         self.committer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use oxmq_core::{Event, EventKind, QueueAddress, Timestamp};
+
+    use crate::committer::Complaints;
+    use crate::connection::{Durability, Options, Place};
+    use crate::disk::Disk;
+    use crate::engine::open_writer;
+    use crate::sync::Upkeep;
+    use crate::tx::Numbers;
+    use crate::wake::Bells;
+
+    const DEADLINE: Duration = Duration::from_secs(10);
+
+    fn committer(options: &Options, disk: &Arc<Disk>) -> Committer {
+        let (connection, side, file) = open_writer(options, now() + DEADLINE).unwrap();
+        Committer {
+            connection,
+            side,
+            file,
+            bells: Arc::new(Bells::new()),
+            upkeep: Arc::new(Upkeep::new(options)),
+            disk: Some(Arc::clone(disk)),
+            complaints: Complaints::default(),
+            numbers: Numbers::default(),
+        }
+    }
+
+    fn emit(tx: &mut Tx<'_>) -> Sql<u64> {
+        let queue = tx.queue(&QueueAddress::new("a").unwrap(), Timestamp::from_millis(1))?;
+        queue.emit(Timestamp::from_millis(1), &Event::queue(EventKind::Resumed))
+    }
+
+    async fn is_ready<T>(work: impl Future<Output = T>) -> bool {
+        let mut work = pin!(work);
+        poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready())).await
+    }
+
+    /// The file, a writer, and a disk that nobody syncs. If `alone`, callers commit by themselves: there is no thread.
+    fn writer(alone: bool) -> (tempfile::TempDir, Writer, Arc<Disk>) {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            place: Place::File(folder.path().join("q.db")),
+            durability: Durability::Power,
+            create: true,
+            read_only: false,
+            call_deadline: DEADLINE,
+        };
+        let disk = Arc::new(Disk::default());
+        let committer = committer(&options, &disk);
+        let writer = Writer::new();
+        let shared = writer.shared();
+        if alone {
+            *shared.lock() = Some(committer);
+        } else {
+            std::thread::spawn(move || shared.run(committer));
+        }
+        (folder, writer, disk)
+    }
+
+    #[tokio::test]
+    async fn who_wants_it_early_has_it_before_the_disk_and_hears_when_that_has_it() {
+        for alone in [true, false] {
+            let (_folder, writer, disk) = writer(alone);
+            let jobs = if alone { 1 } else { usize::MAX };
+            let (_, safe) = writer.write_early(DEADLINE, jobs, emit).await.unwrap();
+            let mut safe = pin!(safe.expect("the disk is to be waited for"));
+            assert!(!is_ready(&mut safe).await);
+            if alone {
+                // Nor does the next one wait.
+                writer.write_early(DEADLINE, jobs, emit).await.unwrap();
+                assert!(!is_ready(writer.write(DEADLINE, jobs, emit)).await, "as others do");
+            }
+            disk.close();
+            disk.run(&tempfile::tempfile().unwrap());
+            assert_eq!(safe.await, Ok(()));
+            writer.close();
+        }
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn who_had_it_early_hears_that_the_disk_failed_and_nobody_writes_any_more() {
+        let (_folder, writer, disk) = writer(true);
+        let (_, safe) = writer.write_early(DEADLINE, 1, emit).await.unwrap();
+        disk.close();
+        // A pipe cannot be synced.
+        let (pipe, _writer) = std::io::pipe().unwrap();
+        disk.run(&std::fs::File::from(std::os::fd::OwnedFd::from(pipe)));
+        let fault = safe.unwrap().await.unwrap_err();
+        assert!(matches!(fault, SqlFault::MaybeStored(_)), "{fault:?}");
+        assert!(!is_ready(writer.write_early(DEADLINE, 1, emit)).await, "the thread is to refuse it");
     }
 }

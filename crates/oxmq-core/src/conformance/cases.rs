@@ -237,6 +237,7 @@ macro_rules! conformance_cases {
                 a_request_to_cancel_dies_with_the_attempt
                 endings_of_one_call_are_written_in_order
                 endings_of_one_call_leave_the_other_jobs_active_as_they_are
+                an_exchange_finishes_and_takes_or_only_takes
             }
             limit {
                 a_limited_queue_gives_nothing_until_then

@@ -10,7 +10,7 @@ use crate::json::JsonText;
 use crate::options::Retention;
 use crate::outcome::{Ending, Failure};
 use crate::state::JobState;
-use crate::store::{Finish, Idle, TakeRequest};
+use crate::store::{Exchanged, Finish, FinishRequest, Idle, TakeRequest};
 
 pub async fn a_completed_job_has_its_result(bench: &Harness) {
     let q = bench.queue();
@@ -483,4 +483,32 @@ pub async fn endings_of_one_call_leave_the_other_jobs_active_as_they_are(bench: 
     assert_eq!(answers.remove(0).unwrap(), Some(JobState::Completed));
     refused(answers.remove(0), ErrorKind::NotLocked);
     assert_eq!(q.tally().await, "completed=9");
+}
+
+pub async fn an_exchange_finishes_and_takes_or_only_takes(bench: &Harness) {
+    let q = bench.queue();
+    q.add_many(3).await;
+    let exchange = async |finished, take| {
+        let request = FinishRequest { finished, take, metrics: None, now: q.now() };
+        let Exchanged { finished, kept } = q.store().exchange(&q.address, request).await.unwrap();
+        if let Some(kept) = kept {
+            kept.await.unwrap();
+        }
+        finished
+    };
+    let first = exchange(vec![], Some(q.demand(2))).await;
+    assert!(first.answers.is_empty());
+    let taken = first.taken.unwrap();
+    assert_eq!((taken.jobs.len(), taken.idle), (2, None));
+    assert_eq!(q.list(JobState::Active).await, "1 2");
+    let endings = taken.jobs.iter().map(|job| finish(job, completed())).collect();
+    let second = exchange(endings, Some(q.demand(2))).await;
+    assert!(second.answers.into_iter().all(|answer| answer.unwrap() == Some(JobState::Completed)));
+    let taken = second.taken.unwrap();
+    assert_eq!(taken.jobs.len(), 1);
+    assert!(matches!(taken.idle, Some(Idle::Empty { next_due: None })), "{:?}", taken.idle);
+    let last = exchange(vec![finish(&taken.jobs[0], completed())], None).await;
+    assert!(last.taken.is_none());
+    assert_eq!(last.answers.into_iter().next().unwrap().unwrap(), Some(JobState::Completed));
+    assert_eq!(q.tally().await, "completed=3");
 }

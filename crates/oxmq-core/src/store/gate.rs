@@ -8,7 +8,7 @@ use tracing::{Instrument, Span, debug_span};
 use super::{
     AddFlowRequest, AddRequest, Added, AdvanceScheduleRequest, Advanced, AnnounceRequest, Answer,
     CancelAnswer, CancelRequest, Cancellation, CancellationsRequest, ChildrenPage, ChildrenRequest,
-    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, ExtendRequest, Extended,
+    CleanRequest, DetachRequest, DrainRequest, EventsPage, EventsRequest, Exchanged, ExtendRequest, Extended,
     FinishRequest, Finished, JobCounts, JobsPage, JobsRequest, LimitRequest, LogsPage, LogsRequest,
     MetaChanged, MetricsPage, MetricsRequest, NoteRequest, ObliterateRequest, OwnerRequest, PromoteRequest,
     PutScheduleRequest, QueueInfo, QueueLimits, RecoverRequest, Recovered, ReleaseRequest, RemoveAnswer,
@@ -193,6 +193,17 @@ impl Store for Gate {
         workers(now: Timestamp) -> Vec<WorkerInfo>;
         events(request: EventsRequest) -> EventsPage;
         trim_events(request: TrimEventsRequest) -> u64;
+    }
+
+    fn exchange<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Exchanged> {
+        let takes = request.finished.is_empty();
+        let call = self.store.exchange(queue, request);
+        // It is one of these two, whatever it is called by.
+        if takes {
+            self.guard(const { clock_of("take") }, call, debug_span!("store.take", %queue))
+        } else {
+            self.guard(const { clock_of("finish") }, call, debug_span!("store.finish", %queue))
+        }
     }
 
     fn add_flow(&self, request: AddFlowRequest) -> Answer<'_, Vec<Result<Vec<Added>>>> {

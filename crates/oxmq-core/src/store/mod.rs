@@ -76,9 +76,9 @@ pub use self::steer::{
     SweepRequest,
 };
 pub use self::work::{
-    AnnounceRequest, Cancellation, CancellationsRequest, ExtendRequest, Extended, Finish, FinishRequest,
-    Finished, Idle, Known, Note, NoteRequest, RateLimit, RecoverRequest, Recovered, TakeRequest, Taken,
-    WaitRequest, Woken,
+    AnnounceRequest, Cancellation, CancellationsRequest, Exchanged, ExtendRequest, Extended, Finish,
+    FinishRequest, Finished, Idle, Known, Note, NoteRequest, RateLimit, RecoverRequest, Recovered,
+    TakeRequest, Taken, WaitRequest, Woken,
 };
 
 use crate::address::{JobId, QueueAddress};
@@ -222,6 +222,30 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// of a completion [`PendingChildren`](crate::ErrorKind::PendingChildren); of a completion, and of waiting for children, [`FailedChildren`](crate::ErrorKind::FailedChildren).
     /// The lease is looked at first, then a request to cancel, then the children, then the state.
     fn finish<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Finished>;
+
+    /// [`finish`](Store::finish), or [`take`](Store::take) if nothing is to be finished, for a caller who has use for jobs before it is
+    /// certain that this call survives all that the store's writes survive.
+    ///
+    /// # Behavior
+    /// - Others see the jobs leased and the endings written when this answers, if not before.
+    /// - [`Exchanged::kept`] ends when what was written survives, say, a power cut. Before that nobody is to be told of the endings, and the jobs
+    ///   may be begun by those who can bear to begin them again: after such a cut they may be as if they had not been taken.
+    /// - A store whose answers always hold has this default.
+    ///
+    /// # Errors
+    /// Those of the call that is made.
+    fn exchange<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Exchanged> {
+        Box::pin(async move {
+            let FinishRequest { finished, take, .. } = &request;
+            if finished.is_empty()
+                && let Some(take) = take
+            {
+                let taken = Some(self.take(queue, take.clone()).await?);
+                return Ok(Finished { answers: Vec::new(), taken }.into());
+            }
+            self.finish(queue, request).await.map(Exchanged::from)
+        })
+    }
 
     /// Keeps leases: each lasts until `now + lease_for` from then on. Answers for each, in the order given.
     ///

@@ -1,5 +1,6 @@
 //! Requests and answers of the section "work".
 
+use std::fmt;
 use std::time::Duration;
 
 use crate::address::{JobId, Token};
@@ -9,7 +10,7 @@ use crate::job::{Lease, LeasedJob};
 use crate::json::JsonText;
 use crate::outcome::Ending;
 use crate::state::JobState;
-use crate::store::WorkerInfo;
+use crate::store::{Answer, WorkerInfo};
 
 /// A demand for jobs.
 #[derive(Debug, Clone, PartialEq)]
@@ -113,6 +114,28 @@ pub struct Finished {
     pub answers: Vec<Result<Option<JobState>>>,
     /// What was taken; `None` if nothing was asked for.
     pub taken: Option<Taken>,
+}
+
+/// What an exchange did, as early as it may be known.
+pub struct Exchanged {
+    /// What became of the endings, and the next jobs. The leases hold.
+    pub finished: Finished,
+    /// Ends when it is certain that this survives all that the store's writes survive; `None` if it is. Nothing has to wait for it to be
+    /// made so. It takes no longer than a call may take. Its error is [`Ambiguous`](crate::ErrorKind::Ambiguous): whether the endings are written will be seen when the store works again.
+    pub kept: Option<Answer<'static, ()>>,
+}
+
+impl From<Finished> for Exchanged {
+    fn from(finished: Finished) -> Self {
+        Self { finished, kept: None }
+    }
+}
+
+impl fmt::Debug for Exchanged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { finished, kept } = self;
+        f.debug_struct("Exchanged").field("finished", finished).field("kept", &kept.is_none()).finish()
+    }
 }
 
 /// Leases to be kept.

@@ -9,7 +9,7 @@ use super::errors::HandlerError;
 use super::events::WorkerEvent;
 use super::exchange::{Exchange, Pending, TAKEN_BYTES_PER_CALL, TAKES_PER_CALL_MAX};
 use super::finish::{Decision, Outcome, ending_for};
-use super::resolve::CallDone;
+use super::resolve::{CallDone, keep};
 use super::run::{Ended, Running, catch_panics, run};
 use super::shutdown::Phase;
 use crate::error::{Error, ErrorKind, Result};
@@ -82,6 +82,9 @@ impl Exchange {
                     self.taken(taken, done.looks);
                 }
                 self.solo &= !self.pending.is_empty();
+                if let Some(keeping) = done.keeping {
+                    self.keeping.spawn(keep(self.shared.clone(), keeping));
+                }
             }
             Err(error) => {
                 self.shared.trouble("exchange", &error);

@@ -115,7 +115,8 @@ impl WorkerBuilder {
         self
     }
 
-    /// How often the worker of a job may die before the job fails; default 3.
+    /// How often the worker of a job may die before the job fails; default 3. With 0 no job is begun twice because a worker died: so none is begun
+    /// before it is certain that the store will remember that, if the store answers before (the embedded store with durability `power`).
     pub fn max_stalled(mut self, max: u32) -> Self {
         self.settings.max_stalled = max;
         self

@@ -8,7 +8,11 @@
 //! not acknowledged. So endings are bounded by the concurrency, also when the store is away for hours.
 //!
 //! A call that carries endings and demand has both the jobs that have ended and those that take their place. So the most jobs that
-//! are held at a time are the concurrency and what [`DEPTH`] calls ask for: of large ones, as many as [`TAKEN_BYTES_PER_CALL`] allows.
+//! are held at a time are the concurrency and what [`DEPTH`] calls ask for: of large ones, as many as [`TAKEN_BYTES_PER_CALL`] allows. With
+//! them are those of endings that are not kept yet.
+//!
+//! Where the store answers before what it wrote is [kept](crate::store::Exchanged), the jobs that were taken begin at once. The endings are held back, out
+//! of the way of their slots, of at most [`KEEPING_MAX`] calls.
 //!
 //! When the store has nothing to give, the [gate](super::gate) closes.
 
@@ -44,6 +48,11 @@ pub const TAKES_PER_CALL_MAX: usize = 50;
 /// are is guessed from those that were given last.
 pub(super) const TAKEN_BYTES_PER_CALL: usize = 8 << 20;
 
+/// How many calls with endings that are not kept yet there are at most. Measured with a disk that takes 150 us, jobs that take nothing and
+/// concurrency 1 and 10, in thousands a second: 6.3 and 59 with two, 8.9 and 62 with three, 10.8 and 63 with four; 4.1 and 26 where the
+/// next jobs waited, too. Of large jobs (of which a call asks for fewer) one, as they are held as well.
+pub const KEEPING_MAX: usize = 4;
+
 /// A turn that others have is over then: a handler may block the thread to which tokio would come back.
 const TURN_MAX: Duration = Duration::from_millis(10);
 
@@ -61,6 +70,8 @@ pub(crate) struct Exchange {
     control: watch::Receiver<Control>,
     pub(super) jobs: JoinSet<Ended>,
     pub(super) calls: JoinSet<CallDone>,
+    /// Endings that are written, and not kept yet.
+    pub(super) keeping: JoinSet<CallDone>,
     pub(super) pending: VecDeque<Pending>,
     /// Slots that calls under way may fill.
     pub(super) reserved: usize,
@@ -105,6 +116,7 @@ impl Exchange {
             shared,
             jobs: JoinSet::new(),
             calls: JoinSet::new(),
+            keeping: JoinSet::new(),
             pending: VecDeque::new(),
             reserved: 0,
             takes: 0,
@@ -158,6 +170,7 @@ impl Exchange {
         }
         self.jobs.abort_all();
         self.calls.abort_all();
+        self.keeping.abort_all();
         let leftover = self.shared.running().len();
         if leftover > 0 {
             tracing::warn!(
@@ -189,6 +202,9 @@ impl Exchange {
         while let Some(ended) = self.jobs.try_join_next() {
             self.job_ended(ended);
         }
+        if let Some(kept) = self.keeping.try_join_next() {
+            self.call_ended(kept);
+        }
         if self.began == 0
             && let Some(done) = self.calls.try_join_next()
         {
@@ -215,9 +231,14 @@ impl Exchange {
         self.pending.len().min(if self.solo { 1 } else { ENDINGS_PER_CALL_MAX })
     }
 
+    fn keeping_max(&self) -> usize {
+        if self.takes_max < TAKES_PER_CALL_MAX { 1 } else { KEEPING_MAX }
+    }
+
     fn has_something_to_send(&self, control: Control) -> bool {
         let open = self.gate.is_open();
         self.calls.len() < DEPTH
+            && self.keeping.len() < self.keeping_max()
             && self.retry_at.is_none()
             && (!self.pending.is_empty() || (open && self.demand(control, 0) > 0))
     }
@@ -280,10 +301,11 @@ impl Exchange {
         }
         let gate_at = if wants { self.gate.opens_at() } else { None };
         let wake_at = [gate_at, self.retry_at, self.phase.wake_at()].into_iter().flatten().min();
-        let Self { jobs, calls, control, gate, shared, .. } = self;
+        let Self { jobs, calls, keeping, control, gate, shared, .. } = self;
         let step = tokio::select! {
             Some(ended) = jobs.join_next(), if !jobs.is_empty() => Step::Job(ended),
             Some(done) = calls.join_next(), if !calls.is_empty() => Step::Call(done),
+            Some(kept) = keeping.join_next(), if !keeping.is_empty() => Step::Call(kept),
             _ = control.changed() => Step::Look,
             woken = gate.woken(), if wants => Step::Woken(woken),
             () = sleep_until(shared, wake_at) => Step::Look,
@@ -306,7 +328,12 @@ impl Exchange {
 
     /// Whether nothing is left to be done or written.
     pub(super) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.calls.is_empty() && self.jobs.is_empty()
+        self.is_written() && self.jobs.is_empty()
+    }
+
+    /// Whether nothing is left to be written.
+    pub(super) fn is_written(&self) -> bool {
+        self.pending.is_empty() && self.calls.is_empty() && self.keeping.is_empty()
     }
 }
 

@@ -42,7 +42,7 @@ pub use self::child::AddChild;
 pub use self::context::{CancelCause, JobContext};
 pub use self::errors::HandlerError;
 pub use self::events::WorkerEvent;
-pub use self::exchange::{DEPTH, ENDINGS_PER_CALL_MAX, TAKES_PER_CALL_MAX};
+pub use self::exchange::{DEPTH, ENDINGS_PER_CALL_MAX, KEEPING_MAX, TAKES_PER_CALL_MAX};
 pub use self::finish::{BackoffAnswer, BackoffAsk, REASON_BYTES_MAX, STACK_BYTES_MAX, STACKS_DEFAULT};
 pub use self::handler::{Handler, HandlerFuture, Handlers};
 pub use self::isolate::{

@@ -1,5 +1,6 @@
 //! One call of the exchange, and what to make of it when the connection broke before the answer came.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::exchange::Pending;
@@ -9,7 +10,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::job::{Job, JobView, Lease, LeasedJob};
 use crate::outcome::Ending;
 use crate::state::JobState;
-use crate::store::{Finish, FinishRequest, Finished, JobsRequest, Order, TakeRequest, Taken};
+use crate::store::{
+    Answer, Exchanged, Finish, FinishRequest, Finished, JobsRequest, Order, TakeRequest, Taken,
+};
 use crate::telemetry::Trace;
 
 /// The most pages of active jobs that are looked through for jobs of a take without an answer.
@@ -41,6 +44,22 @@ pub(super) struct CallDone {
     pub(super) result: Result<Answers>,
     /// Jobs that were taken although the answer got lost.
     pub(super) adopted: Vec<LeasedJob>,
+    /// Endings whose answers do not hold yet.
+    pub(super) keeping: Option<Keeping>,
+}
+
+/// Endings that are written, and will hold when the store says so.
+pub(super) struct Keeping {
+    endings: Vec<Pending>,
+    traces: Vec<Trace>,
+    answers: Vec<Result<Option<JobState>>>,
+    kept: Answer<'static, ()>,
+}
+
+impl fmt::Debug for Keeping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeping").field("endings", &self.endings).finish_non_exhaustive()
+    }
 }
 
 /// Makes the call. Ends only when it is known what it took.
@@ -50,15 +69,60 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     // A store that panics may have applied the call; the endings must not be lost with it.
     let traces: Vec<Trace> =
         endings.iter().map(|pending| pending.running.trace.ending(&shared, pending)).collect();
-    let work = catch_panics(exchange(&shared, &endings, take)).await;
-    let mut result = work.unwrap_or_else(|panic| {
-        Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
-    });
+    let written = caught(exchange(&shared, &endings, take)).await;
+    let done = CallDone {
+        endings: Vec::new(),
+        took: token.is_some(),
+        reserve,
+        looks,
+        result: Ok((Vec::new(), None)),
+        adopted: Vec::new(),
+        keeping: None,
+    };
+    let result = match written {
+        // Whoever must not begin a job twice does not begin one whose take may be undone.
+        Ok((answers, Some(kept))) if shared.settings.max_stalled == 0 => caught(kept).await.map(|()| answers),
+        Ok(((answers, jobs), Some(kept))) => {
+            // Without endings nobody has to wait.
+            let keeping = (!endings.is_empty()).then_some(Keeping { endings, traces, answers, kept });
+            return CallDone { result: Ok((Vec::new(), jobs)), keeping, ..done };
+        }
+        Ok((answers, None)) => Ok(answers),
+        Err(error) => Err(error),
+    };
     let mut adopted = Vec::new();
+    if let Err(error) = &result
+        && error.kind() == ErrorKind::Ambiguous
+        && let Some(token) = &token
+    {
+        adopted = find_taken(&shared, token).await;
+        if adopted.is_empty() {
+            shared.doubt(token.clone());
+        }
+    }
+    let result = conclude(&shared, &endings, &traces, result).await;
+    CallDone { endings, result, adopted, ..done }
+}
+
+/// Waits until it is certain that endings are written.
+pub(super) async fn keep(shared: Arc<Shared>, keeping: Keeping) -> CallDone {
+    let Keeping { endings, traces, answers, kept } = keeping;
+    let result = caught(kept).await.map(|()| (answers, None));
+    let result = conclude(&shared, &endings, &traces, result).await;
+    CallDone { endings, took: false, reserve: 0, looks: 0, result, adopted: Vec::new(), keeping: None }
+}
+
+/// Settles what is in doubt, and ends the traces of the endings.
+async fn conclude(
+    shared: &Shared,
+    endings: &[Pending],
+    traces: &[Trace],
+    mut result: Result<Answers>,
+) -> Result<Answers> {
     match &mut result {
         Ok((answers, _)) => {
             for (pending, answer) in endings.iter().zip(&mut *answers) {
-                settle(&shared, pending, answer).await;
+                settle(shared, pending, answer).await;
             }
             for (trace, answer) in traces.iter().zip(&*answers) {
                 if let Err(error) = answer {
@@ -68,28 +132,27 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
             }
         }
         Err(error) => {
-            for trace in &traces {
+            for trace in traces {
                 trace.error(|| error.to_string());
                 trace.end();
             }
-            if error.kind() == ErrorKind::Ambiguous
-                && let Some(token) = &token
-            {
-                adopted = find_taken(&shared, token).await;
-                if adopted.is_empty() {
-                    shared.doubt(token.clone());
-                }
-            }
         }
     }
-    CallDone { endings, took: token.is_some(), reserve, looks, result, adopted }
+    result
 }
 
-async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest>) -> Result<Answers> {
-    if endings.is_empty() {
-        let Some(take) = take else { return Ok((Vec::new(), None)) };
-        return shared.store.take(&shared.queue, take).await.map(|taken| (Vec::new(), Some(taken)));
-    }
+/// A store that panics may have done what was asked of it.
+async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    catch_panics(work).await.unwrap_or_else(|panic| {
+        Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
+    })
+}
+
+async fn exchange(
+    shared: &Shared,
+    endings: &[Pending],
+    take: Option<TakeRequest>,
+) -> Result<(Answers, Option<Answer<'static, ()>>)> {
     let finished = endings
         .iter()
         .map(|pending| Finish {
@@ -100,8 +163,9 @@ async fn exchange(shared: &Shared, endings: &[Pending], take: Option<TakeRequest
         })
         .collect();
     let request = FinishRequest { finished, take, metrics: shared.settings.metrics, now: shared.clock.now() };
-    let Finished { answers, taken } = shared.store.finish(&shared.queue, request).await?;
-    Ok((answers, taken))
+    let Exchanged { finished, kept } = shared.store.exchange(&shared.queue, request).await?;
+    let Finished { answers, taken } = finished;
+    Ok(((answers, taken), kept))
 }
 
 /// An ending that may have been written before, and is refused now, counts as written if the job looks like it.

@@ -74,7 +74,7 @@ impl Exchange {
                     self.give_up_handlers();
                     self.phase = Phase::HandingBack { force_at: None, end_by };
                 }
-                let written = self.pending.is_empty() && self.calls.is_empty();
+                let written = self.is_written();
                 let stopped =
                     self.jobs.is_empty() || matches!(self.phase, Phase::HandingBack { force_at: None, .. });
                 (written && stopped) || end_by <= now

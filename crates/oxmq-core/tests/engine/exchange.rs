@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use oxmq_core::HandlerError;
 use oxmq_core::store::Woken;
+use oxmq_core::{ErrorKind, HandlerError};
 use serde_json::Value;
 use tokio::sync::Notify;
 
+use crate::faulty::Fault;
 use crate::rig::{Barrier, Rig, draft, ms, soon};
 
 #[tokio::test]
@@ -240,4 +241,67 @@ async fn a_limited_worker_waits_for_the_window_and_does_not_hammer() {
     rig.hand.advance(ms(1_000));
     rig.until_told("Completed", 5).await;
     soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_next_jobs_begin_before_it_is_certain_that_endings_are_kept_which_are_told_after_it() {
+    let rig = Rig::new();
+    rig.add((0..10).map(|_| draft())).await;
+    rig.store.answer_early();
+    rig.store.hold("keep");
+    let worker = rig.worker().handle_any(async |_: Value| Ok::<_, HandlerError>(())).start().unwrap();
+    // One more than calls are let go ahead: its ending has to wait for one of them.
+    rig.until_told("Active", oxmq_core::KEEPING_MAX + 1).await;
+    rig.until(async || rig.store.count("keep") == oxmq_core::KEEPING_MAX).await;
+    let closing = tokio::spawn(async move { worker.close().await });
+    rig.until_told("Closing", 1).await;
+    assert_eq!((rig.told("Completed"), rig.told("Closed")), (0, 0));
+    assert_eq!(rig.told("Active"), oxmq_core::KEEPING_MAX + 1);
+    rig.store.release("keep");
+    soon(closing).await.unwrap().unwrap();
+    assert_eq!(rig.told("Completed"), rig.told("Active"));
+    assert_eq!(rig.counts().await.completed, rig.told("Completed") as u64);
+}
+
+#[tokio::test]
+async fn an_ending_of_which_it_is_not_certain_that_it_is_kept_is_sent_again_and_told_once() {
+    let rig = Rig::new();
+    rig.add((0..3).map(|_| draft())).await;
+    rig.store.answer_early();
+    rig.store.fail_next("keep", Fault::After(ErrorKind::Ambiguous));
+    let worker = rig.worker().handle_any(async |_: Value| Ok::<_, HandlerError>(())).start().unwrap();
+    rig.until_moving(ms(50), async || rig.told("Completed") == 3).await;
+    soon(worker.close()).await.unwrap();
+    assert_eq!((rig.told("Active"), rig.told("Completed"), rig.told("LateResultRefused")), (3, 3, 0));
+    let endings: usize = rig.store.exchanges().iter().map(|made| made.endings).sum();
+    assert_eq!(endings, 4, "{:?}", rig.store.exchanges());
+}
+
+#[tokio::test]
+async fn a_worker_that_must_not_begin_a_job_twice_waits_until_it_is_certain_that_it_was_taken() {
+    let rig = Rig::new();
+    rig.add((0..3).map(|_| draft())).await;
+    rig.store.answer_early();
+    rig.store.hold("keep");
+    let handled = async |_: Value| Ok::<_, HandlerError>(());
+    let worker = rig.worker().max_stalled(0).handle_any(handled).start().unwrap();
+    rig.until(async || rig.store.count("keep") == 1).await;
+    assert_eq!(rig.counts().await.active, 1);
+    assert_eq!(rig.told("Active"), 0);
+    rig.store.release("keep");
+    rig.until_told("Completed", 3).await;
+    soon(worker.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_job_whose_take_may_not_be_kept_is_not_forgotten_by_who_waits_for_that() {
+    let rig = Rig::new();
+    let id = rig.add_one(draft()).await;
+    rig.store.answer_early();
+    rig.store.fail_next("keep", Fault::After(ErrorKind::Ambiguous));
+    let handled = async |_: Value| Ok::<_, HandlerError>(());
+    let worker = rig.worker().max_stalled(0).handle_any(handled).start().unwrap();
+    rig.until_moving(ms(50), async || rig.job(&id).await.state.as_str() == "completed").await;
+    soon(worker.close()).await.unwrap();
+    assert_eq!(rig.told("Active"), 1);
 }

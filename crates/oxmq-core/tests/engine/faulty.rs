@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use oxmq_core::conformance::ModelStore;
 use oxmq_core::store::*;
@@ -29,6 +29,9 @@ pub struct Made {
 #[derive(Debug)]
 pub struct FaultyStore {
     pub model: ModelStore,
+    me: Weak<Self>,
+    /// Whether exchanges are answered before they are kept, by a call `keep`.
+    early: AtomicBool,
     down: AtomicBool,
     faults: Mutex<HashMap<&'static str, VecDeque<Fault>>>,
     held: watch::Sender<Vec<&'static str>>,
@@ -45,8 +48,10 @@ pub struct FaultyStore {
 
 impl FaultyStore {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new_cyclic(|me| Self {
             model: ModelStore::new(),
+            me: me.clone(),
+            early: AtomicBool::new(false),
             down: AtomicBool::new(false),
             faults: Mutex::default(),
             held: watch::Sender::new(Vec::new()),
@@ -58,6 +63,11 @@ impl FaultyStore {
             under_way: AtomicUsize::new(0),
             under_way_max: AtomicUsize::new(0),
         })
+    }
+
+    /// Exchanges are answered before they are kept from now on: that is a call `keep` of its own.
+    pub fn answer_early(&self) {
+        self.early.store(true, Ordering::SeqCst);
     }
 
     /// Everything fails as unavailable from now on, or works again.
@@ -188,6 +198,22 @@ impl Store for FaultyStore {
         let limit = request.take.as_ref().map_or(0, |take| take.limit);
         let made = Made { verb: "finish", endings: request.finished.len(), limit };
         Box::pin(self.call(made, self.model.finish(queue, request)))
+    }
+
+    fn exchange<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Exchanged> {
+        Box::pin(async move {
+            let finished = if request.finished.is_empty() {
+                let taken = self.take(queue, request.take.unwrap()).await?;
+                Finished { taken: Some(taken), ..Finished::default() }
+            } else {
+                self.finish(queue, request).await?
+            };
+            let me = self.me.upgrade().unwrap();
+            let kept = self.early.load(Ordering::SeqCst).then(|| -> Answer<'static, ()> {
+                Box::pin(async move { me.call(plain("keep"), Box::pin(async { Ok(()) })).await })
+            });
+            Ok(Exchanged { finished, kept })
+        })
     }
 
     fn wait<'a>(&'a self, queue: &'a QueueAddress, request: WaitRequest) -> Answer<'a, Woken> {
