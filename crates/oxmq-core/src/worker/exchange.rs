@@ -197,7 +197,7 @@ impl Exchange {
         }
     }
 
-    /// Takes in every job that has ended by now, and a call: the jobs of one have a turn before the next is taken in.
+    /// Takes in every job that has ended by now, and a call: the jobs of one have a turn, and their endings leave, before the next is taken in.
     fn reap(&mut self) {
         while let Some(ended) = self.jobs.try_join_next() {
             self.job_ended(ended);
@@ -205,7 +205,9 @@ impl Exchange {
         if let Some(kept) = self.keeping.try_join_next() {
             self.call_ended(kept);
         }
+        let leaving = !self.pending.is_empty() && self.may_send();
         if self.began == 0
+            && !leaving
             && let Some(done) = self.calls.try_join_next()
         {
             self.call_ended(done);
@@ -235,12 +237,14 @@ impl Exchange {
         if self.takes_max < TAKES_PER_CALL_MAX { 1 } else { KEEPING_MAX }
     }
 
+    /// Whether there is room for one more call.
+    fn may_send(&self) -> bool {
+        self.calls.len() < DEPTH && self.keeping.len() < self.keeping_max() && self.retry_at.is_none()
+    }
+
     fn has_something_to_send(&self, control: Control) -> bool {
         let open = self.gate.is_open();
-        self.calls.len() < DEPTH
-            && self.keeping.len() < self.keeping_max()
-            && self.retry_at.is_none()
-            && (!self.pending.is_empty() || (open && self.demand(control, 0) > 0))
+        self.may_send() && (!self.pending.is_empty() || (open && self.demand(control, 0) > 0))
     }
 
     /// The next call, if there is one to be made now.

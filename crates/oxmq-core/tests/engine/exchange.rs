@@ -1,7 +1,7 @@
 //! One task sends finishes and demand together; it wakes when there is something to do.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use oxmq_core::store::Woken;
 use oxmq_core::{ErrorKind, HandlerError};
@@ -304,4 +304,28 @@ async fn a_job_whose_take_may_not_be_kept_is_not_forgotten_by_who_waits_for_that
     rig.until_moving(ms(50), async || rig.job(&id).await.state.as_str() == "completed").await;
     soon(worker.close()).await.unwrap();
     assert_eq!(rig.told("Active"), 1);
+}
+
+#[tokio::test]
+async fn of_two_answers_at_once_the_endings_of_one_leave_before_the_jobs_of_the_other_begin() {
+    let rig = Rig::new();
+    rig.add((0..100).map(|_| draft())).await;
+    rig.store.hold_answers("take");
+    // For each job: the calls with endings that had been made when it began.
+    let began = Arc::new(Mutex::new(Vec::new()));
+    let handler = {
+        let (store, began) = (rig.store.clone(), Arc::clone(&began));
+        move |_: Value| {
+            began.lock().unwrap().push(store.count("finish"));
+            async { Ok::<_, HandlerError>(()) }
+        }
+    };
+    let worker = rig.worker().concurrency(100).handle_any(handler).start().unwrap();
+    rig.until(async || rig.counts().await.active == 100).await;
+    rig.store.release_answers("take");
+    rig.until_told("Completed", 100).await;
+    soon(worker.close()).await.unwrap();
+    let began = began.lock().unwrap();
+    assert_eq!(began[..50], [0; 50]);
+    assert!(began[50..].iter().all(|calls| *calls > 0), "{began:?}");
 }
