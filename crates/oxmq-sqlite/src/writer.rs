@@ -409,10 +409,17 @@ mod tests {
                 writer.write_early(DEADLINE, jobs, emit).await.unwrap();
                 assert!(!is_ready(writer.write(DEADLINE, jobs, emit)).await, "as others do");
             }
-            disk.close();
-            disk.run(&tempfile::tempfile().unwrap());
+            let thread = std::thread::spawn({
+                let disk = Arc::clone(&disk);
+                move || disk.run(&tempfile::tempfile().unwrap())
+            });
             assert_eq!(safe.await, Ok(()));
             writer.close();
+            if alone {
+                disk.close();
+            }
+            // Else the writer's thread says so in the end.
+            thread.join().unwrap();
         }
     }
 
