@@ -45,7 +45,7 @@ pub(super) struct CallDone {
     /// Jobs that were taken although the answer got lost.
     pub(super) adopted: Vec<LeasedJob>,
     /// Endings whose answers do not hold yet.
-    pub(super) keeping: Option<Keeping>,
+    pub(super) keeping: Option<Box<Keeping>>,
 }
 
 /// Endings that are written, and will hold when the store says so.
@@ -69,7 +69,7 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     // A store that panics may have applied the call; the endings must not be lost with it.
     let traces: Vec<Trace> =
         endings.iter().map(|pending| pending.running.trace.ending(&shared, pending)).collect();
-    let written = caught(exchange(&shared, &endings, take)).await;
+    let written = caught(catch_panics(exchange(&shared, &endings, take)).await);
     let done = CallDone {
         endings: Vec::new(),
         took: token.is_some(),
@@ -81,10 +81,12 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
     };
     let result = match written {
         // Whoever must not begin a job twice does not begin one whose take may be undone.
-        Ok((answers, Some(kept))) if shared.settings.max_stalled == 0 => caught(kept).await.map(|()| answers),
+        Ok((answers, Some(kept))) if shared.settings.max_stalled == 0 => {
+            caught(catch_panics(kept).await).map(|()| answers)
+        }
         Ok(((answers, jobs), Some(kept))) => {
             // Without endings nobody has to wait.
-            let keeping = (!endings.is_empty()).then_some(Keeping { endings, traces, answers, kept });
+            let keeping = (!endings.is_empty()).then(|| Box::new(Keeping { endings, traces, answers, kept }));
             return CallDone { result: Ok((Vec::new(), jobs)), keeping, ..done };
         }
         Ok((answers, None)) => Ok(answers),
@@ -105,9 +107,9 @@ pub(super) async fn call(shared: Arc<Shared>, call: Call) -> CallDone {
 }
 
 /// Waits until it is certain that endings are written.
-pub(super) async fn keep(shared: Arc<Shared>, keeping: Keeping) -> CallDone {
-    let Keeping { endings, traces, answers, kept } = keeping;
-    let result = caught(kept).await.map(|()| (answers, None));
+pub(super) async fn keep(shared: Arc<Shared>, keeping: Box<Keeping>) -> CallDone {
+    let Keeping { endings, traces, answers, kept } = *keeping;
+    let result = caught(catch_panics(kept).await).map(|()| (answers, None));
     let result = conclude(&shared, &endings, &traces, result).await;
     CallDone { endings, took: false, reserve: 0, looks: 0, result, adopted: Vec::new(), keeping: None }
 }
@@ -142,8 +144,8 @@ async fn conclude(
 }
 
 /// A store that panics may have done what was asked of it.
-async fn caught<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
-    catch_panics(work).await.unwrap_or_else(|panic| {
+fn caught<T>(result: Result<Result<T>, String>) -> Result<T> {
+    result.unwrap_or_else(|panic| {
         Err(Error::new(ErrorKind::Ambiguous, "finish", format!("the store panicked: {panic}")))
     })
 }
