@@ -10,7 +10,7 @@
 //! that was committed before it began, by whatever connection and process, or the copy in the database file that a
 //! checkpoint synced before the log begins anew. An answer therefore means what it means with `FULL`: the write, and
 //! all that it was built on, survives. What is different: other connections can read a write for the time of one sync
-//! before it is safe.
+//! before it is safe, and so can a worker, which tells of nothing before that (`Store::exchange`).
 //!
 //! A sync that fails says nothing of what is on the disk, and a later one that succeeds does not, either: the system
 //! may have let go of the pages. So after the first failure nothing is committed any more by this store.
