@@ -21,7 +21,7 @@ use crate::real_time::now;
 use crate::sync::Upkeep;
 use crate::tx::{Numbers, Tx};
 use crate::wake::{Bells, Hearing, Waiting};
-use crate::writer::Writer;
+use crate::writer::{Syncing, Writer};
 
 /// The suffix of our own file beside the database: the turnstile of lock.rs, and what watch.rs watches.
 const SIDE_SUFFIX: &str = "-oxmq";
@@ -134,15 +134,11 @@ impl Engine {
     }
 
     /// The same, but answers before the disk has it, and says what to wait for.
-    pub(crate) async fn write_early<T, F>(
+    pub(crate) async fn write_early<T: Send + 'static>(
         &self,
         jobs: usize,
-        work: F,
-    ) -> Sql<(T, Option<impl Future<Output = Sql<()>> + Send + use<T, F>>)>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
-    {
+        work: impl FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    ) -> Sql<(T, Option<Syncing>)> {
         self.check_writable()?;
         self.writer.write_early(self.options.call_deadline, jobs, work).await
     }

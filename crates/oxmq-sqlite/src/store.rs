@@ -138,9 +138,9 @@ impl Store for SqliteStore {
                     _ => ops::finish::finish(tx, &address, &request),
                 });
             let name = self.engine.name();
-            let (finished, safe) = written.await.map_err(|fault| fault.into_error(verb, &name))?;
-            let kept = safe.map(|safe| -> Answer<'static, ()> {
-                Box::pin(async move { safe.await.map_err(|fault| fault.into_error(verb, &name)) })
+            let (finished, syncing) = written.await.map_err(|fault| fault.into_error(verb, &name))?;
+            let kept = syncing.map(|syncing| -> Answer<'static, ()> {
+                Box::pin(async move { syncing.end().await.map_err(|fault| fault.into_error(verb, &name)) })
             });
             Ok(Exchanged { finished, kept })
         })

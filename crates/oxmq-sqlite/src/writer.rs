@@ -186,29 +186,24 @@ impl Writer {
         T: Send + 'static,
         F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
     {
-        match self.commit(deadline, jobs, false, work).await? {
-            (value, None) => Ok(value),
+        let (value, synced) = self.commit(deadline, jobs, false, work).await?;
+        if let Some(synced) = synced {
             // Others have their turn while the disk is waited for.
-            (value, Some(safe)) => {
-                let _probe = self.shared.mode.probe();
-                wait_for_disk(deadline, safe).await.map(|()| value)
-            }
+            let _probe = self.shared.mode.probe();
+            Syncing { synced, deadline }.end().await?;
         }
+        Ok(value)
     }
 
     /// The same, but answers as soon as others can see what was written: it is safe when what comes with it ends.
-    pub(crate) async fn write_early<T, F>(
+    pub(crate) async fn write_early<T: Send + 'static>(
         &self,
         deadline: Duration,
         jobs: usize,
-        work: F,
-    ) -> Sql<(T, Option<impl Future<Output = Sql<()>> + Send + use<T, F>>)>
-    where
-        T: Send + 'static,
-        F: FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
-    {
-        let (value, safe) = self.commit(deadline, jobs, true, work).await?;
-        Ok((value, safe.map(|safe| wait_for_disk(deadline, safe))))
+        work: impl FnMut(&mut Tx<'_>) -> Sql<T> + Send + 'static,
+    ) -> Sql<(T, Option<Syncing>)> {
+        let (value, synced) = self.commit(deadline, jobs, true, work).await?;
+        Ok((value, synced.map(|synced| Syncing { synced, deadline })))
     }
 
     /// If the disk is to be waited for, this says so: if `early`, always; else if the caller has committed by itself.
@@ -260,11 +255,19 @@ impl Writer {
     }
 }
 
-async fn wait_for_disk(deadline: Duration, safe: oneshot::Receiver<Sql<()>>) -> Sql<()> {
-    match tokio::time::timeout(deadline + ANSWER_GRACE, safe).await {
-        Ok(Ok(synced)) => synced,
-        Ok(Err(_)) => Err(SqlFault::MaybeStored("the thread that waits for the disk has ended".to_owned())),
-        Err(_) => Err(late_disk()),
+/// A sync without which an answer does not hold.
+pub(crate) struct Syncing {
+    synced: oneshot::Receiver<Sql<()>>,
+    deadline: Duration,
+}
+
+impl Syncing {
+    pub(crate) async fn end(self) -> Sql<()> {
+        match tokio::time::timeout(self.deadline + ANSWER_GRACE, self.synced).await {
+            Ok(Ok(synced)) => synced,
+            Ok(Err(_)) => Err(SqlFault::MaybeStored("the disk's thread has ended".to_owned())),
+            Err(_) => Err(late_disk()),
+        }
     }
 }
 
@@ -402,7 +405,7 @@ mod tests {
             let (_folder, writer, disk) = writer(alone);
             let jobs = if alone { 1 } else { usize::MAX };
             let (_, safe) = writer.write_early(DEADLINE, jobs, emit).await.unwrap();
-            let mut safe = pin!(safe.expect("the disk is to be waited for"));
+            let mut safe = pin!(safe.expect("the disk is to be waited for").end());
             assert!(!is_ready(&mut safe).await);
             if alone {
                 // Nor does the next one wait.
@@ -432,7 +435,7 @@ mod tests {
         // A pipe cannot be synced.
         let (pipe, _writer) = std::io::pipe().unwrap();
         disk.run(&std::fs::File::from(std::os::fd::OwnedFd::from(pipe)));
-        let fault = safe.unwrap().await.unwrap_err();
+        let fault = safe.unwrap().end().await.unwrap_err();
         assert!(matches!(fault, SqlFault::MaybeStored(_)), "{fault:?}");
         assert!(!is_ready(writer.write_early(DEADLINE, 1, emit)).await, "the thread is to refuse it");
     }

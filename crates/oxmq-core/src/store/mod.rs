@@ -236,14 +236,13 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     /// Those of the call that is made.
     fn exchange<'a>(&'a self, queue: &'a QueueAddress, request: FinishRequest) -> Answer<'a, Exchanged> {
         Box::pin(async move {
-            let FinishRequest { finished, take, .. } = &request;
-            if finished.is_empty()
-                && let Some(take) = take
-            {
-                let taken = Some(self.take(queue, take.clone()).await?);
-                return Ok(Finished { answers: Vec::new(), taken }.into());
-            }
-            self.finish(queue, request).await.map(Exchanged::from)
+            let finished = match request {
+                FinishRequest { finished, take: Some(take), .. } if finished.is_empty() => {
+                    Finished { answers: Vec::new(), taken: Some(self.take(queue, take).await?) }
+                }
+                request => self.finish(queue, request).await?,
+            };
+            Ok(finished.into())
         })
     }
 

@@ -5,7 +5,7 @@
 //! themselves, and at low load a finish leaves at once, and a new job begins after one round trip.
 //!
 //! A slot is one of: free; reserved by a call that may fill it; running a handler; pending, with an ending that is
-//! not acknowledged. So endings are bounded by the concurrency, also when the store is away for hours.
+//! not acknowledged. So endings are bounded by the concurrency (and those of [`KEEPING_MAX`] calls), also when the store is away for hours.
 //!
 //! A call that carries endings and demand has both the jobs that have ended and those that take their place. So the most jobs that
 //! are held at a time are the concurrency and what [`DEPTH`] calls ask for: of large ones, as many as [`TAKEN_BYTES_PER_CALL`] allows. With
@@ -48,8 +48,8 @@ pub const TAKES_PER_CALL_MAX: usize = 50;
 /// are is guessed from those that were given last.
 pub(super) const TAKEN_BYTES_PER_CALL: usize = 8 << 20;
 
-/// How many calls with endings that are not kept yet there are at most. Measured with a disk that takes 150 us, jobs that take nothing and
-/// concurrency 1 and 10, in thousands a second: 6.3 and 59 with two, 8.9 and 62 with three, 10.8 and 63 with four; 4.1 and 26 where the
+/// How many calls with endings that are not kept yet there are at most. Measured with syncs of 100 to 150 us, jobs that take nothing and
+/// concurrency 1 and 10, in thousands a second: 6.5 and 59 with two, 9.0 and 62 with three, 10.9 and 63 with four; 4.2 and 25 where the
 /// next jobs waited, too. Of large jobs (of which a call asks for fewer) one, as they are held as well.
 pub const KEEPING_MAX: usize = 4;
 
@@ -202,7 +202,7 @@ impl Exchange {
         while let Some(ended) = self.jobs.try_join_next() {
             self.job_ended(ended);
         }
-        if let Some(kept) = self.keeping.try_join_next() {
+        while let Some(kept) = self.keeping.try_join_next() {
             self.call_ended(kept);
         }
         let leaving = !self.pending.is_empty() && self.may_send();
